@@ -1,0 +1,1 @@
+"""The vramgate command, one file per subcommand."""

@@ -1,0 +1,308 @@
+"""The settings, as pydantic models; ``docs/config.md`` is generated from them.
+
+Every model forbids unknown keys, so that a typing error is an error. Sizes may
+be written ``24GiB`` or in bytes, durations ``10s``/``5m`` or in seconds.
+Fields marked ``live`` in their metadata change without a restart.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\s*$", re.IGNORECASE)
+_UNIT = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_bytes(value: Any) -> Any:
+    """``"24GiB"`` → 25769803776; numbers pass. Raises ValueError on other words."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.match(value)
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write for example 24GiB, 512MiB or 1000000")
+    return int(float(found[1]) * _UNIT[(found[2] or "B").lower()])
+
+
+def parse_seconds(value: Any) -> Any:
+    """``"10m"`` → 600.0; numbers pass. Raises ValueError on other words."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.match(value)
+    if found is None:
+        raise ValueError(f"{value!r} is no duration; write for example 10s, 5m or 1.5")
+    return float(found[1]) * _SECONDS[found[2] or "s"]
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
+
+
+class Model(BaseModel):
+    """Base of all settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AuthMode(StrEnum):
+    """Who may come in."""
+
+    KEYS = "keys"
+    OPEN = "open"
+
+
+class Role(StrEnum):
+    """What a user may do."""
+
+    ARTIST = "artist"
+    ADMIN = "admin"
+    VIEWER = "viewer"
+
+
+class User(Model):
+    """One person or program with a key of its own."""
+
+    name: Name
+    """Shown in pages and logs; part of file paths on workers."""
+    group: Name = "default"
+    """The team the user's share is taken from."""
+    role: Role = Role.ARTIST
+    """`artist` submits, `admin` sees and changes all, `viewer` only looks."""
+    key: str | None = Field(None, min_length=8, repr=False)
+    """API key in plain text; better keep `key_hash`."""
+    key_hash: str | None = None
+    """`blake2b:<hex>` of the key, as `vramgate users hash` prints it."""
+    url_key: str | None = Field(None, min_length=8, repr=False)
+    """Key of the personal URL `/k/<key>/`, in plain text."""
+    url_key_hash: str | None = None
+    """`blake2b:<hex>` of the personal URL's key."""
+    max_running: int | None = Field(None, ge=1)
+    """Most jobs running at once; unset: the group's or no limit."""
+    max_queued: int | None = Field(None, ge=1)
+    """Most unfinished jobs; a further prompt is refused."""
+    weight: float = Field(1.0, gt=0)
+    """Share within the group, relative to the others'."""
+    max_bytes: Bytes | None = None
+    """Most device memory one job of the user may need; more is refused at once."""
+
+
+class Group(Model):
+    """A team of users with a share of its own."""
+
+    name: Name
+    """As named in `users[].group`."""
+    weight: float = Field(1.0, gt=0)
+    """Share of the pool, relative to the other groups'."""
+    max_running: int | None = Field(None, ge=1)
+    """Most jobs of the group running at once."""
+    max_queued: int | None = Field(None, ge=1)
+    """Most unfinished jobs for each user of the group that sets none itself."""
+    vram_share: float | None = Field(None, gt=0, le=1)
+    """Most of the pool's device memory that the group's running jobs may hold."""
+
+
+class Auth(Model):
+    """How clients say who they are."""
+
+    mode: AuthMode = AuthMode.OPEN
+    """`keys`: every request needs a user's key. `open`: one user `local`, loopback only."""
+    cookie_days: float = Field(30.0, gt=0)
+    """How long a browser stays logged in."""
+
+
+class Frontend(StrEnum):
+    """Where the browser UI comes from."""
+
+    AUTO = "auto"
+    WORKER = "worker"
+    PACKAGE = "package"
+
+
+class Gateway(Model):
+    """The edge that clients talk to."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8288, ge=0, le=65535)
+    """Port to listen on; 0: any free one."""
+    frontend: Frontend = Frontend.AUTO
+    """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: the first that exists."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names clients may use besides the listening address and loopback (guards against DNS rebinding); empty with `auth.mode: keys`: any."""
+    max_body: Bytes = 100 * 2**20
+    """Largest prompt or upload, as ComfyUI's `--max-upload-size` (100 MiB)."""
+    advertise: str | None = None
+    """Base URL at which agents on other hosts reach this gateway; unset: made from host and port."""
+
+
+class Redis(Model):
+    """The server that holds queue and ledger."""
+
+    url: str | None = None
+    """`redis://`, `rediss://` or `unix://` URL; unset: `vramgate up` starts an embedded server."""
+    pool: Name = "default"
+    """Workers that are scheduled together; one pool is one Redis hash slot."""
+
+
+class Jobs(Model):
+    """Off-path work (roll-ups, retention, webhooks) on RQ."""
+
+    redis_url: str | None = None
+    """A plain Redis for RQ where `redis.url` is a Cluster; unset: `redis.url`."""
+
+
+class Store(Model):
+    """The database of history, settings and files."""
+
+    url: str | None = None
+    """`sqlite:///…` or `postgresql://…`; unset: SQLite in the data folder."""
+    keep_jobs: int = Field(200, ge=1)
+    """Ended jobs per user that stay in Redis for quick `/history`; the store keeps the rest."""
+    keep_for: Seconds = 86400.0
+    """How long they stay there at most."""
+
+
+class Scheduler(Model):
+    """Admission and order."""
+
+    window: int = Field(32, ge=1, le=1024)
+    """Queued jobs of each user that one plan looks at."""
+    lease: Seconds = 15.0
+    """How long an agent may be silent about a running job before it is queued again."""
+    heartbeat: Seconds = 10.0
+    """How long an agent may be silent before its workers get no new jobs."""
+    max_losses: int = Field(2, ge=1)
+    """A job whose worker was lost this often ends FAILED(poison)."""
+    leader: Seconds = 5.0
+    """How long another scheduler waits before it takes over from a silent leader."""
+    no_progress: Seconds = 600.0
+    """A running prompt that shows no sign of life for this long is stopped."""
+
+
+class Admission(Model):
+    """Device memory that jobs may be promised."""
+
+    safety_share: float = Field(0.03, ge=0, lt=1)
+    """Share of a GPU's memory (less foreign use) that is never promised."""
+    safety_min: Bytes = 512 * 2**20
+    """Least memory of a GPU that is never promised."""
+    foreign_window: Seconds = 0.75
+    """Other processes' memory counts at its highest within this time: upwards at once, downwards after it."""
+    max_job_bytes: Bytes | None = None
+    """Most device memory any one job may need; more is refused at once."""
+
+
+class WorkerUrl(Model):
+    """An existing ComfyUI."""
+
+    url: str
+    """Base URL, for example `http://127.0.0.1:8188`."""
+    gpu: int | None = Field(None, ge=0)
+    """Index of the NVIDIA device it computes on; unset: found out, or memory from its own figures."""
+
+
+class Comfyui(Model):
+    """ComfyUI processes that the agent starts itself."""
+
+    path: Path | None = None
+    """Checkout that holds `main.py`."""
+    python: Path | None = None
+    """Its interpreter; unset: `venv` or `.venv` in the checkout, else the one running vramgate."""
+    workers_per_gpu: int = Field(1, ge=1, le=16)
+    """Processes on each GPU."""
+    args: tuple[str, ...] = ()
+    """Further arguments for `main.py`."""
+
+
+class Agent(Model):
+    """One per GPU host."""
+
+    id: Name | None = None
+    """Name of this agent; unset: the host's name."""
+    host: str = "127.0.0.1"
+    """Address its endpoint listens on (gateways reach it there)."""
+    port: int = Field(0, ge=0, le=65535)
+    """Port of its endpoint; 0: any free one."""
+    advertise: str | None = None
+    """Base URL at which gateways reach it; unset: made from host and port."""
+    workers: tuple[WorkerUrl, ...] = ()
+    """Existing ComfyUIs to drive."""
+    comfyui: Comfyui = Comfyui()
+    """ComfyUIs to start."""
+    simulate: str | None = None
+    """Simulated GPUs and workers, for example `gpus=2,vram=24GiB,workers=2,speed=10`."""
+    sample: Seconds = 0.25
+    """Time between two readings of device memory."""
+
+
+class Cluster(Model):
+    """What our own processes show each other."""
+
+    token: str | None = Field(None, min_length=16, repr=False)
+    """Shared by gateways and agents; unset: `token_file`."""
+    token_file: Path | None = None
+    """File with the token; `vramgate up` makes one in the data folder."""
+
+
+class Log(Model):
+    """What is written to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """`auto`: console on a terminal, JSON elsewhere."""
+
+
+class Settings(Model):
+    """The whole file."""
+
+    auth: Auth = Auth()
+    users: tuple[User, ...] = ()
+    groups: tuple[Group, ...] = ()
+    gateway: Gateway = Gateway()
+    redis: Redis = Redis()
+    jobs: Jobs = Jobs()
+    store: Store = Store()
+    scheduler: Scheduler = Scheduler()
+    admission: Admission = Admission()
+    agent: Agent = Agent()
+    cluster: Cluster = Cluster()
+    log: Log = Log()
+    data_dir: Path | None = None
+    """Folder for queue, database and files; unset: `~/.local/share/vramgate`."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        for kind, names in (
+            ("users", [user.name for user in self.users]),
+            ("groups", [group.name for group in self.groups]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{kind}: named more than once: {', '.join(twice)}")
+        return self
+
+    def user(self, name: str) -> User | None:
+        """The user of that name, or None."""
+        return next((user for user in self.users if user.name == name), None)
+
+    def group(self, name: str) -> Group:
+        """The group of that name; one without limits where the file names none."""
+        return next((group for group in self.groups if group.name == name), Group(name=name))

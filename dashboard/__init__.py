@@ -1,0 +1,1 @@
+"""What people see of the pool: pages, live numbers, history."""

@@ -1,0 +1,1 @@
+"""Fills the store from the ledger's events."""

@@ -1,0 +1,115 @@
+"""What the gateway needs from others, as Protocols; ``cli`` hands in the real ones.
+
+The ledger's seam is ``scheduler.ledger``. These are the rest: the SQL store's
+three kinds of record. Every call is scoped to one user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scheduler.ledger import FileRecord
+from scheduler.states import InputFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastJob:
+    """An ended job as the store keeps it: enough for ComfyUI's history entry."""
+
+    id: str
+    prompt_id: str
+    number: int
+    client_id: str | None
+    state: str
+    ended_ms: int
+    #: body as submitted, JSON object
+    prompt: bytes
+    #: JSON object ``{"outputs", "status", "meta"}``
+    result: bytes
+
+
+class Archive(Protocol):
+    """Ended jobs beyond Redis's window."""
+
+    async def ended(self, user: str, *, newest: int | None, before_ms: int) -> list[PastJob]:
+        """The user's jobs that ended before ``before_ms``, oldest first, at most the newest n."""
+        ...
+
+    async def find(self, user: str, prompt_id: str) -> PastJob | None:
+        """One ended job by the id its client knows."""
+        ...
+
+    async def hide(self, user: str, prompt_ids: Sequence[str] | None) -> None:
+        """Drop jobs (None: all) from the user's history; accounting keeps them."""
+        ...
+
+    async def file(self, user: str, type: str, subfolder: str, filename: str) -> FileRecord | None:
+        """Where one of the user's outputs lies, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One userdata file (a workflow, a stylesheet, …)."""
+
+    path: str
+    size_bytes: int
+    #: seconds since the epoch
+    modified: float
+    created: float
+
+
+class Documents(Protocol):
+    """Settings and userdata of each user."""
+
+    async def settings(self, user: str) -> dict[str, Any]:
+        """All settings."""
+        ...
+
+    async def change_settings(self, user: str, changes: Mapping[str, Any]) -> None:
+        """Set some; others stay. Concurrent calls lose nothing."""
+        ...
+
+    async def list(self, user: str, folder: str, *, recurse: bool) -> list[Document] | None:
+        """Documents below a folder ("" is the root), or None where there is no such folder."""
+        ...
+
+    async def read(self, user: str, path: str) -> bytes | None:
+        """Content, or None."""
+        ...
+
+    async def write(self, user: str, path: str, body: bytes, *, overwrite: bool) -> Document | None:
+        """Store; None: it exists and may not be overwritten."""
+        ...
+
+    async def delete(self, user: str, path: str) -> bool:
+        """False: there was none."""
+        ...
+
+    async def move(
+        self, user: str, source: str, target: str, *, overwrite: bool
+    ) -> Document | LookupError | None:
+        """Rename. None: the target exists; LookupError (returned): there is no source."""
+        ...
+
+
+class InputFiles(Protocol):
+    """Which uploads a user has, by name; the bytes lie in ``gateway.blobs``."""
+
+    async def find(self, user: str, type: str, path: str) -> InputFile | None:
+        """The upload of that name (``sub/pic.png``), or None."""
+        ...
+
+    async def list(self, user: str, type: str) -> list[InputFile]:
+        """All uploads of that type (``input``, ``temp`` or ``output``), newest first."""
+        ...
+
+    async def put(self, user: str, type: str, file: InputFile) -> None:
+        """Name these bytes; an existing name now means them."""
+        ...
+
+    async def owns(self, sha256: str) -> bool:
+        """Whether any user still names these bytes."""
+        ...

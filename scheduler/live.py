@@ -1,0 +1,119 @@
+"""What travels between an agent and the gateways: routes, and frames while a job runs.
+
+The agent serves one endpoint, guarded by the cluster token
+(``Authorization: Bearer <token>``; 401 without it)::
+
+    GET  /v1/live                          WebSocket, one per gateway (below)
+    GET  /v1/workers/{worker}/comfy/{path} allow-listed GET of the worker, query kept, body streamed
+    GET  /v1/workers/{worker}/file         ?type=&subfolder=&filename= in the *worker's* names;
+                                           + preview, channel as ComfyUI's /view; Range, ETag, HEAD
+    GET  /v1/health                        {"agent": id, "version": …}
+
+A gateway serves one route to agents, guarded alike::
+
+    GET  /cluster/v1/inputs/{sha256}       bytes of an uploaded input file
+
+On ``/v1/live`` the gateway sends text ``{"subscribe": [user, …]}`` (the whole
+set, replacing the last). The agent sends frames of those users only:
+
+* text: JSON ``LiveFrame``, ``message`` being a ComfyUI message ``{"type", "data"}``
+  whose ids and file names are already the user's;
+* binary: ``u32 big-endian length`` of a JSON ``LiveHeader``, the header, then
+  the payload (image bytes or text) without ComfyUI's own framing.
+
+Everything the agent says of a job goes out in the order the worker said it.
+Closing frames (``execution_success|error|interrupted``, ``executing`` null,
+``status``) are *not* sent here: they go through the ledger's stream, so that
+they survive a gateway. Before an agent settles it sends ``LiveFrame`` with
+``end`` set: whoever has seen it has seen everything of that attempt.
+On subscribe the agent first repeats the current node of each running job of
+the new users (``executing`` and the newest ``progress_state``, ``replay`` set).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: first path segments of a worker that an agent fetches for gateways; everything
+#: else a custom node may have registered is out of reach (GET is not harmless)
+WORKER_GET_ALLOWED = frozenset(
+    {
+        "object_info",
+        "system_stats",
+        "features",
+        "extensions",
+        "i18n",
+        "models",
+        "embeddings",
+        "view_metadata",
+        "workflow_templates",
+        "experiment",
+        "assets",
+        "scripts",
+        "fonts",
+        "cursor",
+        "lib",
+        "css",
+        "templates",
+        "docs",
+    }
+)
+
+
+class LiveFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One text frame of ``/v1/live``."""
+
+    user: str
+    job: str
+    attempt: int
+    #: the client_id the job was posted with; None: to all sockets of the user
+    client_id: str | None = None
+    #: ComfyUI's ``{"type", "data"}``; None when only ``end`` is said
+    message: dict[str, Any] | None = None
+    #: True: nothing more of this attempt will follow here
+    end: bool = False
+    #: True: a repetition for somebody who has just subscribed
+    replay: bool = False
+
+
+class LiveHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Head of one binary frame of ``/v1/live``.
+
+    ``event`` is ComfyUI's binary event: 1 image, 3 text, 4 image with metadata.
+    ``image_type`` is 1 JPEG or 2 PNG. ``metadata`` is event 4's JSON, ids the
+    user's. ``lossless``: a result (SaveImageWebsocket), never to be dropped.
+    """
+
+    user: str
+    job: str
+    attempt: int
+    event: int
+    client_id: str | None = None
+    image_type: int = 0
+    node: str = ""
+    metadata: dict[str, Any] | None = None
+    lossless: bool = False
+
+
+def pack_binary(header: LiveHeader, payload: bytes) -> bytes:
+    """Frame a binary message: length of the header, header, payload."""
+    head = msgspec.json.encode(header)
+    return len(head).to_bytes(4, "big") + head + payload
+
+
+def unpack_binary(frame: bytes) -> tuple[LiveHeader, memoryview]:
+    """Take a binary message apart; the payload is not copied.
+
+    Raises:
+        ValueError: the frame is shorter than it says, or its header is no ``LiveHeader``.
+    """
+    size = int.from_bytes(frame[:4], "big")
+    if len(frame) < 4 + size:
+        raise ValueError(f"live frame of {len(frame)} bytes names a header of {size}")
+    try:
+        header = msgspec.json.decode(frame[4 : 4 + size], type=LiveHeader)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"live frame's header: {error}") from error
+    return header, memoryview(frame)[4 + size :]

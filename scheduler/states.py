@@ -1,0 +1,288 @@
+"""The nouns of the ledger: jobs, workers, GPUs, and what may become of a job.
+
+Everything here is a value: frozen, without behaviour that needs a clock, a
+socket or Redis. All bytes are *device footprint* (torch reserved + the
+process's context + whatever lies outside torch); all ``*_ms`` are milliseconds
+of the Redis server's clock since the epoch.
+
+    QUEUED ──admit──▶ RESERVED ──claim──▶ RUNNING ──settle──▶ SUCCEEDED | FAILED
+      │ ▲                │                  │
+      │ └── lease lost, retry due ──────────┤
+      │                  │                  └──cancel──▶ CANCELLING ──settle──▶ CANCELLED
+      └──── cancel ──────┴──▶ CANCELLED
+
+``CANCELLING`` exists because a running prompt has to be interrupted on its
+worker first; a job that finished before the interrupt landed ends as it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+
+class JobState(StrEnum):
+    """Where a job is; the arrows are in the module's docstring."""
+
+    QUEUED = "QUEUED"
+    RESERVED = "RESERVED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+#: States in which a job holds a reservation and a lease.
+ACTIVE: Final = frozenset({JobState.RESERVED, JobState.RUNNING, JobState.CANCELLING})
+#: States that absorb: nothing leaves them.
+TERMINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+#: The whole state machine; the ledgers' tests walk it.
+TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
+    JobState.QUEUED: frozenset({JobState.RESERVED, JobState.CANCELLED, JobState.FAILED}),
+    JobState.RESERVED: frozenset(
+        {JobState.RUNNING, JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}
+    ),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+            JobState.CANCELLING,
+            JobState.QUEUED,
+            JobState.CANCELLED,
+        }
+    ),
+    JobState.CANCELLING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+
+class FailReason(StrEnum):
+    """Why a job ended FAILED."""
+
+    NODE_ERROR = "node_error"
+    OOM = "oom"
+    LOST = "lost"
+    POISON = "poison"
+    INFEASIBLE = "infeasible"
+    EXPIRED = "expired"
+    HUNG = "hung"
+
+
+class WaitReason(StrEnum):
+    """Why a queued job has not started; shown to its user."""
+
+    NO_HEADROOM = "no_headroom"
+    CAP = "cap"
+    FAIRNESS = "fairness"
+    HELD_FOR_HEAD = "held_for_head"
+    NO_WORKER = "no_worker"
+    RELEASING = "releasing"
+    NO_HOST_RAM = "no_host_ram"
+    GPU_SUSPECT = "gpu_suspect"
+    MODEL_MISSING = "model_missing"
+    HELD = "held"
+    BUDGET = "budget"
+
+
+class Lane(StrEnum):
+    """How urgent a job is: somebody watches it, or nobody does."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class WorkerState(StrEnum):
+    """What a worker can do right now. Busy is not a state: it has a job or not."""
+
+    READY = "READY"
+    RELEASING = "RELEASING"
+    DOWN = "DOWN"
+
+
+class GpuState(StrEnum):
+    """Whether a GPU's memory figures can be believed."""
+
+    READY = "READY"
+    SUSPECT = "SUSPECT"
+
+
+class MemorySource(StrEnum):
+    """Where a GPU's memory figures come from."""
+
+    NVML = "nvml"
+    SYSTEM_STATS = "system_stats"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """A file of the user's own that a prompt reads, fixed at submit.
+
+    ``path`` is the user's name for it (``sub/pic.png``); the bytes are found
+    by ``sha256`` (hex), so a later upload of the same name changes no queued job.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What the gateway hands to ``Ledger.submit``."""
+
+    #: lowercase uuid4, minted by the gateway
+    id: str
+    user: str
+    group: str
+    #: what the client calls it: ``id``, or the id that the client chose
+    prompt_id: str
+    #: the client's websocket id, for the way back; None: it named none
+    client_id: str | None
+    lane: Lane
+    #: True: to the top of the user's own share (ComfyUI's ``front``)
+    front: bool
+    fingerprint: str
+    #: model files the graph loads, for warm placement, e.g. ``checkpoints/a.safetensors``
+    models: tuple[str, ...]
+    need_bytes: int
+    need_seconds: float
+    #: False: no node of the graph loads a model or computes on a GPU
+    needs_gpu: bool
+    inputs: tuple[InputFile, ...] = ()
+    #: the client's idempotency key, unique per user; None: none given
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Our record of a prompt, as the ledger holds it."""
+
+    id: str
+    user: str
+    group: str
+    prompt_id: str
+    client_id: str | None
+    state: JobState
+    #: grows by one with each transition; a plan names the one it saw
+    rev: int
+    #: tries so far; fences agents that come back late
+    attempt: int
+    #: the user's own count of prompts, as ComfyUI's ``number``
+    number: int
+    lane: Lane
+    fingerprint: str
+    models: tuple[str, ...]
+    need_bytes: int
+    need_seconds: float
+    needs_gpu: bool
+    inputs: tuple[InputFile, ...]
+    submitted_ms: int
+    admitted_ms: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+    worker: str = ""
+    #: id of the GPU, "" while queued or on a worker without one
+    gpu: str = ""
+    reserved_bytes: int = 0
+    #: prompt_id under which the current attempt runs on its worker
+    attempt_uuid: str = ""
+    #: the client_id of the agent's socket that the attempt was posted with
+    sid: str = ""
+    #: times a lease or a worker was lost under it
+    losses: int = 0
+    #: times it ran out of device memory
+    ooms: int = 0
+    reason: FailReason | None = None
+    wait_reason: WaitReason | None = None
+    #: a sentence for the user: what blocks, with figures
+    wait_detail: str = ""
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One device, as its agent last reported it."""
+
+    #: NVML UUID, or ``<agent>:cpu`` style name where there is none
+    id: str
+    agent: str
+    index: int
+    name: str
+    total_bytes: int
+    used_bytes: int
+    #: bytes held by processes that are not our workers (design, *Admission*)
+    foreign_bytes: int
+    state: GpuState
+    memory_source: MemorySource
+    heartbeat_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """One ComfyUI process, as its agent last reported it, plus what the ledger knows."""
+
+    #: stable over restarts: ``<agent>-<n>``
+    id: str
+    agent: str
+    #: "" for a worker that computes on the CPU
+    gpu: str
+    state: WorkerState
+    #: device bytes its process holds now (NVML per process, else the worker's own count)
+    used_bytes: int
+    #: models believed loaded, most recent first
+    models: tuple[str, ...]
+    heartbeat_ms: int = 0
+    #: active job, "" when idle (the ledger's, never the agent's word)
+    job: str = ""
+    #: bytes promised to that job (the ledger's)
+    reserved_bytes: int = 0
+    has_probe: bool = False
+
+    @property
+    def hold_bytes(self) -> int:
+        """Bytes that nobody else may count on: max(residency, reservation)."""
+        return max(self.used_bytes, self.reserved_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A worker_agent process: where its endpoint is and when it last reported."""
+
+    id: str
+    url: str
+    version: str
+    heartbeat_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """One user's queued jobs, as far as a plan looks, in the user's own order."""
+
+    user: str
+    group: str
+    #: all queued jobs of the user
+    queued: int
+    #: RESERVED + RUNNING + CANCELLING
+    running: int
+    #: the first ``window`` of them
+    jobs: tuple[Job, ...]
+    #: server time of the user's last admission, 0 if none: round robin's memory
+    last_admitted_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What one plan sees. Nothing in it is a promise: ``admit`` checks again."""
+
+    now_ms: int
+    gpus: tuple[Gpu, ...]
+    workers: tuple[Worker, ...]
+    backlogs: tuple[Backlog, ...]
+    #: jobs in an ACTIVE state, by id
+    active: dict[str, Job] = field(default_factory=dict)

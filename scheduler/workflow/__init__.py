@@ -1,0 +1,1 @@
+"""What a prompt's graph says: parse, validate, features, fingerprint (pure)."""

@@ -1,0 +1,1 @@
+"""GPUs and ComfyUI workers for machines that have neither."""

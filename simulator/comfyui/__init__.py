@@ -1,0 +1,1 @@
+"""A ComfyUI stand-in that speaks the recorded protocol."""

@@ -1,0 +1,1 @@
+"""The SQL store: job history, user files, settings."""

@@ -1,0 +1,1 @@
+"""Drives the ComfyUI workers of one GPU host."""
