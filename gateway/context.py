@@ -1,0 +1,85 @@
+"""What every handler finds on its request: who asks, and the gateway's services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from config.settings import Role, Settings
+from gateway.ports import Archive, Documents, InputFiles
+from scheduler.ledger import Ledger
+
+if TYPE_CHECKING:
+    from gateway.agents import Agents
+    from gateway.blobs import Blobs
+    from gateway.hub import Hub
+    from gateway.info import WorkerInfo
+
+
+class Credential(StrEnum):
+    """How a request said who it is."""
+
+    HEADER = "header"
+    COOKIE = "cookie"
+    TOKEN = "token"  # noqa: S105
+    URL = "url"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks. Made by the auth middleware, never from a client's word."""
+
+    user: str
+    group: str
+    role: Role
+    credential: Credential
+
+    @property
+    def ambient(self) -> bool:
+        """True where a browser sends the credential by itself, so that cross-site rules apply."""
+        return self.credential in (Credential.COOKIE, Credential.OPEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything handlers work with; built once by ``gateway.app.build``."""
+
+    #: the settings now in force (they change while running)
+    settings: Callable[[], Settings]
+    ledger: Ledger
+    archive: Archive
+    documents: Documents
+    input_files: InputFiles
+    blobs: Blobs
+    agents: Agents
+    info: WorkerInfo
+    hub: Hub
+    #: seconds since the epoch; injected so that tests own the clock
+    clock: Callable[[], float]
+    #: a fresh lowercase uuid4
+    new_id: Callable[[], str]
+
+
+SERVICES: Final[web.AppKey[Services]] = web.AppKey("services", Services)
+_IDENTITY: Final = "vramgate.identity"
+
+
+def identity(request: web.Request) -> Identity:
+    """Who asks; every route but the public ones has been through the auth middleware."""
+    found: Identity = request[_IDENTITY]
+    return found
+
+
+def set_identity(request: web.Request, who: Identity) -> None:
+    """Called by the auth middleware alone."""
+    request[_IDENTITY] = who
+
+
+def services(request: web.Request) -> Services:
+    """The gateway's services."""
+    return request.app[SERVICES]
