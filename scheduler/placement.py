@@ -1,0 +1,252 @@
+"""Where a job may run: capacity, holds, headroom, and the best worker (pure).
+
+All figures are bytes of device footprint. A GPU's *capacity* is what may be
+promised: ``total − foreign − safety``. Each worker *holds* the larger of what
+its process occupies and what its job was promised. A job fits on a worker when
+its need and the holds of the GPU's *other* workers stay within the capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
+
+#: What an idle ComfyUI process holds with no model loaded: its CUDA context of
+#: 1.36 GiB as measured on an H200, and room for cuDNN workspaces.
+BASE_BYTES: Final = 1536 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """Memory of a GPU that is never promised: the larger of a share and a floor."""
+
+    share: float
+    min_bytes: int
+
+
+def capacity_bytes(gpu: Gpu, safety: Safety) -> int:
+    """Bytes of a GPU that may be promised, never below zero."""
+    ours = gpu.total_bytes - gpu.foreign_bytes
+    return max(0, ours - max(safety.min_bytes, int(safety.share * ours)))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A worker that could take a job now, and the reservation it would get."""
+
+    worker: Worker
+    bytes: int
+    capacity_bytes: int
+    #: the job's models are loaded there
+    warm: bool
+    #: nothing is loaded there
+    empty: bool
+
+    @property
+    def order(self) -> tuple[bool, bool, int, str]:
+        """Sort key: warm before empty before the least to evict (design, *Admission*)."""
+        return (not self.warm, not self.empty, self.worker.used_bytes, self.worker.id)
+
+
+class Room:
+    """One plan's picture of the pool, in which admissions made so far count."""
+
+    def __init__(
+        self, snapshot: Snapshot, safety: Safety, floors: Mapping[str, int] | None = None
+    ) -> None:
+        """``floors``: what a worker still held after its last release, in bytes."""
+        self._workers = {worker.id: worker for worker in snapshot.workers}
+        self._gpus = {gpu.id: gpu for gpu in snapshot.gpus}
+        self._capacity = {gpu.id: capacity_bytes(gpu, safety) for gpu in snapshot.gpus}
+        self._safety = safety
+        self._floors = floors or {}
+        self._kept: dict[str, str] = {}
+
+    @property
+    def gpus(self) -> Iterable[Gpu]:
+        """All GPUs of the snapshot."""
+        return self._gpus.values()
+
+    def capacity(self, gpu: str) -> int:
+        """Bytes of a GPU that may be promised."""
+        return self._capacity[gpu]
+
+    def largest_capacity(self) -> int:
+        """The most any one GPU of the pool can promise; 0 without a GPU that counts bytes."""
+        return max(self._capacity.values(), default=0)
+
+    def on(self, gpu: str) -> list[Worker]:
+        """Workers of a GPU, gone ones included only while they still hold memory."""
+        return [worker for worker in self._workers.values() if worker.gpu == gpu]
+
+    def headroom(self, worker: Worker) -> int:
+        """Bytes a job on this worker may be promised: the smaller of two views.
+
+        The ledger's view counts holds; NVML's view counts what is free now
+        less what running jobs were promised and have not taken yet.
+        """
+        gpu = self._gpus[worker.gpu]
+        others = [other for other in self.on(worker.gpu) if other.id != worker.id]
+        ledger = self._capacity[gpu.id] - sum(other.hold_bytes for other in others)
+        promised = sum(max(0, other.reserved_bytes - other.used_bytes) for other in others)
+        safety = gpu.total_bytes - gpu.foreign_bytes - self._capacity[gpu.id]
+        device = gpu.total_bytes - gpu.used_bytes - safety + worker.used_bytes - promised
+        return min(ledger, device)
+
+    def idle(self, *, needs_gpu: bool) -> list[Worker]:
+        """Workers that could take a job now.
+
+        One on the CPU counts only where no GPU is needed or the pool has none.
+        """
+        ready = [
+            worker
+            for worker in self._workers.values()
+            if worker.state is WorkerState.READY and not worker.job and self._believable(worker)
+        ]
+        if needs_gpu and any(worker.gpu for worker in self._workers.values()):
+            return [worker for worker in ready if worker.gpu]
+        return ready
+
+    def offers(self, job: Job) -> list[Offer]:
+        """Workers where the job fits now, best first."""
+        found = (self._offer(job, worker) for worker in self.idle(needs_gpu=job.needs_gpu))
+        return sorted((offer for offer in found if offer is not None), key=lambda o: o.order)
+
+    def _offer(self, job: Job, worker: Worker) -> Offer | None:
+        warm = bool(job.models) and set(job.models) <= set(worker.models)
+        empty = not worker.models
+        if not worker.gpu:
+            return Offer(worker, 0, 0, warm, empty)
+        if self._kept_from(job, worker.gpu):
+            return None
+        capacity = self._capacity[worker.gpu]
+        headroom = self.headroom(worker)
+        need = self.need_on(job, worker)
+        if need <= headroom:
+            return Offer(worker, need, capacity, warm, empty)
+        if job.need_bytes > self.largest_capacity() and self._alone(worker):
+            return Offer(worker, headroom, capacity, warm, empty)
+        return None
+
+    def need_on(self, job: Job, worker: Worker) -> int:
+        """The job's need on this worker.
+
+        ComfyUI unloads another model only when the *card* is full, so on a
+        worker that holds other models both must be counted, or a neighbour
+        would pay for it.
+        """
+        if not worker.models or set(job.models) <= set(worker.models):
+            return job.need_bytes
+        return job.need_bytes + max(0, worker.used_bytes - BASE_BYTES)
+
+    def _alone(self, worker: Worker) -> bool:
+        """Nothing on this GPU but this worker can give anything back."""
+        others = [other for other in self.on(worker.gpu) if other.id != worker.id]
+        return all(not other.job and not self.releasable(other) for other in others) and (
+            not self.releasable(worker)
+        )
+
+    def releasable(self, worker: Worker) -> bool:
+        """Idle, and holds more than it would after a release."""
+        floor = max(BASE_BYTES, self._floors.get(worker.id, 0))
+        return (
+            worker.state is WorkerState.READY
+            and not worker.job
+            and bool(worker.gpu)
+            and worker.used_bytes > floor + 64 * 2**20
+        )
+
+    def releases_for(self, job: Job) -> list[Worker]:
+        """Idle workers whose residency, given back, would let the job start; else nothing.
+
+        Chosen on the GPU where the least has to be given up. A release under
+        way counts as given back, so that it is waited for, not repeated.
+        """
+        plans = [self._releases_on(job, worker) for worker in self.idle(needs_gpu=job.needs_gpu)]
+        possible = [plan for plan in plans if plan is not None]
+        return min(possible, key=lambda plan: sum(w.used_bytes for w in plan), default=[])
+
+    def _releases_on(self, job: Job, worker: Worker) -> list[Worker] | None:
+        if not worker.gpu or self._kept_from(job, worker.gpu):
+            return None
+        candidates = sorted(
+            (other for other in self.on(worker.gpu) if self.releasable(other)),
+            key=lambda other: (other.id == worker.id, other.used_bytes),
+        )
+        alone = job.need_bytes > self.largest_capacity()
+        if alone:
+            busy = any(other.job for other in self.on(worker.gpu))
+            return None if busy else candidates
+        chosen: list[Worker] = []
+        trial = self.copy()
+        for candidate in candidates:
+            chosen.append(candidate)
+            trial.give_back(candidate)
+            if trial._fits(job, worker.id):
+                return chosen
+        return None
+
+    def _fits(self, job: Job, worker_id: str) -> bool:
+        worker = self._workers[worker_id]
+        return self.need_on(job, worker) <= self.headroom(worker)
+
+    def releasing_helps(self, job: Job) -> bool:
+        """A release under way on some GPU may be all the job waits for."""
+        return any(
+            worker.state is WorkerState.RELEASING
+            and job.need_bytes <= self._capacity.get(worker.gpu, 0)
+            for worker in self._workers.values()
+        )
+
+    def copy(self) -> Room:
+        """The same picture, to try something out on."""
+        twin = Room.__new__(Room)
+        twin._workers = dict(self._workers)
+        twin._gpus = dict(self._gpus)
+        twin._capacity = self._capacity
+        twin._safety = self._safety
+        twin._floors = self._floors
+        twin._kept = self._kept
+        return twin
+
+    def give_back(self, worker: Worker) -> None:
+        """Picture the worker after a release."""
+        floor = max(BASE_BYTES, self._floors.get(worker.id, 0))
+        freed = max(0, worker.used_bytes - floor)
+        self._workers[worker.id] = replace(worker, used_bytes=worker.used_bytes - freed, models=())
+        gpu = self._gpus[worker.gpu]
+        self._gpus[gpu.id] = replace(gpu, used_bytes=gpu.used_bytes - freed)
+
+    def take(self, job: Job, offer: Offer) -> None:
+        """Picture the job admitted."""
+        self._workers[offer.worker.id] = replace(
+            offer.worker, job=job.id, reserved_bytes=offer.bytes
+        )
+
+    def start_release(self, worker: Worker) -> None:
+        """Picture a release under way: the bytes still count."""
+        self._workers[worker.id] = replace(worker, state=WorkerState.RELEASING)
+
+    def keep(self, gpu: str, job: Job) -> None:
+        """Keep a GPU free for one job: nobody else is offered it in this plan."""
+        self._kept[gpu] = job.id
+
+    def keeps_from(self, job: Job) -> bool:
+        """Some GPU is being kept free for another job."""
+        return any(self._kept_from(job, gpu) for gpu in self._kept)
+
+    def _kept_from(self, job: Job, gpu: str) -> bool:
+        return self._kept.get(gpu, job.id) != job.id
+
+    def _believable(self, worker: Worker) -> bool:
+        if not worker.gpu:
+            return True
+        gpu = self._gpus.get(worker.gpu)
+        return gpu is not None and gpu.state is GpuState.READY
+
+    def workers(self) -> list[Worker]:
+        """All workers as pictured now."""
+        return list(self._workers.values())
