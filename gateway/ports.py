@@ -7,27 +7,12 @@ three kinds of record. Every call is scoped to one user.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastJob:
-    """An ended job as the store keeps it: enough for ComfyUI's history entry."""
-
-    id: str
-    prompt_id: str
-    number: int
-    client_id: str | None
-    state: str
-    ended_ms: int
-    #: body as submitted, JSON object
-    prompt: bytes
-    #: JSON object ``{"outputs", "status", "meta"}``
-    result: bytes
+from store.records import Document as Document
+from store.records import PastJob as PastJob
 
 
 class Archive(Protocol):
@@ -48,17 +33,6 @@ class Archive(Protocol):
     async def file(self, user: str, type: str, subfolder: str, filename: str) -> FileRecord | None:
         """Where one of the user's outputs lies, or None."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """One userdata file (a workflow, a stylesheet, …)."""
-
-    path: str
-    size_bytes: int
-    #: seconds since the epoch
-    modified: float
-    created: float
 
 
 class Documents(Protocol):

@@ -1,0 +1,32 @@
+"""What the store gives back: values that gateways and pages read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastJob:
+    """An ended job as the store keeps it: enough for ComfyUI's history entry."""
+
+    id: str
+    prompt_id: str
+    number: int
+    client_id: str | None
+    state: str
+    ended_ms: int
+    #: body as submitted, JSON object
+    prompt: bytes
+    #: JSON object ``{"outputs", "status", "meta"}``
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One userdata file (a workflow, a stylesheet, …)."""
+
+    path: str
+    size_bytes: int
+    #: seconds since the epoch
+    modified: float
+    created: float
