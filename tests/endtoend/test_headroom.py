@@ -1,0 +1,53 @@
+"""Jobs that do not fit wait, say so, and start when the memory is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from tests.clients import Client, sampling_prompt
+from tests.endtoend.conftest import ADA, ANN, BOB
+from tests.endtoend.stack import Stack
+
+
+def big(seed: int, steps: int) -> dict[str, Any]:
+    """Needs about 18 GiB: two of them do not fit on a card of 24."""
+    return sampling_prompt(seed, checkpoint="sdxl.safetensors", size=1024, batch=4, steps=steps)
+
+
+async def rows(ada: Client) -> dict[str, dict[str, Any]]:
+    overview = await ada.get("/dashboard/api/v1/overview")
+    return {row["prompt_id"]: row for row in [*overview["running"], *overview["waiting"]]}
+
+
+async def test_a_job_without_headroom_waits_with_its_reason_and_then_runs(
+    start: Callable[..., Stack], http: aiohttp.ClientSession
+) -> None:
+    stack = start("--simulate", "gpus=1,vram=24GiB,workers=2,speed=5")
+    ann = Client(http, stack.url, {"Authorization": f"Bearer {ANN}"})
+    bob = Client(http, stack.url, {"Authorization": f"Bearer {BOB}"})
+    ada = Client(http, stack.url, {"Authorization": f"Bearer {ADA}"})
+    first = await ann.queue(big(1, steps=60))
+    async with asyncio.timeout(20):
+        while not (await ann.get("/queue"))["queue_running"]:
+            await asyncio.sleep(0.05)
+    second = await bob.queue(big(2, steps=1))
+    async with asyncio.timeout(10):
+        while (await rows(ada)).get(second, {}).get("wait_reason") != "no_headroom":
+            await asyncio.sleep(0.05)
+    assert (await bob.get("/queue"))["queue_pending"][0][1] == second
+    assert "GiB" in (await rows(ada))[second]["wait_detail"]
+    assert (await ann.ended(first, 60))["status"]["status_str"] == "success"
+    assert (await bob.ended(second, 60))["status"]["status_str"] == "success"
+
+
+async def test_one_larger_than_every_gpu_runs_alone(
+    start: Callable[..., Stack], http: aiohttp.ClientSession
+) -> None:
+    stack = start("--simulate", "gpus=1,vram=10GiB,workers=2,speed=20")
+    ann = Client(http, stack.url, {"Authorization": f"Bearer {ANN}"})
+    prompt_id = await ann.queue(big(3, steps=1))
+    assert (await ann.ended(prompt_id, 90))["status"]["completed"] in (True, False)
