@@ -1,0 +1,129 @@
+"""The login page: a key in, a cookie out. A plain form, no script."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from html import escape
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from gateway.auth import DOOR
+from gateway.browser_rules import local_path
+from gateway.keys import KeyKind
+from gateway.session import COOKIE
+
+#: ten wrong keys a minute per address: enough for typing errors, hopeless for guessing
+FAILURES: Final = 10
+WINDOW_S: Final = 60.0
+_ADDRESSES: Final = 10_000
+_PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Log in · vramgate</title>
+<style>
+ body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid;
+   place-items: center; background: #16181d; color: #e6e8ec }}
+ form {{ width: min(22rem, 90vw); display: grid; gap: .75rem }}
+ input, button {{ font: inherit; padding: .6rem .8rem; border-radius: .4rem; border: 1px solid #444b57 }}
+ input {{ background: #1f232b; color: inherit }} button {{ background: #3b82f6; color: #fff; border: 0 }}
+ .wrong {{ color: #ff9b9b; margin: 0 }}
+</style>
+<form method="post" action="/login">
+ <h1>vramgate</h1>
+ {message}
+ <label for="key">Your key</label>
+ <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
+ <input type="hidden" name="next" value="{next}">
+ <button>Log in</button>
+</form>
+"""
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    # no-referrer would make browsers send the form with "Origin: null", a foreign one
+    "Referrer-Policy": "same-origin",
+}
+log = structlog.get_logger()
+
+
+class Attempts:
+    """Failed logins per address within a window of seconds; bounded in memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def blocked(self, address: str) -> bool:
+        """Whether this address has used up its failures."""
+        since, count = self._seen.get(address, (0.0, 0))
+        return count >= FAILURES and self._clock() - since < WINDOW_S
+
+    def failed(self, address: str) -> None:
+        """Count one failure."""
+        since, count = self._seen.pop(address, (self._clock(), 0))
+        if self._clock() - since >= WINDOW_S:
+            since, count = self._clock(), 0
+        self._seen[address] = (since, count + 1)
+        if len(self._seen) > _ADDRESSES:
+            self._seen.popitem(last=False)
+
+
+ATTEMPTS: Final[web.AppKey[Attempts]] = web.AppKey("attempts", Attempts)
+
+
+def routes() -> list[web.RouteDef]:
+    """``/login`` and ``/logout``."""
+    return [
+        web.get("/login", show),
+        web.post("/login", log_in),
+        web.get("/logout", log_out),
+        web.post("/logout", log_out),
+    ]
+
+
+async def show(request: web.Request) -> web.Response:
+    """The form; who needs no key goes on at once."""
+    target = local_path(request.query.get("next", "/"))
+    if request.app[DOOR].open:
+        return web.Response(status=302, headers={hdrs.LOCATION: target})
+    return _page(target)
+
+
+async def log_in(request: web.Request) -> web.Response:
+    """Check the key, set the cookie, go where the person wanted to go."""
+    door, attempts = request.app[DOOR], request.app[ATTEMPTS]
+    form = await request.post()
+    target = local_path(str(form.get("next", "/")))
+    address = request.remote or ""
+    if attempts.blocked(address):
+        reply = _page(target, "Too many wrong keys. Wait a minute and try again.", 429)
+        reply.headers[hdrs.RETRY_AFTER] = str(int(WINDOW_S))
+        return reply
+    holder = (await door.ring()).find(str(form.get("key", "")).strip(), KeyKind.API)
+    if holder is None:
+        attempts.failed(address)
+        log.info("login_refused", address=address)
+        return _page(target, "That key is not valid. Ask your admin for a new one.", 401)
+    response = web.Response(
+        status=303, headers={hdrs.LOCATION: target, "Cache-Control": "no-store"}
+    )
+    await door.open_session(request, response, holder)
+    log.info("login", user=holder.user)
+    return response
+
+
+async def log_out(request: web.Request) -> web.Response:
+    """Drop the cookie."""
+    response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
+    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax")
+    return response
+
+
+def _page(target: str, wrong: str = "", status: int = 200) -> web.Response:
+    message = f'<p class="wrong" role="alert">{escape(wrong)}</p>' if wrong else ""
+    text = _PAGE.format(message=message, next=escape(target, quote=True))
+    return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)

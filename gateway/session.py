@@ -1,0 +1,59 @@
+"""Browser sessions: a signed cookie, nothing kept on the server.
+
+The signature covers the user's name, the kind of key that opened the session, when it
+ends, and that key's digest. A rotated or revoked key therefore ends its sessions at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final
+
+from gateway.keys import Holder, KeyKind, KeyRing
+
+COOKIE: Final = "vramgate_session"
+
+
+class Sessions:
+    """Issues and reads session cookies under one secret."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    def issue(self, holder: Holder, days: float) -> str:
+        """A cookie's value for whoever has just shown this key."""
+        ends = int(self._clock() + days * 86400)
+        name = base64.urlsafe_b64encode(holder.user.encode()).decode().rstrip("=")
+        return f"{name}.{holder.kind}.{ends}.{self._sign(holder, ends)}"
+
+    def read(self, cookie: str, ring: KeyRing) -> Holder | None:
+        """Whose session this is; None when forged, past, or its key is no longer valid."""
+        parts = cookie.split(".")
+        if len(parts) != 4 or parts[1] not in set(KeyKind):
+            return None
+        name, kind, ends_text, mac = parts
+        user = _decode(name)
+        if user is None or not ends_text.isascii() or not ends_text.isdigit():
+            return None
+        holder = ring.holder(user, KeyKind(kind))
+        if holder is None or len(ends_text) > 12:
+            return None
+        ends = int(ends_text)
+        genuine = hmac.compare_digest(mac.encode(), self._sign(holder, ends).encode())
+        return holder if genuine and ends > self._clock() else None
+
+    def _sign(self, holder: Holder, ends: int) -> str:
+        text = "\0".join((holder.user, holder.kind, str(ends), holder.stamp))
+        return hmac.new(self._secret, text.encode(), sha256).hexdigest()
+
+
+def _decode(name: str) -> str | None:
+    try:
+        return base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
+    except (binascii.Error, UnicodeError):
+        return None
