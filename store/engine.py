@@ -1,0 +1,85 @@
+"""Opens the database: SQLite for one machine, PostgreSQL for many.
+
+SQLite allows one writer at a time. A transaction that has read first and then
+wants to write fails at once when another has written in between, whatever the
+busy time-out; so all writing goes through ``writing``, which takes the write
+lock when it begins and waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from store.errors import UnknownStore
+
+#: How long a writer waits for the others. A batch takes milliseconds; a minute is a stuck disk.
+BUSY_SECONDS: Final = 60.0
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_WRITES: Final = "vramgate_writes"
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """Prepare connections to the database; the first one is made when it is used.
+
+    Args:
+        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or
+            ``postgresql://user:password@host/name`` (with ``?host=/folder`` for a Unix socket).
+
+    Raises:
+        UnknownStore: the URL is of another kind, or none.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UnknownStore(
+            "store.url is no URL; write sqlite:///file.db or postgresql://…"
+        ) from error
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None:
+        raise UnknownStore(
+            f"store.url names {parsed.get_backend_name()}; write sqlite:///file.db or postgresql://…"
+        )
+    parsed = parsed.set(drivername=driver)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_async_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    # A server that was restarted leaves dead connections in the pool: try before use.
+    return create_async_engine(parsed, pool_pre_ping=True)
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that writes: committed at the end, rolled back by an exception."""
+    async with engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # None: the driver begins nothing by itself, ``_begin_sqlite`` does.
+    adapted: Any = connection
+    adapted.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # What was acknowledged survives a power cut, not only a crash of ours.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

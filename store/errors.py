@@ -1,0 +1,20 @@
+"""The store's errors: one tree.
+
+StoreError
+├── UnknownStore    the URL names no database that we speak
+└── BadPath         a document's path leaves its user's folder
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of all errors of the SQL store."""
+
+
+class UnknownStore(StoreError):
+    """``store.url`` names neither SQLite nor PostgreSQL."""
+
+
+class BadPath(StoreError, ValueError):
+    """Nothing may be written there."""

@@ -1,0 +1,67 @@
+"""Uploads by name: which bytes each of a user's names means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from scheduler.states import InputFile
+from store import schema
+from store.engine import writing
+from store.upsert import upsert
+
+_files = schema.input_files.c
+
+
+class SqlInputFiles:
+    """The gateway's record of uploads on the SQL store."""
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], float]) -> None:
+        """``clock``: seconds since the epoch."""
+        self._engine = engine
+        self._clock = clock
+
+    async def find(self, user: str, type: str, path: str) -> InputFile | None:
+        """The upload of that name (``sub/pic.png``), or None."""
+        wanted = select(_files.sha256, _files.size_bytes).where(
+            _files.user_name == user, _files.type == type, _files.path == path
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(wanted)).first()
+        if row is None:
+            return None
+        return InputFile(path=path, sha256=row.sha256, size_bytes=row.size_bytes)
+
+    async def list(self, user: str, type: str) -> list[InputFile]:
+        """All uploads of that type (``input``, ``temp`` or ``output``), newest first."""
+        wanted = (
+            select(_files.path, _files.sha256, _files.size_bytes)
+            .where(_files.user_name == user, _files.type == type)
+            .order_by(_files.put_ms.desc(), _files.path)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [
+            InputFile(path=row.path, sha256=row.sha256, size_bytes=row.size_bytes) for row in rows
+        ]
+
+    async def put(self, user: str, type: str, file: InputFile) -> None:
+        """Name these bytes; an existing name now means them."""
+        row = {
+            "user_name": user,
+            "type": type,
+            "path": file.path,
+            "sha256": file.sha256,
+            "size_bytes": file.size_bytes,
+            "put_ms": int(self._clock() * 1000),
+        }
+        async with writing(self._engine) as connection:
+            await upsert(connection, schema.input_files, [row])
+
+    async def owns(self, sha256: str) -> bool:
+        """Whether any user still names these bytes."""
+        wanted = select(exists().where(_files.sha256 == sha256))
+        async with self._engine.connect() as connection:
+            return bool(await connection.scalar(wanted))

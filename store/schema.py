@@ -1,0 +1,160 @@
+"""The tables, in words that SQLite and PostgreSQL share.
+
+Times are milliseconds since the epoch (of the Redis server's clock for jobs),
+sizes are bytes. Changes go through a migration, never through here alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class Words(TypeDecorator[str]):
+    """Text that any database takes: clients may send NUL and lone surrogates in their names."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what PostgreSQL or UTF-8 cannot hold."""
+        if value is None:
+            return None
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+#: Ended jobs, as the ledger last knew them.
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("user_name", Words, nullable=False),
+    Column("group_name", Words, nullable=False),
+    Column("prompt_id", Words, nullable=False),
+    Column("client_id", Words),
+    Column("number", BigInteger, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("reason", Words),
+    Column("lane", Words, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("ooms", Integer, nullable=False),
+    Column("worker", Words, nullable=False),
+    Column("gpu", Words, nullable=False),
+    Column("needs_gpu", Boolean, nullable=False),
+    Column("need_bytes", BigInteger, nullable=False),
+    Column("need_seconds", Float, nullable=False),
+    Column("reserved_bytes", BigInteger, nullable=False),
+    Column("peak_bytes", BigInteger, nullable=False),
+    Column("submitted_ms", BigInteger, nullable=False),
+    Column("admitted_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    # NULL: the body was gone from the ledger before it could be recorded
+    Column("prompt", LargeBinary),
+    # NULL: the job never ran, or its body was gone
+    Column("result", LargeBinary),
+    Index(None, "user_name", "ended_ms"),
+    Index(None, "user_name", "prompt_id"),
+    Index(None, "ended_ms"),
+)
+
+#: One row for each try. No foreign key to ``jobs``: a try is recorded before its job has ended.
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Words, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("user_name", Words, nullable=False),
+    Column("worker", Words),
+    Column("gpu", Words),
+    Column("admitted_ms", BigInteger),
+    Column("claimed_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    # state of the job after the try: QUEUED means that it was to run again
+    Column("state", Words),
+    Column("reason", Words),
+)
+
+#: Which history entries a user has dropped; the jobs themselves stay for accounting.
+hidden: Final = Table(
+    "hidden",
+    metadata,
+    Column("user_name", Words, primary_key=True),
+    # "": all of the user's
+    Column("prompt_id", Words, primary_key=True),
+    # jobs that ended later are shown again (a prompt_id may be used twice)
+    Column("until_ms", BigInteger, nullable=False),
+)
+
+#: Outputs: the user's name for each, and where it lies.
+files: Final = Table(
+    "files",
+    metadata,
+    Column("user_name", Words, primary_key=True),
+    Column("type", Words, primary_key=True),
+    Column("subfolder", Words, primary_key=True),
+    Column("filename", Words, primary_key=True),
+    Column("agent", Words, nullable=False),
+    Column("worker", Words, nullable=False),
+    Column("worker_subfolder", Words, nullable=False),
+    Column("worker_filename", Words, nullable=False),
+    Column("job_id", Words, nullable=False),
+)
+
+#: Uploads: the user's name for each, and which bytes it means.
+input_files: Final = Table(
+    "input_files",
+    metadata,
+    Column("user_name", Words, primary_key=True),
+    Column("type", Words, primary_key=True),
+    Column("path", Words, primary_key=True),
+    Column("sha256", Words, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("put_ms", BigInteger, nullable=False),
+    Index(None, "sha256"),
+)
+
+#: One row for each setting, so that two tabs that change different ones do not collide.
+user_settings: Final = Table(
+    "user_settings",
+    metadata,
+    Column("user_name", Words, primary_key=True),
+    Column("name", Words, primary_key=True),
+    # JSON text
+    Column("value", Words, nullable=False),
+)
+
+#: Userdata: workflows, stylesheets, whatever a client keeps there.
+userdata: Final = Table(
+    "userdata",
+    metadata,
+    Column("user_name", Words, primary_key=True),
+    Column("path", Words, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("modified_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
