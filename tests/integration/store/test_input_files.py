@@ -1,0 +1,45 @@
+"""Uploads by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from scheduler.states import InputFile
+from store.input_files import SqlInputFiles
+
+
+@pytest.fixture
+def uploads(engine: AsyncEngine, clock: Any) -> SqlInputFiles:
+    return SqlInputFiles(engine, clock)
+
+
+def _file(path: str, sha256: str = "ab" * 32) -> InputFile:
+    return InputFile(path=path, sha256=sha256, size_bytes=3)
+
+
+async def test_an_upload_is_found_by_its_own_user_and_type_only(uploads: SqlInputFiles) -> None:
+    await uploads.put("ann", "input", _file("sub/pic.png"))
+    assert await uploads.find("ann", "input", "sub/pic.png") == _file("sub/pic.png")
+    assert await uploads.find("ann", "temp", "sub/pic.png") is None
+    assert await uploads.find("bob", "input", "sub/pic.png") is None
+    assert await uploads.find("ann", "input", "pic.png") is None
+
+
+async def test_a_name_means_the_bytes_put_last(uploads: SqlInputFiles) -> None:
+    await uploads.put("ann", "input", _file("a.png", "aa" * 32))
+    await uploads.put("ann", "input", _file("a.png", "bb" * 32))
+    assert await uploads.find("ann", "input", "a.png") == _file("a.png", "bb" * 32)
+    assert not await uploads.owns("aa" * 32)
+    assert await uploads.owns("bb" * 32)
+
+
+async def test_uploads_are_listed_newest_first(uploads: SqlInputFiles, clock: Any) -> None:
+    for name in ("a", "b", "c"):
+        await uploads.put("ann", "input", _file(name))
+        clock.now += 1
+    await uploads.put("ann", "input", _file("a"))
+    assert [file.path for file in await uploads.list("ann", "input")] == ["a", "c", "b"]
+    assert await uploads.list("bob", "input") == []
