@@ -203,6 +203,8 @@ class Job:
     #: a sentence for the user: what blocks, with figures
     wait_detail: str = ""
     peak_bytes: int = 0
+    #: as its agent measured; 0 until it has ended
+    run_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

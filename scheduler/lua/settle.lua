@@ -1,0 +1,48 @@
+-- Close an attempt's books: into a terminal state, or back to QUEUED (lost, out of memory).
+-- KEYS  1-12 job keys
+-- ARGV  1 attempt, 2 worker, 3 gpu (as the caller believes), 4 ending, 5 result, 6 frames, 7 reason,
+--       8 peak_bytes, 9 run_seconds, 10 retry_bytes, 11 max_losses,
+--       12 cancel result, 13 cancel frames, 14 poison result, 15 poison frames
+-- Reply {'SETTLED', state} | {'UNKNOWN' | 'FENCED' | 'MOVED'}
+local K = job_keys()
+local attempt, ending, reason = ARGV[1], ARGV[4], ARGV[7]
+local job = load(K.job)
+if not job then return {'UNKNOWN'} end
+if job.closed == attempt then return {'SETTLED', job.closed_as} end
+if job.attempt ~= attempt or not is_active(job.state) then return {'FENCED'} end
+-- An attempt that was never claimed has nothing to show.
+if job.state == 'RESERVED' and ending == 'SUCCEEDED' then return {'FENCED'} end
+if moved(job, ARGV[2], ARGV[3]) then return {'MOVED'} end
+
+local closing = {
+  cancel_result = ARGV[12], cancel_frames = ARGV[13],
+  poison_result = ARGV[14], poison_frames = ARGV[15],
+}
+-- Whoever asked to cancel gets that, unless the job ended by itself first.
+local by_interrupt = ending == 'OOM'
+  or (ending == 'FAILED' and (reason == '' or reason == 'lost' or reason == 'hung'))
+if ending == 'LOST' or (job.state == 'CANCELLING' and by_interrupt) then
+  return {'SETTLED', lose(K, job, tonumber(ARGV[11]), closing, attempt)}
+end
+
+leave_worker(K, job)
+if ending == 'OOM' then
+  local ooms = (job.ooms or 0) + 1
+  if ooms == 1 then
+    local retry = tonumber(ARGV[10])
+    return {'SETTLED', requeue(K, job, 'oom', {
+      ooms = ooms, need_bytes = retry > 0 and ARGV[10] or job.need_bytes,
+      peak_bytes = ARGV[8], closed = attempt, closed_as = 'QUEUED',
+    })}
+  end
+  return {'SETTLED', end_job(K, job, 'FAILED', {
+    reason = 'oom', result = ARGV[5], frames = ARGV[6], listed = true, ooms = ooms,
+    peak_bytes = ARGV[8], run_seconds = ARGV[9], closed = attempt,
+  })}
+end
+return {'SETTLED', end_job(K, job, ending, {
+  reason = ending == 'FAILED' and reason or nil, result = ARGV[5], frames = ARGV[6],
+  -- ComfyUI keeps no history of a prompt that was cancelled before it ran.
+  listed = not (ending == 'CANCELLED' and job.state == 'RESERVED'),
+  peak_bytes = ARGV[8], run_seconds = ARGV[9], closed = attempt,
+})}

@@ -1,0 +1,4 @@
+-- A user's unfinished jobs at one instant.
+-- KEYS  1 active, 2 queue
+-- Reply {active ids, queued ids}
+return {redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('ZRANGE', KEYS[2], 0, -1)}

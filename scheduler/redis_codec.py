@@ -1,0 +1,303 @@
+"""Redis hashes and stream entries ↔ the nouns of ``scheduler.states`` and ``scheduler.ledger``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from scheduler.ledger import Event, EventKind, FileRecord, Order, OrderKind
+from scheduler.states import (
+    Agent,
+    FailReason,
+    Gpu,
+    GpuState,
+    InputFile,
+    Job,
+    JobState,
+    Lane,
+    MemorySource,
+    NewJob,
+    WaitReason,
+    Worker,
+    WorkerState,
+)
+
+Fields = Mapping[bytes, bytes]
+#: Event scores keep a stream id in one double: ms · 1024 + sequence (below 2^53 until 2248).
+SEQUENCES_PER_MS: Final = 1024
+
+
+class Spec(msgspec.Struct, frozen=True, array_like=True):
+    """What never changes about a job, in one field of its hash."""
+
+    group: str
+    lane: Lane
+    fingerprint: str
+    models: tuple[str, ...]
+    need_seconds: float
+    needs_gpu: bool
+    #: (path, sha256, size_bytes)
+    inputs: tuple[tuple[str, str, int], ...]
+
+
+_decode_spec = msgspec.json.Decoder(Spec).decode
+_decode_models = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def encode_spec(job: NewJob) -> bytes:
+    """The unchanging part of a new job."""
+    inputs = tuple((file.path, file.sha256, file.size_bytes) for file in job.inputs)
+    return msgspec.json.encode(
+        Spec(
+            job.group,
+            job.lane,
+            job.fingerprint,
+            job.models,
+            job.need_seconds,
+            job.needs_gpu,
+            inputs,
+        )
+    )
+
+
+def encode_models(models: Sequence[str]) -> bytes:
+    """A worker's loaded models."""
+    return msgspec.json.encode(tuple(models))
+
+
+def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """A hash as a script returns it (field, value, field, …)."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def decode_job(fields: Fields) -> Job | None:
+    """One ``job:<id>`` hash; None when there is none."""
+    if not fields:
+        return None
+    spec = _decode_spec(fields[b"spec"])
+    client_id = fields.get(b"client_id")
+    reason = fields.get(b"reason")
+    wait_reason = fields.get(b"wait_reason")
+    return Job(
+        id=_text(fields, b"id"),
+        user=_text(fields, b"user"),
+        group=spec.group,
+        prompt_id=_text(fields, b"prompt_id"),
+        client_id=None if client_id is None else client_id.decode(),
+        state=JobState(_text(fields, b"state")),
+        rev=int(fields[b"rev"]),
+        attempt=_int(fields, b"attempt"),
+        number=int(fields[b"number"]),
+        lane=spec.lane,
+        fingerprint=spec.fingerprint,
+        models=spec.models,
+        need_bytes=_int(fields, b"need_bytes"),
+        need_seconds=spec.need_seconds,
+        needs_gpu=spec.needs_gpu,
+        inputs=tuple(InputFile(path=p, sha256=h, size_bytes=n) for p, h, n in spec.inputs),
+        submitted_ms=_int(fields, b"submitted_ms"),
+        admitted_ms=_int(fields, b"admitted_ms"),
+        started_ms=_int(fields, b"started_ms"),
+        ended_ms=_int(fields, b"ended_ms"),
+        worker=_text(fields, b"worker"),
+        gpu=_text(fields, b"gpu"),
+        reserved_bytes=_int(fields, b"reserved_bytes"),
+        attempt_uuid=_text(fields, b"attempt_uuid"),
+        sid=_text(fields, b"sid"),
+        losses=_int(fields, b"losses"),
+        ooms=_int(fields, b"ooms"),
+        reason=None if reason is None else FailReason(reason.decode()),
+        wait_reason=None if wait_reason is None else WaitReason(wait_reason.decode()),
+        wait_detail=_text(fields, b"wait_detail"),
+        peak_bytes=_int(fields, b"peak_bytes"),
+        run_seconds=float(fields.get(b"run_seconds", 0)),
+    )
+
+
+def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | None:
+    """One ``worker:<id>`` hash with its GPU's ``holds``."""
+    if not fields:
+        return None
+    return Worker(
+        id=worker_id,
+        agent=_text(fields, b"agent"),
+        gpu=_text(fields, b"gpu"),
+        state=WorkerState(_text(fields, b"state")),
+        used_bytes=_int(holds, b"u:" + worker_id.encode()),
+        models=_decode_models(fields[b"models"]),
+        heartbeat_ms=_int(fields, b"heartbeat_ms"),
+        job=_text(fields, b"job"),
+        reserved_bytes=_int(holds, b"r:" + worker_id.encode()),
+        has_probe=fields[b"has_probe"] == b"1",
+    )
+
+
+def decode_gpu(gpu_id: str, fields: Fields) -> Gpu | None:
+    """One ``gpu:<id>`` hash."""
+    if not fields:
+        return None
+    return Gpu(
+        id=gpu_id,
+        agent=_text(fields, b"agent"),
+        index=int(fields[b"index"]),
+        name=_text(fields, b"name"),
+        total_bytes=int(fields[b"total_bytes"]),
+        used_bytes=int(fields[b"used_bytes"]),
+        foreign_bytes=int(fields[b"foreign_bytes"]),
+        state=GpuState(_text(fields, b"state")),
+        memory_source=MemorySource(_text(fields, b"memory_source")),
+        heartbeat_ms=int(fields[b"heartbeat_ms"]),
+    )
+
+
+def decode_agent(agent_id: str, fields: Fields) -> Agent | None:
+    """One ``agent:<id>`` hash."""
+    if not fields:
+        return None
+    return Agent(
+        id=agent_id,
+        url=_text(fields, b"url"),
+        version=_text(fields, b"version"),
+        heartbeat_ms=int(fields[b"heartbeat_ms"]),
+    )
+
+
+def decode_event(event_id: bytes, fields: Fields) -> Event:
+    """One entry of the stream."""
+    client_id = fields.get(b"client_id")
+    state = fields.get(b"state")
+    text_id = event_id.decode()
+    return Event(
+        id=text_id,
+        kind=EventKind(_text(fields, b"kind")),
+        at_ms=int(text_id.partition("-")[0]),
+        job=_text(fields, b"job"),
+        user=_text(fields, b"user"),
+        prompt_id=_text(fields, b"prompt_id"),
+        client_id=None if client_id is None else client_id.decode(),
+        state=None if state is None else JobState(state.decode()),
+        attempt=_int(fields, b"attempt"),
+        worker=_text(fields, b"worker"),
+        gpu=_text(fields, b"gpu"),
+        reason=_text(fields, b"reason"),
+        remaining=_int(fields, b"remaining"),
+        frames=fields.get(b"frames", b"[]"),
+    )
+
+
+def event_score(event_id: str) -> int:
+    """A stream id as the score under which ended jobs are kept."""
+    ms, _, sequence = event_id.partition("-")
+    return int(ms) * SEQUENCES_PER_MS + min(int(sequence), SEQUENCES_PER_MS - 1)
+
+
+def decode_order(entry: bytes) -> Order:
+    """One entry of an inbox: kind, worker, job, attempt, tab-separated."""
+    kind, worker, job, attempt = entry.decode().split("\t")
+    return Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
+
+
+class _Location(msgspec.Struct, frozen=True):
+    agent: str
+    worker: str
+    subfolder: str
+    filename: str
+    #: server time it was named at, for newest first
+    at_ms: int
+    #: the user's name number ``seq``, for files named within one ms
+    seq: int = 0
+
+
+_decode_location = msgspec.json.Decoder(_Location).decode
+
+
+def decode_file(name: str, location: bytes) -> FileRecord:
+    """One field of ``files:<user>``: ``<type>/<subfolder>/<filename>`` and where it lies."""
+    return _record(name, _decode_location(location))
+
+
+def decode_files(files: Fields, type: str) -> list[FileRecord]:
+    """All outputs of one type, newest first."""
+    prefix = f"{type}/".encode()
+    found = [
+        (name.decode(), _decode_location(where))
+        for name, where in files.items()
+        if name.startswith(prefix)
+    ]
+    found.sort(key=lambda item: (item[1].at_ms, item[1].seq), reverse=True)
+    return [_record(name, where) for name, where in found]
+
+
+def file_field(type: str, subfolder: str, filename: str) -> str:
+    """The field of ``files:<user>``; file names hold no slash, so it can be taken apart."""
+    return f"{type}/{subfolder}/{filename}"
+
+
+def _record(name: str, where: _Location) -> FileRecord:
+    type_, _, path = name.partition("/")
+    subfolder, _, filename = path.rpartition("/")
+    return FileRecord(
+        type=type_,
+        subfolder=subfolder,
+        filename=filename,
+        agent=where.agent,
+        worker=where.worker,
+        worker_subfolder=where.subfolder,
+        worker_filename=where.filename,
+    )
+
+
+def _text(fields: Fields, name: bytes) -> str:
+    return fields.get(name, b"").decode()
+
+
+def _int(fields: Fields, name: bytes) -> int:
+    return int(fields.get(name, 0))
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON text."""
+    return msgspec.json.encode(value)
+
+
+def error_result(frames: Sequence[Any]) -> bytes:
+    """A history entry's ``{outputs, status, meta}`` for a job that ended without a worker's word."""
+    return msgspec.json.encode(
+        {
+            "outputs": {},
+            "status": {"status_str": "error", "completed": False, "messages": frames},
+            "meta": {},
+        }
+    )
+
+
+def failed_frames(prompt_id: str, reason: FailReason, message: str) -> list[Any]:
+    """What a client is sent when we end its prompt ourselves (ComfyUI's ``execution_error``)."""
+    return [
+        [
+            "execution_error",
+            {
+                "prompt_id": prompt_id,
+                "node_id": "",
+                "node_type": "",
+                "executed": [],
+                "exception_message": message,
+                "exception_type": f"vramgate.{reason.value}",
+                "traceback": [],
+                "current_inputs": {},
+                "current_outputs": [],
+            },
+        ]
+    ]
+
+
+def interrupted_frames(prompt_id: str) -> list[Any]:
+    """What a client is sent when its cancelled prompt's worker never answered."""
+    return [
+        [
+            "execution_interrupted",
+            {"prompt_id": prompt_id, "node_id": "", "node_type": "", "executed": []},
+        ]
+    ]

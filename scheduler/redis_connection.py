@@ -1,0 +1,195 @@
+"""Two redis-py clients, the scripts, and what happens when the server is away.
+
+redis-py retries and times out by itself in ways that do not fit us (a retried
+script runs twice, a blocking read ends in a time-out): so commands have a
+bounded pool, explicit time-outs and no automatic retry, and blocking reads a
+client of their own without a socket time-out. We retry ourselves: every script
+is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import redis.exceptions as errors
+import structlog
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from scheduler.ledger import LedgerUnavailable
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+Client = Redis | RedisCluster
+Arg = str | bytes | int | float
+
+_CONNECTIONS: Final = 32
+_COMMAND_TIMEOUT_S: Final = 2.0
+#: beyond its own block time, before a silent connection is given up
+_BLOCK_GRACE_S: Final = 5.0
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.5
+_CLUSTER_SCHEME: Final = "redis+cluster://"
+_AWAY: Final = (
+    errors.ConnectionError,  # also: loading its data, no free connection
+    errors.TimeoutError,
+    errors.ReadOnlyError,  # a replica, while it is promoted
+    errors.ClusterDownError,
+    errors.TryAgainError,
+    errors.MasterDownError,
+    errors.RedisClusterException,
+    TimeoutError,
+    OSError,
+)
+
+
+def load_scripts() -> dict[str, str]:
+    """The Lua texts shipped beside this file, by name; ``_lib`` is put before each."""
+    folder = Path(__file__).parent / "lua"
+    return {file.stem: file.read_text() for file in sorted(folder.glob("*.lua"))}
+
+
+class Connection:
+    """One pool's way to its server.
+
+    Args:
+        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://host:port``.
+        patience_s: how long a call is tried again while the server is away.
+        scripts: Lua texts by name, in place of the shipped ones.
+    """
+
+    def __init__(
+        self, url: str, *, patience_s: float, scripts: Mapping[str, str] | None = None
+    ) -> None:
+        self._patience_s = patience_s
+        texts = load_scripts() if scripts is None else dict(scripts)
+        library = texts.pop("_lib")
+        self._scripts = {name: f"{library}\n{text}" for name, text in texts.items()}
+        self._digests = {
+            name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            for name, text in self._scripts.items()
+        }
+        self._commands, self._blocking = _clients(url)
+        # RedisCluster has no waiting pool: it raises when all connections are in use.
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+
+    async def script(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        """Run one transition. Safe to repeat, and repeated while the server is away.
+
+        Raises:
+            LedgerUnavailable: it stayed away for longer than ``patience_s``.
+        """
+        return await self._patiently(lambda: self._evaluate(name, keys, args))
+
+    async def command(self, *words: Arg) -> Any:
+        """Run one command that may be repeated."""
+        return await self._patiently(lambda: self._execute(words))
+
+    async def pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        """Run commands that may be repeated in one round trip; no transaction."""
+        if not commands:
+            return []
+        return await self._patiently(lambda: self._pipeline(commands))
+
+    async def wait(self, block_s: float, *words: Arg) -> Any:
+        """Run one blocking command; ``words`` carry its block time, told here in seconds too."""
+
+        async def once() -> Any:
+            async with asyncio.timeout(block_s + _BLOCK_GRACE_S):
+                return await _awaitable(self._blocking.execute_command(*words))
+
+        return await self._patiently(once)
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        await self._commands.aclose()
+        await self._blocking.aclose()
+
+    async def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        async with self._slots:
+            head = (len(keys), *keys, *args)
+            try:
+                return await self._commands.execute_command("EVALSHA", self._digests[name], *head)
+            except errors.NoScriptError:  # a server that has restarted, or its first time
+                return await self._commands.execute_command("EVAL", self._scripts[name], *head)
+
+    async def _execute(self, words: Sequence[Arg]) -> Any:
+        async with self._slots:
+            return await _awaitable(self._commands.execute_command(*words))
+
+    async def _pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        async with self._slots:
+            pipe = (
+                self._commands.pipeline()
+                if isinstance(self._commands, RedisCluster)
+                else self._commands.pipeline(transaction=False)
+            )
+            for words in commands:
+                pipe.execute_command(*words)
+            replies: list[Any] = await pipe.execute()
+            return replies
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await call()
+            except errors.OutOfMemoryError as error:
+                raise LedgerUnavailable(
+                    "Redis is full: raise its maxmemory or lower store.keep_jobs"
+                ) from error
+            except (errors.AuthenticationError, errors.NoPermissionError) as error:
+                raise LedgerUnavailable(f"Redis refuses us ({error}): check redis.url") from error
+            except (*_AWAY, errors.ResponseError) as error:
+                if not _is_away(error):
+                    raise
+                if loop.time() + pause > deadline:
+                    raise LedgerUnavailable(
+                        f"Redis does not answer ({type(error).__name__}: {error}):"
+                        " check that it runs and that redis.url is right"
+                    ) from error
+                _log.debug("redis_retry", error=type(error).__name__, pause_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether waiting helps. BUSY has no class of its own: its code leads the message."""
+    return isinstance(error, _AWAY) or str(error).startswith("BUSY ")
+
+
+async def _awaitable(reply: Any) -> Any:
+    return await reply
+
+
+def _clients(url: str) -> tuple[Client, Client]:
+    if url.startswith(_CLUSTER_SCHEME):
+        plain = "redis://" + url.removeprefix(_CLUSTER_SCHEME)
+        return _cluster(plain, _COMMAND_TIMEOUT_S), _cluster(plain, None)
+    common: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    commands = BlockingConnectionPool.from_url(
+        url, max_connections=_CONNECTIONS, socket_timeout=_COMMAND_TIMEOUT_S, **common
+    )
+    blocking = ConnectionPool.from_url(
+        url, socket_timeout=None, socket_connect_timeout=_COMMAND_TIMEOUT_S, **common
+    )
+    return Redis.from_pool(commands), Redis.from_pool(blocking)
+
+
+def _cluster(url: str, socket_timeout: float | None) -> RedisCluster:
+    return RedisCluster.from_url(
+        url,
+        protocol=2,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=_COMMAND_TIMEOUT_S,
+        max_connections=4 * _CONNECTIONS,
+        retry=Retry(NoBackoff(), 0),
+    )

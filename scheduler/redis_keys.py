@@ -1,0 +1,97 @@
+"""Every Redis key there is, in one place.
+
+All keys of a pool share the hash tag ``{<pool>}``: they lie in one slot of a
+Redis Cluster, so that one script may touch them together.
+
+================  ======  =========================================================
+key               type    holds
+================  ======  =========================================================
+leader            hash    owner, epoch (only grows), until (ms)
+job:<id>          hash    one job: what changes as fields, the rest in ``spec``
+prompt:<id>       string  the prompt's body as submitted
+result:<id>       string  the result as settled
+user:<user>       hash    number (counter), group, last_admitted_ms
+users             set     users with unfinished jobs
+everyone          set     users who ever submitted
+queue:<user>      zset    QUEUED jobs by place (``number``; negative: to the front)
+active:<user>     zset    RESERVED, RUNNING, CANCELLING jobs by time of admission
+names:<user>      hash    ``p:<prompt_id>`` and ``k:<idempotency key>`` → job
+done:<user>       zset    ended jobs that the user's history shows, by settle event
+hidden:<user>     zset    ended jobs that it does not show
+inflight          zset    active jobs of the pool by lease deadline
+agents, workers   set     ids
+gpus              set     ids
+agent:<id>        hash    url, version, heartbeat_ms
+fleet:<agent>     hash    rev, ``w:<worker>`` → GPU, ``g:<gpu>``
+worker:<id>       hash    what its agent reports, and its job
+gpu:<id>          hash    what its agent reports
+holds:<gpu>       hash    ``u:<worker>`` bytes used, ``r:<worker>`` bytes reserved
+inbox:<agent>     list    orders, oldest first
+gateways          hash    id → ``<until ms> <url>``
+files:<user>      hash    user's name of an output → where it lies
+origins:<user>    hash    where an output lies → user's name
+counters:<user>   hash    file name pattern → highest number given
+overrides         hash    dotted path → JSON text
+override_meta     hash    rev, call
+secrets           hash    name → secret
+events            stream  one entry per transition
+================  ======  =========================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+#: consumer group of the events stream
+RECORDER_GROUP: Final = "recorder"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job is held: what its transitions' keys depend on. Empty while it is queued."""
+
+    user: str
+    worker: str = ""
+    gpu: str = ""
+    agent: str = ""
+
+
+class Keys:
+    """Key names of one pool."""
+
+    def __init__(self, pool: str) -> None:
+        self._prefix = f"vg:{{{pool}}}:"
+        self.leader = self("leader")
+        self.users = self("users")
+        self.everyone = self("everyone")
+        self.inflight = self("inflight")
+        self.agents = self("agents")
+        self.workers = self("workers")
+        self.gpus = self("gpus")
+        self.gateways = self("gateways")
+        self.overrides = self("overrides")
+        self.override_meta = self("override_meta")
+        self.secrets = self("secrets")
+        self.events = self("events")
+
+    def __call__(self, kind: str, *of: str) -> str:
+        """The key ``kind``, or ``kind:<of>``."""
+        return self._prefix + ":".join((kind, *of))
+
+    def of_job(self, job_id: str, place: Place) -> list[str]:
+        """KEYS[1..12] of every job transition; ``job_keys`` in ``_lib.lua`` unpacks them."""
+        return [
+            self("job", job_id),
+            self("result", job_id),
+            self("queue", place.user),
+            self("active", place.user),
+            self.users,
+            self("done", place.user),
+            self("hidden", place.user),
+            self.inflight,
+            self.events,
+            self("worker", place.worker),
+            self("holds", place.gpu),
+            self("inbox", place.agent),
+        ]

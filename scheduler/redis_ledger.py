@@ -1,0 +1,64 @@
+"""The ledger on Redis or Valkey: one Lua script per transition (``lua/``).
+
+Split by who calls: ``redis_submit``, ``redis_plan``, ``redis_agent``,
+``redis_watch``, ``redis_overrides``; below them ``redis_connection`` (clients,
+retries), ``redis_keys`` (every key) and ``redis_codec`` (hashes ↔ nouns).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from scheduler.redis_agent import RedisAgent
+from scheduler.redis_connection import Connection
+from scheduler.redis_keys import Keys
+from scheduler.redis_overrides import RedisOverrides
+from scheduler.redis_plan import RedisPlan
+from scheduler.redis_submit import RedisSubmit
+from scheduler.redis_watch import RedisWatch
+
+
+def _random_call() -> str:
+    return secrets.token_urlsafe(6)
+
+
+class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides):
+    """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        pool: str,
+        *,
+        heartbeat_ms: int = 10_000,
+        max_losses: int = 2,
+        patience_s: float = 5.0,
+        new_call: Callable[[], str] = _random_call,
+        scripts: Mapping[str, str] | None = None,
+    ) -> Self:
+        """A ledger that connects when it is first used.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://host:port``.
+            pool: which pool's books; pools on one server never meet.
+            heartbeat_ms: an agent silent for longer gets no new work.
+            max_losses: a job whose worker was lost more often than this ends FAILED(poison).
+            patience_s: how long a call is tried again while the server is away, before
+                ``LedgerUnavailable``.
+            new_call: names one call, unique enough within a job's life.
+            scripts: Lua texts by name in place of the shipped ones (tests plant faults).
+        """
+        return cls(
+            Connection(url, patience_s=patience_s, scripts=scripts),
+            Keys(pool),
+            heartbeat_ms=heartbeat_ms,
+            max_losses=max_losses,
+            new_call=new_call,
+        )
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        await self.server.close()

@@ -1,0 +1,42 @@
+"""Admin edits and shared secrets in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scheduler.redis_base import RedisSide
+from scheduler.redis_connection import Arg
+
+
+class RedisOverrides(RedisSide):
+    """``OverrideSide`` over Redis."""
+
+    async def overrides(self) -> tuple[int, Mapping[str, str]]:
+        """Revision and all overrides: dotted path → JSON text.
+
+        The revision is read first: edits in between show up as a newer revision later.
+        """
+        rev, found = await self.server.pipeline(
+            [("HGET", self.keys.override_meta, "rev"), ("HGETALL", self.keys.overrides)]
+        )
+        return int(rev or 0), {path.decode(): text.decode() for path, text in found.items()}
+
+    async def override(self, changes: Mapping[str, str | None]) -> int:
+        """Set (JSON text) or clear (None) overrides; the new revision."""
+        args: list[Arg] = [self.new_call()]
+        for path, text in changes.items():
+            args += [path, int(text is not None), text or ""]
+        keys = [self.keys.overrides, self.keys.override_meta, self.keys.events]
+        revision: int = await self.server.script("override", keys, args)
+        return revision
+
+    async def secret(self, name: str, candidate: str) -> str:
+        """A shared secret made once: the candidate, or what another process stored first."""
+        _, stored = await self.server.pipeline(
+            [
+                ("HSETNX", self.keys.secrets, name, candidate),
+                ("HGET", self.keys.secrets, name),
+            ]
+        )
+        text: str = stored.decode()
+        return text
