@@ -47,13 +47,9 @@ def postgres_socket() -> Iterator[Path]:
         shutil.chown(folder, account)
     options = {"user": account} if account else {}
     data = folder / "data"
+    make = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
     subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        + ["--locale=C", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **options,
+        [*make, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder, **options
     )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
