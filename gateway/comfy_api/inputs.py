@@ -1,0 +1,142 @@
+"""The files a prompt reads: which of its values name one, and which bytes are meant.
+
+Bytes are fixed when the prompt is accepted (``docs/decisions/0001``). An upload
+has them already; an output of the user's own (``pic.png [output]``) is fetched
+from the host that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway.context import Services
+from gateway.errors import UpstreamDown
+from gateway.names import BadName, Escape, clean_path, split_annotation
+from scheduler.ledger import FileRecord
+from scheduler.states import InputFile
+
+_SECTIONS: Final = ("required", "optional")
+#: in a class that nobody described, what looks like a file may be one
+_LOOKS_LIKE_FILE: Final = re.compile(r"[^\n]{1,500}\.[A-Za-z0-9]{2,11}( \[(input|output|temp)\])?")
+#: values of one prompt that are looked up; no real graph has more
+_MOST: Final = 1000
+#: lookups at the same time, so that one prompt does not take the database
+_PARALLEL: Final = 8
+
+#: ``(type, path)``: type is ``input``, ``output`` or ``temp``
+FileKey = tuple[str, str]
+
+
+def named_files(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> dict[FileKey, str]:
+    """Values that may name a file of the user, with the name the prompt uses for it."""
+    found: dict[FileKey, str] = {}
+    for folder, value in _candidates(prompt, object_info):
+        key = file_key(folder, value)
+        if key is not None and len(found) < _MOST:
+            found.setdefault(key, value)
+    return found
+
+
+def file_key(folder: str, value: str) -> FileKey | None:
+    """``("input", "a.png [temp]")`` → ``("temp", "a.png")``; None: no name of a file."""
+    name, annotated = split_annotation(value)
+    try:
+        return annotated or folder, clean_path(name)
+    except (BadName, Escape):
+        return None
+
+
+async def find_files(
+    services: Services, user: str, names: Mapping[FileKey, str]
+) -> dict[FileKey, InputFile]:
+    """The user's files among the names. What is not there is left out.
+
+    An input file is recorded by its path, another by the value that names it
+    (``a.png [output]``), so that ``a.png`` of both kinds can be told apart.
+    """
+    gate = asyncio.Semaphore(_PARALLEL)
+
+    async def find(key: FileKey, value: str) -> InputFile | None:
+        async with gate:
+            return await _find(services, user, key, value)
+
+    files = await asyncio.gather(*(find(key, value) for key, value in names.items()))
+    return {key: file for key, file in zip(names, files, strict=True) if file is not None}
+
+
+def _candidates(
+    prompt: Mapping[str, Any], object_info: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    for node in prompt.values():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        if not isinstance(inputs, dict):
+            continue
+        declared = object_info.get(str(node.get("class_type")))
+        for name, value in inputs.items():
+            if not isinstance(value, str) or not value:
+                continue
+            folder = _folder(str(node.get("class_type")), declared, name, value)
+            if folder is not None:
+                yield folder, value
+
+
+def _folder(class_type: str, declared: Any, name: str, value: str) -> str | None:
+    """The folder an input reads files from, or None where it takes no file."""
+    if not isinstance(declared, dict):
+        return "input" if _LOOKS_LIKE_FILE.fullmatch(value) else None
+    spec = _spec(declared, name)
+    if spec is None:
+        return None
+    options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+    if any(key.endswith("upload") and options[key] for key in options):
+        return str(options.get("image_folder", "input"))
+    # LoadLatent and its like list the input folder without saying so
+    listed = isinstance(spec[0], list) or spec[0] == "COMBO"
+    plausible = listed and class_type.startswith("Load") and _LOOKS_LIKE_FILE.fullmatch(value)
+    return "input" if plausible else None
+
+
+def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:
+    sections = declared.get("input")
+    for section in _SECTIONS:
+        inputs = sections.get(section) if isinstance(sections, dict) else None
+        spec = inputs.get(name) if isinstance(inputs, dict) else None
+        if isinstance(spec, list) and spec:
+            return spec
+    return None
+
+
+async def _find(services: Services, user: str, key: FileKey, value: str) -> InputFile | None:
+    type_, path = key
+    upload = await services.input_files.find(user, type_, path)
+    if upload is None and type_ != "input":
+        upload = await _fetch_output(services, user, key)
+    if upload is None:
+        return None
+    name = path if type_ == "input" else value
+    return InputFile(path=name, sha256=upload.sha256, size_bytes=upload.size_bytes)
+
+
+async def _fetch_output(services: Services, user: str, key: FileKey) -> InputFile | None:
+    """Bytes of an output that a worker made for this user, kept like an upload's."""
+    record = await _record(services, user, key)
+    if record is None:
+        return None
+    try:
+        body = await services.agents.read_file(record, services.settings().gateway.max_body)
+    except UpstreamDown:
+        return None
+    if body is None:
+        return None
+    blob = await services.blobs.store_bytes(body)
+    return InputFile(path=key[1], sha256=blob.sha256, size_bytes=blob.size_bytes)
+
+
+async def _record(services: Services, user: str, key: FileKey) -> FileRecord | None:
+    type_, path = key
+    folder, _, name = path.rpartition("/")
+    found = await services.ledger.file(user, type_, folder, name)
+    return found or await services.archive.file(user, type_, folder, name)

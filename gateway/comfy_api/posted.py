@@ -1,0 +1,161 @@
+"""What a client posts to ``/prompt``, understood or refused. Pure.
+
+ComfyUI takes almost anything here and answers 500 to the rest; we answer 400
+in its error shape, and say what was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from gateway.admission_door import Refusal
+from gateway.hub import MAX_CLIENT_ID
+from scheduler.states import Lane
+
+LANE_HEADER: Final = "X-Vramgate-Lane"
+KEY_HEADER: Final = "Idempotency-Key"
+#: longest prompt_id and idempotency key that a client may choose, in characters
+_MAX_ID: Final = 128
+#: fields of ``extra_data`` that reach the worker, and nobody else
+SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
+
+NO_PROMPT: Final = Refusal(
+    400, "no_prompt", "No prompt provided", "Post a JSON object with the graph under 'prompt'."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """A prompt as posted, its fields checked, its graph not yet."""
+
+    #: node id → node
+    prompt: dict[str, Any]
+    #: without secrets and client_id
+    extra_data: dict[str, Any]
+    secrets: dict[str, Any]
+    client_id: str | None
+    #: the client's own choice; None: ours to make
+    prompt_id: str | None
+    front: bool
+    lane: Lane
+    idempotency_key: str | None
+    #: output nodes to run; None: all
+    targets: list[str] | None
+
+
+def decode(body: bytes) -> Any | Refusal:
+    """The posted JSON. NaN and Infinity, which Python clients write, become null."""
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        return _too_deep()
+    except msgspec.DecodeError:
+        pass
+    try:
+        decoded = json.loads(body, parse_constant=lambda _: None)
+        # msgspec writes strict JSON; what it cannot write cannot be stored
+        msgspec.json.encode(decoded)
+    except RecursionError:
+        return _too_deep()
+    except (ValueError, UnicodeError) as error:
+        return Refusal(400, "invalid_json", "The body is no JSON", str(error)[:200])
+    return decoded
+
+
+def understand(body: Any, headers: Mapping[str, str]) -> Posted | Refusal:
+    """Check all fields but the graph.
+
+    Args:
+        body: the decoded JSON.
+        headers: of the request; a header outranks the field of the same meaning.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("prompt"), dict):
+        return NO_PROMPT
+    extra = body.get("extra_data")
+    extra = dict(extra) if isinstance(extra, dict) else {}
+    ours = extra.get("vramgate")
+    ours = ours if isinstance(ours, dict) else {}
+    client_id = body.get("client_id", extra.pop("client_id", None))
+    try:
+        return Posted(
+            prompt=body["prompt"],
+            secrets={name: extra.pop(name) for name in SECRETS if name in extra},
+            extra_data=extra,
+            client_id=_client_id(client_id),
+            prompt_id=_id("prompt_id", body.get("prompt_id")),
+            front=_front(body),
+            lane=_lane(headers.get(LANE_HEADER) or ours.get("lane")),
+            idempotency_key=_id(
+                "idempotency_key", headers.get(KEY_HEADER) or ours.get("idempotency_key")
+            ),
+            targets=_targets(body.get("partial_execution_targets")),
+        )
+    except _Bad as bad:
+        return bad.refusal
+
+
+class _Bad(Exception):
+    """One field is wrong; never leaves this module."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(400, type_, message)
+
+
+def _too_deep() -> Refusal:
+    return Refusal(400, "no_prompt", "No prompt provided", "The JSON is nested too deeply.")
+
+
+def _client_id(value: Any) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    if len(value) > MAX_CLIENT_ID:
+        raise _Bad("invalid_client_id", f"client_id may have {MAX_CLIENT_ID} characters")
+    return value
+
+
+def _id(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    if not 0 < len(text) <= _MAX_ID or not text.isprintable():
+        raise _Bad(f"invalid_{name}", f"{name} must be 1 to {_MAX_ID} printable characters")
+    return text
+
+
+def _front(body: Mapping[str, Any]) -> bool:
+    """ComfyUI's two ways to the top, here of the user's own share."""
+    number = body.get("number")
+    if number is None:
+        return body.get("front") is True
+    try:
+        place = float(number)
+    except (TypeError, ValueError, OverflowError):
+        raise _Bad("invalid_number", "number must be a number") from None
+    if math.isnan(place):
+        raise _Bad("invalid_number", "number must be a number")
+    return place < 0
+
+
+def _lane(value: Any) -> Lane:
+    if value is None:
+        return Lane.INTERACTIVE
+    try:
+        return Lane(value)
+    except ValueError:
+        names = " or ".join(lane.value for lane in Lane)
+        raise _Bad("invalid_lane", f"lane must be {names}") from None
+
+
+def _targets(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise _Bad("invalid_targets", "partial_execution_targets must be a list of node ids")
+    return [str(target) for target in value]

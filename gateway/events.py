@@ -1,0 +1,206 @@
+"""From the ledger's stream to the clients: closing frames and counts, in ComfyUI's order.
+
+Each gateway reads all transitions and shows those of users who have a socket
+here. A settled job is shown as ComfyUI would: what the live feed still brings,
+its closing frames, ``status``, then ``executing`` with no node. One user's
+events are shown one after the other; users never wait for one another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from gateway.context import Services
+from gateway.frames import executing_nothing, failure
+from gateway.live import LiveFeeds
+from scheduler.ledger import Event, EventKind, LedgerUnavailable
+from scheduler.states import JobState, WorkerState
+
+#: milliseconds that one read of the stream waits for the first event
+_BLOCK_MS: Final = 5000
+#: seconds between attempts while the ledger is away
+_RETRY_S: Final = 0.5
+#: seconds that closing frames wait for an agent's end mark
+_END_WAIT_S: Final = 1.0
+
+_log = structlog.get_logger()
+
+OverridesChanged = Callable[[], Awaitable[None]]
+
+
+class EventFollower:
+    """The task that follows the stream.
+
+    Args:
+        services: the gateway's services.
+        live: the agents' feeds.
+        on_overrides: called when an admin has changed overrides.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        live: LiveFeeds,
+        on_overrides: OverridesChanged | None = None,
+    ) -> None:
+        self._ledger = services.ledger
+        self._hub = services.hub
+        self._services = services
+        self._live = live
+        self._on_overrides = on_overrides
+        self._lanes: dict[str, deque[Event]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._present: frozenset[tuple[str, WorkerState]] = frozenset()
+
+    async def run(self) -> None:
+        """Follow until cancelled; goes on where it was after the ledger was away."""
+        try:
+            cursor = await self._start()
+            while True:
+                cursor = await self._follow(cursor)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _start(self) -> str:
+        while True:
+            try:
+                cursor = await self._ledger.last_event_id()
+                await self._capacity_changed()
+            except LedgerUnavailable as error:
+                await self._away(error)
+            else:
+                return cursor
+
+    async def _follow(self, cursor: str) -> str:
+        """Read once; the cursor to go on from."""
+        try:
+            events = await self._ledger.events(cursor, _BLOCK_MS)
+            for event in events:
+                await self._take(event)
+                cursor = event.id
+        except LedgerUnavailable as error:
+            await self._away(error)
+        return cursor
+
+    async def _away(self, error: LedgerUnavailable) -> None:
+        _log.warning("ledger_away", retry_s=_RETRY_S, error=str(error))
+        await asyncio.sleep(_RETRY_S)
+
+    async def _take(self, event: Event) -> None:
+        """Do what an event asks of the gateway itself, or put it into its user's lane."""
+        if event.kind is EventKind.CAPACITY:
+            await self._capacity_changed()
+        elif event.kind is EventKind.OVERRIDES:
+            if self._on_overrides is not None:
+                await self._on_overrides()
+        elif event.user in self._hub.users:
+            self._enqueue(event)
+        elif event.kind in (EventKind.SETTLED, EventKind.REQUEUED):
+            self._live.close(event.job, event.attempt)
+
+    async def _capacity_changed(self) -> None:
+        """Workers came, went or changed, or memory was freed: look again at who is there."""
+        await self._services.agents.refresh()
+        workers = self._services.agents.pool.workers.values()
+        present = frozenset((worker.id, worker.state) for worker in workers)
+        if present != self._present:
+            self._present = present
+            self._services.info.note_change()
+        self._live.reconcile()
+
+    def _enqueue(self, event: Event) -> None:
+        lane = self._lanes.get(event.user)
+        if lane is not None:
+            lane.append(event)
+            return
+        lane = self._lanes[event.user] = deque([event])
+        task = asyncio.create_task(self._drain(event.user, lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self, user: str, lane: deque[Event]) -> None:
+        """Show one user's events in order; ends when there are none left."""
+        try:
+            while lane:
+                await self._show(lane.popleft())
+        finally:
+            del self._lanes[user]
+
+    async def _show(self, event: Event) -> None:
+        if event.kind is EventKind.SETTLED:
+            await self._settled(event)
+            return
+        if event.kind is EventKind.REQUEUED:
+            self._live.close(event.job, event.attempt)
+        # also where the count stays: browsers look at the queue again on each status
+        self._hub.status(event.user, event.remaining)
+
+    async def _settled(self, event: Event) -> None:
+        if event.state is JobState.CANCELLED and event.frames == b"[]":
+            if event.attempt:
+                # an earlier attempt may have been shown, and was never said to be over
+                self._hub.status_now(event.user, event.remaining)
+                self._hub.send(event.user, event.client_id, executing_nothing(event.prompt_id))
+            else:
+                self._hub.status(event.user, event.remaining)
+            return
+        worker = self._services.agents.pool.workers.get(event.worker)
+        agent = worker.agent if worker is not None else ""
+        await self._live.ended(agent, event.job, event.attempt, _END_WAIT_S)
+        self._live.close(event.job, event.attempt)
+        for message in closing_messages(event):
+            self._hub.send(event.user, event.client_id, message, event.job)
+        self._hub.status_now(event.user, event.remaining)
+        self._hub.send(event.user, event.client_id, executing_nothing(event.prompt_id), event.job)
+
+
+def closing_messages(event: Event) -> list[dict[str, Any]]:
+    """A settled job's own closing messages; a failure always has its ``execution_error``."""
+    messages = []
+    try:
+        for type_, data in msgspec.json.decode(event.frames, type=list[tuple[str, dict[str, Any]]]):
+            # these two have their place behind all others, and are made here
+            if type_ not in ("status", "executing"):
+                messages.append({"type": type_, "data": data})
+    except msgspec.DecodeError as error:
+        _log.error("closing_frames_unreadable", job=event.job, error=str(error))
+    if event.state is JobState.FAILED and not any(
+        message["type"] == "execution_error" for message in messages
+    ):
+        data = failure(event.prompt_id, event.reason, "", event.at_ms)
+        messages.append({"type": "execution_error", "data": data})
+    return messages
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The running follower and feeds; made by ``start``."""
+
+    _services: Services
+    _live: LiveFeeds
+    _task: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """Close the clients' sockets and the feeds, and end the follower."""
+        self._services.hub.close()
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await self._live.stop()
+
+
+async def start(services: Services, on_overrides: OverridesChanged | None = None) -> Following:
+    """Begin to follow the ledger and the agents; call when the app starts."""
+    live = LiveFeeds(services.hub, services.agents)
+    follower = EventFollower(services, live, on_overrides)
+    task = asyncio.create_task(follower.run(), name="events")
+    return Following(services, live, task)

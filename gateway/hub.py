@@ -1,0 +1,182 @@
+"""All client sockets of this gateway, by user: who hears what.
+
+Nothing crosses users: every frame names its user, and only that user's sockets
+are looked at. Within a user, a job's frames go to every socket that has the
+job's ``client_id`` (tabs and reconnects share one), or to all if it named none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from gateway.frames import binary_frame, status, text_frame
+from gateway.outbox import Frame, Outbox
+from scheduler.live import LiveHeader
+
+#: status frames of one user are sent at most this often, in seconds. Browsers
+#: answer each with two requests, and one prompt makes four.
+_STATUS_PAUSE_S: Final = 0.05
+#: longest client id, in characters
+MAX_CLIENT_ID: Final = 256
+
+
+class Timer(Protocol):
+    """What ``call_later`` hands back."""
+
+    def cancel(self) -> None:
+        """Do not call after all."""
+        ...
+
+
+def _call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
+    return asyncio.get_running_loop().call_later(delay_s, callback)
+
+
+#: messages for a socket that has just come, each with its job: where running jobs stand
+Standing = Callable[[str, str], list[tuple[str, dict[str, Any]]]]
+
+
+def _nothing_runs(user: str, client_id: str) -> list[tuple[str, dict[str, Any]]]:
+    return []
+
+
+@dataclass(eq=False, slots=True)
+class ClientSocket:
+    """One WebSocket of one user."""
+
+    user: str
+    client_id: str
+    outbox: Outbox
+    #: the client declared ``supports_preview_metadata``
+    previews_with_metadata: bool = False
+    #: closes the connection politely, when the gateway stops
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class _PendingStatus:
+    remaining: int
+    timer: Timer
+
+
+class Hub:
+    """Hands frames to the sockets they are meant for; never waits for a client.
+
+    Args:
+        later: ``call_later`` of the event loop; tests own the clock.
+    """
+
+    def __init__(
+        self, *, later: Callable[[float, Callable[[], None]], Timer] = _call_later
+    ) -> None:
+        self._later = later
+        self._sockets: dict[str, set[ClientSocket]] = {}
+        self._pending: dict[str, _PendingStatus] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._standing: Standing = _nothing_runs
+
+    @property
+    def users(self) -> frozenset[str]:
+        """Users who have at least one socket here."""
+        return frozenset(self._sockets)
+
+    @property
+    def size(self) -> int:
+        """Sockets open here."""
+        return sum(len(sockets) for sockets in self._sockets.values())
+
+    def on_users_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` whenever ``users`` has changed."""
+        self._listeners.append(listener)
+
+    def on_join(self, standing: Standing) -> None:
+        """Ask ``standing`` what a socket that has just come should be told."""
+        self._standing = standing
+
+    def join(self, socket: ClientSocket) -> None:
+        """From now on the socket hears what is meant for it, first where its jobs stand."""
+        new = socket.user not in self._sockets
+        self._sockets.setdefault(socket.user, set()).add(socket)
+        for job, message in self._standing(socket.user, socket.client_id):
+            socket.outbox.put(text_frame(message, job))
+        if new:
+            self._tell()
+
+    def leave(self, socket: ClientSocket) -> None:
+        """The socket is gone; calling twice does no harm."""
+        mine = self._sockets.get(socket.user)
+        if mine is None:
+            return
+        mine.discard(socket)
+        if not mine:
+            del self._sockets[socket.user]
+            self._drop_pending(socket.user)
+            self._tell()
+
+    def send(
+        self, user: str, client_id: str | None, message: Mapping[str, Any], job: str = ""
+    ) -> None:
+        """Send a JSON message of a job to the sockets that follow it."""
+        frame: Frame | None = None
+        for socket in self._meant(user, client_id):
+            frame = frame or text_frame(message, job)
+            socket.outbox.put(frame)
+
+    def send_binary(self, header: LiveHeader, payload: bytes | memoryview) -> None:
+        """Send an image or text of a job, in the layout each client declared."""
+        made: dict[bool, Frame] = {}
+        for socket in self._meant(header.user, header.client_id):
+            wants = socket.previews_with_metadata
+            if wants not in made:
+                made[wants] = binary_frame(header, payload, metadata=wants)
+            socket.outbox.put(made[wants])
+
+    def status(self, user: str, remaining: int) -> None:
+        """Tell the user's sockets the count soon: the newest of a burst, a final 0 at once."""
+        if user not in self._sockets:
+            return
+        if remaining == 0:
+            self.status_now(user, 0)
+            return
+        pending = self._pending.get(user)
+        if pending is not None:
+            pending.remaining = remaining
+            return
+        timer = self._later(_STATUS_PAUSE_S, lambda: self._send_pending(user))
+        self._pending[user] = _PendingStatus(remaining, timer)
+
+    def status_now(self, user: str, remaining: int) -> None:
+        """Tell the user's sockets the count, in its place among the other frames."""
+        self._drop_pending(user)
+        frame = status(remaining)
+        for socket in self._meant(user, None):
+            socket.outbox.put(frame)
+
+    def close(self) -> None:
+        """Close all sockets, as the gateway stops."""
+        for sockets in list(self._sockets.values()):
+            for socket in list(sockets):
+                socket.close()
+
+    def _meant(self, user: str, client_id: str | None) -> Iterator[ClientSocket]:
+        # a copy: giving up on a socket inside ``put`` takes it out of the set
+        for socket in tuple(self._sockets.get(user, ())):
+            if client_id is None or socket.client_id == client_id:
+                yield socket
+
+    def _send_pending(self, user: str) -> None:
+        pending = self._pending.get(user)
+        if pending is not None:
+            self.status_now(user, pending.remaining)
+
+    def _drop_pending(self, user: str) -> None:
+        pending = self._pending.pop(user, None)
+        if pending is not None:
+            pending.timer.cancel()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()

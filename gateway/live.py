@@ -1,0 +1,305 @@
+"""What runs right now, straight from the agents: one WebSocket to each of them.
+
+Frames of users who have a socket here come in and go on to the hub. On the way
+the current node and the newest ``progress_state`` of each running job are kept,
+so that a client that connects in the middle sees where it stands.
+
+A job's closing frames come another way, through the ledger's stream. So that
+nothing is shown after the end, ``ended`` waits for the agent's end mark, and
+``close`` drops whatever of that attempt still comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import aiohttp
+import msgspec
+import structlog
+
+from gateway.hub import Hub
+from scheduler.ledger import Pool
+from scheduler.live import LiveFrame, LiveHeader, unpack_binary
+
+#: seconds before the first and the last of repeated connection attempts
+_FIRST_RETRY_S: Final = 0.1
+_LAST_RETRY_S: Final = 5.0
+#: seconds between pings on an agent's socket; a silent host is noticed after this long
+_HEARTBEAT_S: Final = 15.0
+#: attempts whose end is remembered, against frames that come late
+_ENDS_KEPT: Final = 4096
+
+_log = structlog.get_logger()
+_decode_frame = msgspec.json.Decoder(LiveFrame).decode
+
+Attempt = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Running:
+    """Where a running job stands, as its client should see it."""
+
+    user: str
+    client_id: str | None
+    attempt: int
+    agent: str
+    executing: dict[str, Any] | None = None
+    progress_state: dict[str, Any] | None = None
+
+
+class AgentSource(Protocol):
+    """The part of ``gateway.agents.Agents`` that feeds need."""
+
+    @property
+    def pool(self) -> Pool:
+        """The pool as last read."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request to an agent carries."""
+        ...
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The client for agents."""
+        ...
+
+
+class LiveFeeds:
+    """Keeps one feed open to each known agent.
+
+    Args:
+        hub: where frames go, and who has sockets.
+        agents: who they are, and how to reach them.
+    """
+
+    def __init__(self, hub: Hub, agents: AgentSource) -> None:
+        self._hub = hub
+        self._agents = agents
+        self._feeds: dict[str, _Feed] = {}
+        self._running: dict[str, _Running] = {}
+        self._ended: OrderedDict[Attempt, None] = OrderedDict()
+        #: who waits for an end mark: the agent it must come from, and what to wake
+        self._waiting: dict[Attempt, tuple[str, asyncio.Event]] = {}
+        hub.on_users_change(self._users_changed)
+        hub.on_join(self.standing)
+
+    async def stop(self) -> None:
+        """Close all feeds."""
+        for feed in self._feeds.values():
+            await feed.stop()
+        self._feeds.clear()
+
+    def reconcile(self) -> None:
+        """Follow the agents that are known now: open what is new or moved, close what is gone."""
+        urls = {agent.id: agent.url for agent in self._agents.pool.agents.values()}
+        for agent, feed in list(self._feeds.items()):
+            if urls.get(agent) != feed.url:
+                feed.cancel()
+                del self._feeds[agent]
+                self.lost(agent)
+        for agent, url in urls.items():
+            if agent not in self._feeds:
+                self._feeds[agent] = _Feed(self, self._agents, agent, url)
+
+    def connected(self, agent: str) -> bool:
+        """Whether frames of this agent are coming in."""
+        feed = self._feeds.get(agent)
+        return feed is not None and feed.connected
+
+    def standing(self, user: str, client_id: str) -> list[tuple[str, dict[str, Any]]]:
+        """Messages for a socket that has just come: where its running jobs stand."""
+        found = []
+        for job, running in self._running.items():
+            if running.user != user or running.client_id not in (None, client_id):
+                continue
+            for message in (running.executing, running.progress_state):
+                if message is not None:
+                    found.append((job, message))
+        return found
+
+    async def ended(self, agent: str, job: str, attempt: int, timeout_s: float) -> None:
+        """Wait until all live frames of the attempt have been seen, at most ``timeout_s``.
+
+        Returns at once where they cannot come: the agent's feed is down.
+        """
+        key = (job, attempt)
+        if key in self._ended or not self.connected(agent):
+            return
+        _, seen = self._waiting.setdefault(key, (agent, asyncio.Event()))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await seen.wait()
+        except TimeoutError:
+            _log.info("live_end_missed", job=job, attempt=attempt, agent=agent)
+        finally:
+            self._waiting.pop(key, None)
+
+    def close(self, job: str, attempt: int) -> None:
+        """Nothing more of this attempt is to be shown."""
+        self._mark_ended((job, attempt))
+        running = self._running.get(job)
+        if running is not None and running.attempt <= attempt:
+            del self._running[job]
+
+    # ── for _Feed ────────────────────────────────────────────────────────────
+
+    def users(self) -> list[str]:
+        """Whose frames are wanted."""
+        return sorted(self._hub.users)
+
+    def lost(self, agent: str) -> None:
+        """The agent's feed is down: what it said is stale, and nobody waits for it."""
+        for job, running in list(self._running.items()):
+            if running.agent == agent:
+                del self._running[job]
+        for waited_for, seen in self._waiting.values():
+            if waited_for == agent:
+                seen.set()
+
+    def take_text(self, agent: str, body: str) -> None:
+        """One text frame of an agent."""
+        try:
+            frame = _decode_frame(body)
+        except msgspec.DecodeError as error:
+            _log.warning("live_frame_unreadable", agent=agent, error=str(error))
+            return
+        if self._is_late(frame.job, frame.attempt):
+            return
+        if frame.message is not None and self._is_news(agent, frame, frame.message):
+            self._hub.send(frame.user, frame.client_id, frame.message, frame.job)
+        if frame.end:
+            self._mark_ended((frame.job, frame.attempt))
+            self._running.pop(frame.job, None)
+
+    def take_binary(self, agent: str, body: bytes) -> None:
+        """One binary frame of an agent."""
+        try:
+            header: LiveHeader
+            header, payload = unpack_binary(body)
+        except ValueError as error:
+            _log.warning("live_frame_unreadable", agent=agent, error=str(error))
+            return
+        if not self._is_late(header.job, header.attempt):
+            self._hub.send_binary(header, payload)
+
+    # ── inside ───────────────────────────────────────────────────────────────
+
+    def _is_late(self, job: str, attempt: int) -> bool:
+        """A frame of an attempt that has ended, or of one before the current one."""
+        running = self._running.get(job)
+        if running is not None and attempt < running.attempt:
+            return True
+        return (job, attempt) in self._ended
+
+    def _is_news(self, agent: str, frame: LiveFrame, message: dict[str, Any]) -> bool:
+        """Remember where the job stands; False: a repetition of what is known."""
+        running = self._running.get(frame.job)
+        if running is None or running.attempt != frame.attempt:
+            running = _Running(frame.user, frame.client_id, frame.attempt, agent)
+            self._running[frame.job] = running
+        type_ = message.get("type")
+        if type_ == "executing":
+            known, running.executing = running.executing, message
+        elif type_ == "progress_state":
+            known, running.progress_state = running.progress_state, message
+        else:
+            return True
+        return not (frame.replay and known == message)
+
+    def _mark_ended(self, key: Attempt) -> None:
+        self._ended[key] = None
+        while len(self._ended) > _ENDS_KEPT:
+            self._ended.popitem(last=False)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting[1].set()
+
+    def _users_changed(self) -> None:
+        users = self._hub.users
+        for job, running in list(self._running.items()):
+            # nobody here hears of it any more, so it would go stale
+            if running.user not in users:
+                del self._running[job]
+        for feed in self._feeds.values():
+            feed.resubscribe()
+
+
+class _Feed:
+    """The connection to one agent, opened again and again until stopped."""
+
+    def __init__(self, feeds: LiveFeeds, agents: AgentSource, agent: str, url: str) -> None:
+        self.url = url
+        self.connected = False
+        self._feeds = feeds
+        self._agents = agents
+        self._agent = agent
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"live {agent}")
+
+    def resubscribe(self) -> None:
+        """The set of users has changed."""
+        self._changed.set()
+
+    def cancel(self) -> None:
+        """Stop, without waiting for it."""
+        self.connected = False
+        self._task.cancel()
+
+    async def stop(self) -> None:
+        """Stop and wait for it."""
+        self.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                if await self._follow():
+                    pause_s = _FIRST_RETRY_S
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                _log.info("live_feed_down", agent=self._agent, error=str(error) or "timeout")
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LAST_RETRY_S)
+
+    async def _follow(self) -> bool:
+        """One connection from open to close; True: it was open at all."""
+        async with self._agents.session.ws_connect(
+            f"{self.url.rstrip('/')}/v1/live",
+            headers=self._agents.headers,
+            heartbeat=_HEARTBEAT_S,
+            max_msg_size=0,
+        ) as socket:
+            _log.info("live_feed_up", agent=self._agent)
+            subscriber = asyncio.create_task(self._subscribe(socket))
+            try:
+                await socket.send_json({"subscribe": self._feeds.users()})
+                self.connected = True
+                await self._read(socket)
+            finally:
+                self.connected = False
+                self._feeds.lost(self._agent)
+                subscriber.cancel()
+        return True
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self._feeds.take_text(self._agent, message.data)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                self._feeds.take_binary(self._agent, message.data)
+
+    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Tell the agent the whole set of users whenever it has changed."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+                await socket.send_json({"subscribe": self._feeds.users()})

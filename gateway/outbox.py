@@ -1,0 +1,130 @@
+"""What one client's socket is still owed: bounded, in order, and honest about dropping.
+
+A client that keeps up gets every frame. One that falls behind loses older
+previews and progress, of which only the newest says anything; frames that tell
+of a job's life are never dropped. Beyond ``limit_bytes`` the socket is given up:
+its client connects again and reads ``/history``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import WSMsgType
+
+#: a socket this far behind is closed. Source: 30 previews of 1 MiB, half a
+#: minute of a batch that nobody reads.
+LIMIT_BYTES: Final = 32 * 2**20
+#: frames waiting before newer previews and progress replace older ones: a burst
+#: within one turn of the event loop is not yet a slow client
+_PATIENCE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One WebSocket message, ready to send."""
+
+    body: bytes
+    binary: bool = False
+    #: a later frame of the same key makes this one worthless; None: never dropped
+    key: Hashable | None = None
+
+
+class Transport(Protocol):
+    """The part of ``web.WebSocketResponse`` that frames leave through."""
+
+    async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
+        """Send one message; returns when the socket's buffer has room again."""
+        ...
+
+
+class Outbox:
+    """The queue of one socket and the loop that empties it.
+
+    Args:
+        transport: where frames go.
+        give_up: called once when the client is too far behind; cuts the connection.
+        limit_bytes: how far behind is too far.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        give_up: Callable[[], None],
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        self._transport = transport
+        self._give_up = give_up
+        self._limit_bytes = limit_bytes
+        self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._newest: dict[Hashable, int] = {}
+        self._waiting_bytes = 0
+        self._next = 0
+        self._first = -1
+        self._filled = asyncio.Event()
+        self.given_up = False
+
+    @property
+    def waiting(self) -> int:
+        """Frames not yet handed to the transport."""
+        return len(self._frames)
+
+    def put(self, frame: Frame) -> None:
+        """Queue a frame; never waits."""
+        if self.given_up:
+            return
+        if frame.key is not None:
+            self._replace(frame.key)
+        self._frames[self._next] = frame
+        self._next += 1
+        self._count(frame)
+
+    def put_first(self, frame: Frame) -> None:
+        """Queue a frame ahead of all that wait."""
+        if self.given_up:
+            return
+        self._frames[self._first] = frame
+        self._frames.move_to_end(self._first, last=False)
+        self._first -= 1
+        self._count(frame)
+
+    async def run(self) -> None:
+        """Send until cancelled or given up.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        while not self.given_up:
+            await self._filled.wait()
+            while self._frames:
+                number, frame = self._frames.popitem(last=False)
+                self._waiting_bytes -= len(frame.body)
+                if frame.key is not None and self._newest.get(frame.key) == number:
+                    del self._newest[frame.key]
+                opcode = WSMsgType.BINARY if frame.binary else WSMsgType.TEXT
+                await self._transport.send_frame(frame.body, opcode)
+            self._filled.clear()
+
+    def _replace(self, key: Hashable) -> None:
+        """Drop the newest waiting frame of this key if the client is behind."""
+        older = self._newest.get(key)
+        self._newest[key] = self._next
+        if older is None or len(self._frames) < _PATIENCE:
+            return
+        self._waiting_bytes -= len(self._frames.pop(older).body)
+
+    def _count(self, frame: Frame) -> None:
+        self._waiting_bytes += len(frame.body)
+        self._filled.set()
+        # a single frame may be larger than the limit (a lossless result): it is sent
+        if self._waiting_bytes > self._limit_bytes and len(self._frames) > 1:
+            self.given_up = True
+            self._frames.clear()
+            self._newest.clear()
+            self._waiting_bytes = 0
+            self._give_up()

@@ -1,0 +1,124 @@
+"""``/ws``: one client's WebSocket, from handshake to close.
+
+As ComfyUI's: the first frame is ``status`` with the client's id, the client may
+say once, and only first, what it understands. Unlike ComfyUI's: several sockets
+of one client id all hear everything, idle sockets are pinged, and a socket that
+does not read is cut off instead of filling memory.
+
+permessage-deflate is not offered: aiohttp compresses all frames of a socket or
+none, and a compressor per socket costs more memory than an idle socket may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gateway import frames
+from gateway.context import Services, identity, services
+from gateway.errors import BadRequest
+from gateway.hub import MAX_CLIENT_ID, ClientSocket
+from gateway.outbox import Outbox
+from scheduler.ledger import LedgerUnavailable
+
+#: seconds between pings; below the minute after which middleboxes forget a connection
+_HEARTBEAT_S: Final = 25.0
+#: the only message that means anything is small
+_MAX_MESSAGE_BYTES: Final = 2**20
+
+_log = structlog.get_logger()
+
+
+async def handle(request: web.Request) -> web.WebSocketResponse:
+    """Serve one client until it goes.
+
+    Raises:
+        BadRequest: the client's id is longer than ``MAX_CLIENT_ID``.
+    """
+    who, found = identity(request), services(request)
+    client_id = request.query.get("clientId") or UUID(found.new_id()).hex
+    if len(client_id) > MAX_CLIENT_ID:
+        raise BadRequest(f"clientId may have {MAX_CLIENT_ID} characters; use a shorter one.")
+    response = web.WebSocketResponse(
+        heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=_MAX_MESSAGE_BYTES
+    )
+    await response.prepare(request)
+    socket = _join(request, response, found, who.user, client_id)
+    try:
+        await _serve(response, socket, found)
+    finally:
+        found.hub.leave(socket)
+    return response
+
+
+def _join(
+    request: web.Request,
+    response: web.WebSocketResponse,
+    found: Services,
+    user: str,
+    client_id: str,
+) -> ClientSocket:
+    """Make the socket known; from here on its frames queue up."""
+    closing: set[asyncio.Task[Any]] = set()
+
+    def cut() -> None:
+        _log.warning("client_too_slow", user=user, client_id=client_id)
+        if request.transport is not None:
+            request.transport.abort()
+
+    def close() -> None:
+        task = asyncio.create_task(response.close(code=WSCloseCode.GOING_AWAY))
+        closing.add(task)
+        task.add_done_callback(closing.discard)
+
+    socket = ClientSocket(user, client_id, Outbox(response, cut), close=close)
+    found.hub.join(socket)
+    return socket
+
+
+async def _serve(response: web.WebSocketResponse, socket: ClientSocket, found: Services) -> None:
+    try:
+        # asked after joining: what changes from now on follows as a frame of its own
+        remaining = await found.ledger.remaining(socket.user)
+    except LedgerUnavailable:
+        await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
+        return
+    socket.outbox.put_first(frames.status(remaining, socket.client_id))
+    sender = asyncio.create_task(socket.outbox.run())
+    try:
+        await _listen(response, socket, found)
+    finally:
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await sender
+
+
+async def _listen(response: web.WebSocketResponse, socket: ClientSocket, found: Services) -> None:
+    """Read until the client goes; its first text may say what it understands."""
+    first = True
+    async for message in response:
+        if first and message.type is WSMsgType.TEXT:
+            flags = _declared(message.data)
+            if flags is not None:
+                socket.previews_with_metadata = flags.get("supports_preview_metadata") is True
+                limit = found.settings().gateway.max_body
+                socket.outbox.put(frames.feature_flags(limit))
+        first = False
+
+
+def _declared(text: str) -> dict[str, Any] | None:
+    """The client's feature flags, or None if it says something else."""
+    try:
+        message = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    data = message.get("data")
+    if message.get("type") != "feature_flags" or not isinstance(data, dict):
+        return None
+    return data

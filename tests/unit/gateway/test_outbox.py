@@ -1,0 +1,132 @@
+"""The queue of one socket: in order, bounded, dropping only what is worthless."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import WSMsgType
+
+from gateway.outbox import Frame, Outbox
+
+
+class Client:
+    """A transport whose client reads only while it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.given_up = 0
+
+    async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
+        await self.reading.wait()
+        self.sent.append(message)
+
+    def give_up(self) -> None:
+        self.given_up += 1
+
+
+@contextlib.asynccontextmanager
+async def running(client: Client, **options: int) -> AsyncIterator[Outbox]:
+    outbox = Outbox(client, client.give_up, **options)
+    task = asyncio.create_task(outbox.run())
+    yield outbox
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def preview(number: int, key: str = "p") -> Frame:
+    return Frame(b"preview %d" % number, binary=True, key=("preview", key))
+
+
+async def test_a_client_that_keeps_up_gets_every_frame_in_order() -> None:
+    client = Client()
+    async with running(client) as outbox:
+        wanted = []
+        for number in range(50):
+            frame = preview(number) if number % 2 else Frame(b"life %d" % number)
+            wanted.append(frame.body)
+            outbox.put(frame)
+            await settle()
+    assert client.sent == wanted
+
+
+async def test_a_slow_client_loses_old_previews_but_no_lifecycle_frame() -> None:
+    client = Client()
+    client.reading.clear()
+    async with running(client) as outbox:
+        for number in range(1000):
+            outbox.put(preview(number))
+            if number % 100 == 0:
+                outbox.put(Frame(b"life %d" % number))
+        assert outbox.waiting < 50
+        client.reading.set()
+        await settle()
+    assert [body for body in client.sent if body.startswith(b"life")] == [
+        b"life %d" % number for number in range(0, 1000, 100)
+    ]
+    assert client.sent[-1] == b"preview 999"
+    assert len(client.sent) < 50
+
+
+async def test_what_is_newest_of_one_key_says_nothing_of_another() -> None:
+    client = Client()
+    client.reading.clear()
+    async with running(client) as outbox:
+        for number in range(100):
+            outbox.put(preview(number, "a"))
+            outbox.put(preview(number + 1000, "b"))
+        client.reading.set()
+        await settle()
+    assert client.sent[-2:] == [b"preview 99", b"preview 1099"]
+
+
+async def test_a_socket_too_far_behind_is_given_up_once() -> None:
+    client = Client()
+    client.reading.clear()
+    async with running(client, limit_bytes=1000) as outbox:
+        for _ in range(100):
+            outbox.put(Frame(b"x" * 100))
+        assert client.given_up == 1
+        assert outbox.waiting == 0
+
+
+async def test_one_frame_larger_than_the_limit_is_still_sent() -> None:
+    client = Client()
+    async with running(client, limit_bytes=10) as outbox:
+        outbox.put(Frame(b"x" * 1000, binary=True))
+        await settle()
+    assert client.sent == [b"x" * 1000]
+    assert client.given_up == 0
+
+
+async def test_put_first_goes_ahead_of_all_that_waits() -> None:
+    client = Client()
+    outbox = Outbox(client, client.give_up)
+    outbox.put(Frame(b"second"))
+    outbox.put_first(Frame(b"first"))
+    task = asyncio.create_task(outbox.run())
+    await settle()
+    task.cancel()
+    assert client.sent == [b"first", b"second"]
+
+
+async def test_a_client_that_is_gone_ends_the_loop() -> None:
+    class Gone(Client):
+        async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
+            raise ConnectionResetError("gone")
+
+    client = Gone()
+    outbox = Outbox(client, client.give_up)
+    outbox.put(Frame(b"x"))
+    with pytest.raises(ConnectionResetError):
+        await outbox.run()
