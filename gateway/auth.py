@@ -22,7 +22,8 @@ from yarl import URL
 
 from config.settings import AuthMode, Role, Settings
 from gateway import browser_rules
-from gateway.context import Credential, Identity, identity, set_identity
+from gateway.context import Credential, Identity, set_identity
+from gateway.effective import EffectiveSettings
 from gateway.errors import Forbidden, Unauthorized, WrongHost
 from gateway.keys import Holder, KeyKind, KeyRing
 from gateway.session import COOKIE, Sessions
@@ -75,6 +76,8 @@ class Door:
         if revision != self._revision or self._overrides is None:
             self._revision, self._overrides = revision, dict(overrides)
             self._ring = None
+            if isinstance(self.settings, EffectiveSettings):
+                self.settings.apply(self._overrides)
             log.info("overrides_loaded", revision=revision)
 
     async def ring(self) -> KeyRing:
@@ -307,6 +310,3 @@ async def _redirect(
     if holder is not None:
         await door.open_session(request, response, holder)
     return response
-
-
-__all__ = ["DOOR", "Door", "authenticate", "identity", "refresh_overrides"]

@@ -31,7 +31,10 @@ def hash_key(key: str) -> str:
 
     Keys are random (``mint_key``), so a fast digest is enough: there is nothing to guess.
     """
-    return _PREFIX + blake2b(key.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return (
+        _PREFIX
+        + blake2b(key.encode("utf-8", "surrogateescape"), digest_size=_DIGEST_BYTES).hexdigest()
+    )
 
 
 def mint_key() -> str:
@@ -64,7 +67,7 @@ class KeyRing:
 
     def __init__(self, users: Iterable[User], overrides: Mapping[str, str]) -> None:
         self._pepper = secrets.token_bytes(32)
-        self._users = _effective_users(users, overrides)
+        self._users = effective_users(users, overrides)
         self._holders: dict[tuple[KeyKind, bytes], Holder] = {}
         self._of_user: dict[tuple[str, KeyKind], Holder] = {}
         for user in self._users.values():
@@ -99,7 +102,7 @@ class KeyRing:
         return blake2b(digest.encode(), digest_size=16, key=self._pepper).digest()
 
 
-def _effective_users(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, User]:
+def effective_users(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, User]:
     """Users by name, digests in place of plain keys, overrides applied, revoked ones left out."""
     whole, fields = _read_overrides(overrides)
     merged = {user.name: user for user in users} | whole

@@ -58,6 +58,10 @@ WORKER_GET_ALLOWED = frozenset(
         "css",
         "templates",
         "docs",
+        "index.html",
+        "materialdesignicons.min.css",
+        "manifest.json",
+        "favicon.ico",
     }
 )
 

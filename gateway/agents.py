@@ -1,0 +1,279 @@
+"""The agents as a gateway sees them: where they are, and streams of bytes from their workers.
+
+Everything goes through the agent's token-guarded endpoint (``scheduler.live``); workers
+themselves listen on loopback only. No redirect is followed, no cookie is kept, and only
+listed headers pass in either direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.errors import Unavailable, UpstreamDown, too_large
+from scheduler.ledger import FileRecord, Ledger, Pool
+from scheduler.live import WORKER_GET_ALLOWED
+from scheduler.states import Worker, WorkerState
+
+_REQUEST_HEADERS: Final = (
+    hdrs.RANGE,
+    hdrs.IF_RANGE,
+    hdrs.IF_NONE_MATCH,
+    hdrs.IF_MODIFIED_SINCE,
+    hdrs.ACCEPT,
+    hdrs.ACCEPT_ENCODING,
+    "Sec-Fetch-Dest",
+)
+_REPLY_HEADERS: Final = (
+    hdrs.CONTENT_TYPE,
+    hdrs.CONTENT_LENGTH,
+    hdrs.CONTENT_ENCODING,
+    hdrs.CONTENT_RANGE,
+    hdrs.CONTENT_DISPOSITION,
+    hdrs.ACCEPT_RANGES,
+    hdrs.ETAG,
+    hdrs.LAST_MODIFIED,
+    hdrs.CACHE_CONTROL,
+)
+#: an agent is on the studio's network; a file may be large, but bytes keep coming
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+#: events push changes; this is how old the view of the pool may get when none comes
+_POOL_MAX_AGE_S: Final = 5.0
+log = structlog.get_logger()
+
+
+class Agents:
+    """The pool's agents and workers, and one HTTP client to all of them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        token: str,
+        clock: Callable[[], float],
+        heartbeat_s: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._token = token
+        self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._pool = Pool(now_ms=0)
+        self._read_at: float | None = None
+        self._reading = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def pool(self) -> Pool:
+        """The pool as last read; ``refresh`` reads it anew."""
+        return self._pool
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request to an agent carries; never logged."""
+        return {hdrs.AUTHORIZATION: f"Bearer {self._token}"}
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The client for agents; closed by ``close``."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=200),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=_TIMEOUT,
+                auto_decompress=False,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def refresh(self) -> None:
+        """Read the pool from the ledger."""
+        self._pool = await self._ledger.pool()
+        self._read_at = self._clock()
+
+    async def ready(self) -> list[Worker]:
+        """Workers that are READY and whose agent has reported lately, by id."""
+        async with self._reading:
+            if self._read_at is None or self._clock() - self._read_at > _POOL_MAX_AGE_S:
+                await self.refresh()
+        oldest_ms = self._pool.now_ms - self._heartbeat_s() * 1000
+        return sorted(
+            (
+                worker
+                for worker in self._pool.workers.values()
+                if worker.state is WorkerState.READY
+                and worker.heartbeat_ms >= oldest_ms
+                and worker.agent in self._pool.agents
+            ),
+            key=lambda worker: worker.id,
+        )
+
+    async def get_json(self, worker: Worker, path: str, query: str = "") -> Any | None:
+        """A worker's JSON answer; None: it has no such thing (404).
+
+        Raises:
+            UpstreamDown: the agent or the worker does not answer.
+        """
+        url = self._worker_url(worker, path, query)
+        headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
+        try:
+            async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
+                if answer.status == 404:
+                    return None
+                if answer.status != 200:
+                    raise UpstreamDown(f"Worker {worker.id} answered {answer.status}.")
+                return msgspec.json.decode(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+            log.warning("worker_get_failed", worker=worker.id, path=path, error=repr(error))
+            raise UpstreamDown(f"Worker {worker.id} does not answer; try again.") from error
+
+    async def worker_get(
+        self,
+        request: web.Request,
+        worker: Worker | None,
+        path: str,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> web.StreamResponse:
+        """Stream a worker's answer to a GET or HEAD (None: any ready worker).
+
+        ``headers`` replace or add to the answer's own. A path whose first segment is not
+        allowed, or that climbs, is a 404 without asking anybody.
+
+        Raises:
+            Unavailable: no worker is ready.
+            UpstreamDown: the agent does not answer.
+        """
+        if not allowed(path):
+            return web.Response(status=404)
+        if worker is None:
+            worker = next(iter(await self.ready()), None)
+            if worker is None:
+                raise Unavailable(
+                    "No worker is ready; try again shortly.", headers={hdrs.RETRY_AFTER: "5"}
+                )
+        return await self._stream(request, self._worker_url(worker, path, query), headers or {})
+
+    async def file(
+        self, record: FileRecord, request: web.Request, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """Stream an output's bytes; preview, channel, Range and conditions go along.
+
+        Raises:
+            UpstreamDown: the host that holds the file does not answer.
+        """
+        extra = {key: request.query[key] for key in ("preview", "channel") if key in request.query}
+        return await self._stream(request, await self._file_url(record, extra), headers)
+
+    async def read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
+        """An output's bytes; None: it is gone.
+
+        Raises:
+            TooLarge: it has more than ``limit_bytes``.
+            UpstreamDown: the host that holds the file does not answer.
+        """
+        url = await self._file_url(record, {})
+        headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
+        body = bytearray()
+        try:
+            async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
+                if answer.status != 200:
+                    return None
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > limit_bytes:
+                        raise too_large(limit_bytes)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(record.agent, error) from error
+        return bytes(body)
+
+    async def _file_url(self, record: FileRecord, extra: Mapping[str, str]) -> URL:
+        query = {
+            "type": record.type,
+            "subfolder": record.worker_subfolder,
+            "filename": record.worker_filename,
+            **extra,
+        }
+        if record.agent not in self._pool.agents:
+            await self.refresh()
+        path = f"/v1/workers/{quote(record.worker, safe='')}/file?{urlencode(query)}"
+        return URL(self._agent_url(record.agent) + path, encoded=True)
+
+    def _worker_url(self, worker: Worker, path: str, query: str) -> URL:
+        base = self._agent_url(worker.agent)
+        path = f"/v1/workers/{quote(worker.id, safe='')}/comfy/{path}"
+        return URL(base + path + (f"?{query}" if query else ""), encoded=True)
+
+    def _agent_url(self, agent: str) -> str:
+        found = self._pool.agents.get(agent)
+        if found is None:
+            raise UpstreamDown(f"The host {agent} is not connected; its files come back with it.")
+        return found.url.rstrip("/")
+
+    async def _stream(
+        self, request: web.Request, url: URL, replaced: Mapping[str, str]
+    ) -> web.StreamResponse:
+        sent = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+        sent.setdefault(hdrs.ACCEPT_ENCODING, "identity")
+        method = "HEAD" if request.method == "HEAD" else "GET"
+        try:
+            async with self.session.request(
+                method, url, headers={**sent, **self.headers}, allow_redirects=False
+            ) as answer:
+                if 300 <= answer.status < 400 and answer.status != 304:
+                    return web.Response(status=404)
+                response = web.StreamResponse(
+                    status=answer.status, headers=_kept(answer.headers, replaced, answer.status)
+                )
+                await response.prepare(request)
+                if method != "HEAD":
+                    await self._copy(request, answer, response)
+                return response
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(url.host or "", error) from error
+
+    async def _copy(
+        self, request: web.Request, answer: aiohttp.ClientResponse, response: web.StreamResponse
+    ) -> None:
+        try:
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+        except (aiohttp.ClientPayloadError, TimeoutError) as error:
+            # the status is sent: only a broken connection says that bytes are missing
+            log.warning("stream_broken", host=answer.url.host, error=repr(error))
+            if request.transport is not None:
+                request.transport.abort()
+
+
+def allowed(path: str) -> bool:
+    """Whether a worker may be asked for this (percent-encoded) path."""
+    decoded = URL.build(path="/" + path, encoded=True).path
+    if "\\" in decoded or "\0" in decoded or posixpath.normpath(decoded) != decoded.rstrip("/"):
+        return False
+    return path.split("/", 1)[0] in WORKER_GET_ALLOWED
+
+
+def _kept(headers: Mapping[str, str], replaced: Mapping[str, str], status: int) -> CIMultiDict[str]:
+    kept = CIMultiDict({name: headers[name] for name in _REPLY_HEADERS if name in headers})
+    if status in (200, 206):
+        kept.update(replaced)
+    return kept
+
+
+def _unreachable(host: str, error: Exception) -> UpstreamDown:
+    log.warning("agent_unreachable", host=host, error=repr(error))
+    return UpstreamDown("The host that holds this does not answer; try again shortly.")

@@ -1,0 +1,151 @@
+"""Builds the gateway: services, routes, middlewares, and what runs beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from config.settings import Settings
+from gateway import cluster_api, events, frontend, health, login
+from gateway.agents import Agents
+from gateway.announce import announce
+from gateway.auth import DOOR, Door, authenticate, refresh_overrides
+from gateway.blobs import Blobs
+from gateway.cluster_api import CLUSTER_TOKEN
+from gateway.comfy_api import files, history, info, prompt, queue, uploads, userdata
+from gateway.context import SERVICES, Services
+from gateway.edge import add_headers, outermost
+from gateway.effective import EffectiveSettings
+from gateway.hub import Hub
+from gateway.info import WorkerInfo
+from gateway.login import ATTEMPTS, Attempts
+from gateway.ports import Archive, Documents, InputFiles
+from gateway.websocket import handle as websocket
+from scheduler.ledger import Ledger
+
+_COMFY_API: Final = (files, history, info, prompt, queue, uploads, userdata)
+#: seconds that running requests get when the gateway stops
+_SHUTDOWN_S: Final = 5.0
+
+
+def make_services(
+    *,
+    settings: Callable[[], Settings],
+    ledger: Ledger,
+    archive: Archive,
+    documents: Documents,
+    input_files: InputFiles,
+    files_dir: Path,
+    cluster_token: str,
+    clock: Callable[[], float] = time.time,
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+) -> Services:
+    """Build what handlers work with.
+
+    Args:
+        settings: the settings now in force; called often, must be cheap.
+        ledger: the pool's ledger.
+        archive: ended jobs beyond the ledger's window.
+        documents: settings and userdata.
+        input_files: names of uploads.
+        files_dir: folder for uploaded bytes, shared by all gateways of a pool.
+        cluster_token: what agents and gateways show each other.
+        clock: seconds since the epoch.
+        new_id: a fresh lowercase uuid4.
+    """
+    effective = EffectiveSettings(settings)
+    agents = Agents(ledger, cluster_token, clock, lambda: effective().scheduler.heartbeat)
+    return Services(
+        settings=effective,
+        ledger=ledger,
+        archive=archive,
+        documents=documents,
+        input_files=input_files,
+        blobs=Blobs(files_dir),
+        agents=agents,
+        info=WorkerInfo(agents, ledger, input_files, clock),
+        hub=Hub(),
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def build(
+    services: Services,
+    *,
+    cluster_token: str,
+    extra_apps: Mapping[str, web.Application] | None = None,
+    url: Callable[[], str | None] = lambda: None,
+) -> web.Application:
+    """The whole gateway as one application.
+
+    Args:
+        services: from ``make_services``.
+        cluster_token: what agents must show.
+        extra_apps: further applications by prefix, e.g. ``/dashboard``; they are behind the
+            same authentication and find the identity on the request.
+        url: base URL for agents, None while it is not known; it is announced to them.
+
+    Raises:
+        ValueError: the cluster token is empty.
+    """
+    if not cluster_token:
+        raise ValueError("the cluster token is empty; set cluster.token or cluster.token_file")
+    app = web.Application(
+        middlewares=[outermost, authenticate],
+        client_max_size=services.settings().gateway.max_body,
+    )
+    app[SERVICES] = services
+    app[CLUSTER_TOKEN] = cluster_token
+    app[DOOR] = Door(services.settings, services.ledger, services.clock)
+    app[ATTEMPTS] = Attempts(services.clock)
+    app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(_running(url))
+    _add_routes(app, extra_apps or {})
+    return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """A runner without access log: its lines would hold personal URLs and tokens."""
+    return web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+
+
+def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
+    app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
+    app.add_routes(info.internal_routes())
+    bare = [route for part in _COMFY_API for route in part.routes()]
+    bare.append(web.get("/ws", websocket))
+    app.add_routes(bare)
+    app.add_routes(
+        [web.RouteDef(one.method, "/api" + one.path, one.handler, one.kwargs) for one in bare]
+    )
+    for prefix, extra in extra_apps.items():
+        app.add_subapp(prefix, extra)
+    app.router.add_get("/{path:.*}", frontend.serve)
+
+
+def _running(
+    url: Callable[[], str | None],
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        services = app[SERVICES]
+        following = await events.start(services, lambda: refresh_overrides(app))
+        announcing = asyncio.create_task(
+            announce(services.ledger, services.new_id(), url), name="announce"
+        )
+        yield
+        announcing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await announcing
+        await following.stop()
+        await services.info.close()
+        await services.agents.close()
+
+    return context

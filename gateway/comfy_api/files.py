@@ -1,0 +1,144 @@
+"""``/view``: a user's own files, wherever they lie.
+
+Uploads are read from the content store by the name the user gave them; outputs are found
+by their record and streamed from the agent that has them. Another user's file, or one
+that merely lies on a worker's disk, has no name here and is a 404.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import posixpath
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from gateway import pictures
+from gateway.blob_response import serve_blob
+from gateway.context import Services, identity, services
+from gateway.names import (
+    FILE_TYPES,
+    BadName,
+    Escape,
+    FileName,
+    clean_filename,
+    clean_folder,
+    split_annotation,
+)
+from scheduler.ledger import FileRecord
+
+#: what a browser would run or lay out as a page: shown to nobody under this site's name
+_ACTIVE: Final = frozenset(
+    {
+        "text/html",
+        "text/xml",
+        "text/javascript",
+        "application/javascript",
+        "application/ecmascript",
+        "application/xhtml+xml",
+        "application/xml",
+        "application/x-shockwave-flash",
+        "application/wasm",
+        "image/svg+xml",
+        "text/css",
+    }
+)
+_ACTIVE_SUFFIXES: Final = (
+    ".html",
+    ".htm",
+    ".xhtml",
+    ".svg",
+    ".svgz",
+    ".xml",
+    ".xsl",
+    ".js",
+    ".mjs",
+)
+
+
+def routes() -> list[web.RouteDef]:
+    """Bare paths; ``gateway.app`` adds them under ``/api`` too."""
+    return [web.get("/view", view)]
+
+
+async def view(request: web.Request) -> web.StreamResponse:
+    """A file, its preview, or one of its channels."""
+    named = _asked_for(request)
+    if isinstance(named, int):
+        return web.Response(status=named)
+    svc, user = services(request), identity(request).user
+    record = await output_record(svc, user, named)
+    if record is not None:
+        return await svc.agents.file(record, request, safe_headers(named.filename))
+    upload = await svc.input_files.find(user, named.type, named.path)
+    path = None if upload is None else await asyncio.to_thread(svc.blobs.path, upload.sha256)
+    if upload is None or path is None:
+        return web.Response(status=404)
+    return await _from_blob(request, named.filename, path, upload.sha256)
+
+
+async def output_record(svc: Services, user: str, named: FileName) -> FileRecord | None:
+    """The record of a user's output, from the ledger or, where that forgot it, the store."""
+    if named.type == "input":
+        return None
+    where = (named.type, named.subfolder, named.filename)
+    return await svc.ledger.file(user, *where) or await svc.archive.file(user, *where)
+
+
+def _asked_for(request: web.Request) -> FileName | int:
+    """The file that the query names, or the status that ComfyUI answers to such a query."""
+    raw = request.query.get("filename")
+    if raw is None:
+        return 404
+    name, annotated = split_annotation(raw)
+    kind = annotated or request.query.get("type", "output")
+    if kind not in FILE_TYPES:
+        return 400
+    try:
+        filename = clean_filename(name)
+        subfolder = clean_folder(request.query.get("subfolder", ""))
+    except BadName:
+        return 400
+    except Escape:
+        return 403
+    return FileName(kind, subfolder, filename)
+
+
+async def _from_blob(
+    request: web.Request, filename: str, path: Path, digest: str
+) -> web.StreamResponse:
+    headers = safe_headers(filename)
+    spec, channel = request.query.get("preview"), request.query.get("channel", "rgba")
+    if spec is not None:
+        body, kind = await pictures.off_loop(pictures.preview, path, spec, channel)
+        return web.Response(body=body, content_type=kind, headers=_disposition(filename))
+    if channel in ("rgb", "a"):
+        work = pictures.only_rgb if channel == "rgb" else pictures.only_alpha
+        body = await pictures.off_loop(work, path)
+        return web.Response(body=body, content_type="image/png", headers=_disposition(filename))
+    return serve_blob(request, path, digest, headers)
+
+
+def safe_headers(filename: str) -> dict[str, str]:
+    """Type and disposition of a user's file; active content becomes a sandboxed download."""
+    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    suffix = posixpath.splitext(filename)[1].lower()
+    if kind not in _ACTIVE and not kind.endswith("+xml") and suffix not in _ACTIVE_SUFFIXES:
+        return {hdrs.CONTENT_TYPE: kind, **_disposition(filename)}
+    return {
+        hdrs.CONTENT_TYPE: kind if kind == "image/svg+xml" else "application/octet-stream",
+        "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'self'",
+        **_disposition(filename, attachment=True),
+    }
+
+
+def _disposition(filename: str, *, attachment: bool = False) -> dict[str, str]:
+    """``filename="…"`` as ComfyUI sends it, plus the UTF-8 form where ASCII cannot say it."""
+    plain = "".join(sign if " " <= sign <= "~" and sign not in '"\\' else "_" for sign in filename)
+    value = f'filename="{plain}"'
+    if plain != filename:
+        value += f"; filename*=UTF-8''{quote(filename, safe='')}"
+    return {hdrs.CONTENT_DISPOSITION: f"attachment; {value}" if attachment else value}

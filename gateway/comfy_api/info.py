@@ -1,0 +1,289 @@
+"""ComfyUI's routes about the server: node definitions, models, versions, logs.
+
+Answers come from ``WorkerInfo`` (merged over workers, host paths left out) or are the
+gateway's own. Nothing here tells one user about another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from gateway.agents import Agents
+from gateway.context import identity, services
+from gateway.errors import Unavailable
+from gateway.frontend import extensions as frontend_extensions
+from gateway.names import FILE_TYPES
+from scheduler.ledger import Pool
+from scheduler.states import MemorySource
+
+_FOLDER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: what a worker may tell of its system; everything else could hold paths
+_SYSTEM: Final = (
+    "os",
+    "ram_total",
+    "ram_free",
+    "comfyui_version",
+    "required_frontend_version",
+    "installed_templates_version",
+    "required_templates_version",
+    "python_version",
+    "pytorch_version",
+    "embedded_python",
+    "deploy_environment",
+    "comfy_package_versions",
+)
+#: while no worker has answered yet; frontends compare versions, so these must be strings
+_UNKNOWN_SYSTEM: Final[Mapping[str, Any]] = {
+    "os": "posix",
+    "ram_total": 0,
+    "ram_free": 0,
+    "comfyui_version": "unknown",
+    "python_version": "unknown",
+    "pytorch_version": "unknown",
+    "embedded_python": False,
+}
+
+
+def routes() -> list[web.RouteDef]:
+    """Bare paths; ``gateway.app`` adds them under ``/api`` too."""
+    return [
+        web.get("/object_info", object_info),
+        web.get("/object_info/{node_class}", node_info),
+        web.get("/system_stats", system_stats),
+        web.get("/features", features),
+        web.get("/extensions", extensions),
+        web.get("/i18n", i18n),
+        web.get("/workflow_templates", workflow_templates),
+        web.get("/models", models),
+        web.get("/models/{folder}", models),
+        web.get("/embeddings", embeddings),
+        web.get("/experiment/models", experiment_models),
+        web.get("/experiment/models/{folder}", experiment_folder),
+        web.get("/experiment/models/preview/{tail:.+}", from_any_worker),
+        web.get("/view_metadata/{folder}", view_metadata),
+        web.post("/free", free),
+    ]
+
+
+def internal_routes() -> list[web.RouteDef]:
+    """``/internal/*``, which ComfyUI does not repeat under ``/api``."""
+    return [
+        web.get("/internal/logs", logs),
+        web.get("/internal/logs/raw", raw_logs),
+        web.patch("/internal/logs/subscribe", subscribe_logs),
+        web.get("/internal/folder_paths", folder_paths),
+        web.get("/internal/files/{type}", files),
+    ]
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), content_type="application/json", charset="utf-8"
+    )
+
+
+async def object_info(request: web.Request) -> web.Response:
+    """All node definitions, with the user's own files as choices."""
+    packed = await services(request).info.packed(identity(request).user)
+    if packed is None:
+        raise Unavailable(
+            "No worker has told its nodes yet; try again shortly.", headers={hdrs.RETRY_AFTER: "5"}
+        )
+    zipped = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+    etag = f'"{packed.etag}-gz"' if zipped else f'"{packed.etag}"'
+    headers = {
+        hdrs.ETAG: etag,
+        # private: it names the user's files; no-cache: ask, and be told 304
+        hdrs.CACHE_CONTROL: "private, no-cache",
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    }
+    if _matches(request.headers.get(hdrs.IF_NONE_MATCH, ""), packed.etag):
+        return web.Response(status=304, headers=headers)
+    if zipped:
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(
+        body=packed.gzipped if zipped else packed.plain(),
+        content_type="application/json",
+        charset="utf-8",
+        headers=headers,
+    )
+
+
+def _matches(header: str, etag: str) -> bool:
+    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return bool(tags & {"*", f'"{etag}"', f'"{etag}-gz"'})
+
+
+async def node_info(request: web.Request) -> web.Response:
+    """One class; an unknown one is an empty object, as ComfyUI answers."""
+    name = request.match_info["node_class"]
+    node = await services(request).info.node(identity(request).user, name)
+    return _json({} if node is None else {name: node})
+
+
+async def system_stats(request: web.Request) -> web.Response:
+    """Versions of a worker, memory of all GPUs; no arguments, no host paths."""
+    svc = services(request)
+    told = await svc.info.first("system_stats")
+    system = told.get("system", {}) if isinstance(told, dict) else {}
+    shown = dict(_UNKNOWN_SYSTEM) | {key: system[key] for key in _SYSTEM if key in system}
+    await svc.agents.ready()
+    return _json({"system": {**shown, "argv": []}, "devices": _devices(svc.agents, shown)})
+
+
+def _devices(agents: Agents, system: Mapping[str, Any]) -> list[dict[str, Any]]:
+    pool: Pool = agents.pool
+    found = []
+    for index, gpu in enumerate(sorted(pool.gpus.values(), key=lambda gpu: (gpu.agent, gpu.index))):
+        cpu = gpu.memory_source is MemorySource.NONE
+        total = gpu.total_bytes or (system["ram_total"] if cpu else 0)
+        free = total - gpu.used_bytes if gpu.total_bytes else system["ram_free"] if cpu else 0
+        held = sum(worker.used_bytes for worker in pool.workers.values() if worker.gpu == gpu.id)
+        found.append(
+            {
+                "name": "cpu" if cpu else f"cuda:{index} {gpu.name}",
+                "type": "cpu" if cpu else "cuda",
+                "index": None if cpu else index,
+                "vram_total": total,
+                "vram_free": max(0, free),
+                "torch_vram_total": total if cpu else held,
+                "torch_vram_free": max(0, free) if cpu else 0,
+            }
+        )
+    return found
+
+
+async def features(request: web.Request) -> web.Response:
+    """The gateway's own abilities."""
+    limit = services(request).settings().gateway.max_body
+    return _json({"supports_preview_metadata": True, "max_upload_size": limit, "assets": False})
+
+
+async def extensions(request: web.Request) -> web.Response:
+    """Scripts that the browser UI loads: the UI's own and the workers' packs'."""
+    svc = services(request)
+    worker_list = await svc.info.union("extensions") or []
+    return _json(await frontend_extensions(svc.settings(), worker_list))
+
+
+async def i18n(request: web.Request) -> web.Response:
+    """Translations of node packs."""
+    return _json(await services(request).info.first("i18n") or {})
+
+
+async def workflow_templates(request: web.Request) -> web.Response:
+    """Templates of node packs."""
+    return _json(await services(request).info.first("workflow_templates") or {})
+
+
+async def embeddings(request: web.Request) -> web.Response:
+    """Names of embeddings on any worker."""
+    return _json(await services(request).info.union("embeddings") or [])
+
+
+async def models(request: web.Request) -> web.Response:
+    """Model folders, or the models of one; 404 for a folder that no worker has."""
+    folder = request.match_info.get("folder")
+    path = "models" if folder is None else _folder_path("models", folder)
+    found = None if path is None else await services(request).info.union(path)
+    if found is None:
+        return _json([]) if folder is None else web.Response(status=404)
+    return _json(found)
+
+
+async def experiment_models(request: web.Request) -> web.Response:
+    """Model folders by name; where they lie on hosts is nobody's business.
+
+    The number of places stays, because ``pathIndex`` counts them.
+    """
+    found = await services(request).info.union("experiment/models") or []
+    folders: dict[str, dict[str, Any]] = {}
+    for entry in found:
+        name = entry["name"]
+        folders.setdefault(name, {"name": name, "folders": [name] * len(entry["folders"])})
+    return _json(list(folders.values()))
+
+
+async def experiment_folder(request: web.Request) -> web.Response:
+    """Models of one folder with size and date; one entry per name."""
+    path = _folder_path("experiment/models", request.match_info["folder"])
+    found = None if path is None else await services(request).info.union(path)
+    if found is None:
+        return web.Response(status=404)
+    by_name: dict[str, Any] = {}
+    for entry in found:
+        by_name.setdefault(entry["name"], entry)
+    return _json(list(by_name.values()))
+
+
+def _folder_path(start: str, folder: str) -> str | None:
+    return f"{start}/{folder}" if _FOLDER.fullmatch(folder) and ".." not in folder else None
+
+
+async def from_any_worker(request: web.Request) -> web.StreamResponse:
+    """Pass on to a ready worker, path as it came."""
+    path = request.rel_url.raw_path.removeprefix("/api").lstrip("/")
+    return await services(request).agents.worker_get(
+        request, None, path, request.rel_url.raw_query_string
+    )
+
+
+async def view_metadata(request: web.Request) -> web.Response:
+    """A model file's own description, from the first worker that has the file."""
+    svc = services(request)
+    path = _folder_path("view_metadata", request.match_info["folder"])
+    filename = request.query.get("filename")
+    if path is None or filename is None:
+        return web.Response(status=404)
+    query = str(request.rel_url.with_query({"filename": filename}).raw_query_string)
+    for worker in await svc.agents.ready():
+        found = await svc.agents.get_json(worker, path, query)
+        if found is not None:
+            return _json(found)
+    return web.Response(status=404)
+
+
+async def free(request: web.Request) -> web.Response:
+    """Accepted as a hint: the scheduler releases memory when a job needs it."""
+    await request.read()
+    return web.Response()
+
+
+async def logs(request: web.Request) -> web.Response:
+    """A worker's log tells of everybody's work, so there is none to see."""
+    return _json("")
+
+
+async def raw_logs(request: web.Request) -> web.Response:
+    """As ``logs``, in the terminal panel's shape."""
+    return _json({"entries": [], "size": {"cols": 80, "rows": 24}})
+
+
+async def subscribe_logs(request: web.Request) -> web.Response:
+    """Accepted; no log lines will follow."""
+    await request.read()
+    return web.Response()
+
+
+async def folder_paths(request: web.Request) -> web.Response:
+    """Host paths stay on hosts."""
+    return _json({})
+
+
+async def files(request: web.Request) -> web.Response:
+    """The user's own files of one type, newest first, top level only."""
+    svc, user, kind = services(request), identity(request).user, request.match_info["type"]
+    if kind not in FILE_TYPES:
+        return web.json_response({"error": "Invalid directory type"}, status=400)
+    uploads = [file.path for file in await svc.input_files.list(user, kind) if "/" not in file.path]
+    if kind == "input":
+        return _json(uploads)
+    made = [
+        record.filename for record in await svc.ledger.files(user, kind) if not record.subfolder
+    ]
+    return _json([*made, *(name for name in uploads if name not in made)])

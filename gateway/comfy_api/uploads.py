@@ -1,0 +1,235 @@
+"""``/upload/image`` and ``/upload/mask``: a user's files, stored by content, named per user."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import msgspec
+from aiohttp import BodyPartReader, hdrs, web
+
+from config.settings import Role
+from gateway import pictures
+from gateway.blobs import Blob
+from gateway.comfy_api.files import output_record
+from gateway.context import Services, identity, services
+from gateway.errors import BadRequest, Forbidden, too_large
+from gateway.names import (
+    FILE_TYPES,
+    BadName,
+    Escape,
+    FileName,
+    clean_filename,
+    clean_folder,
+    counted,
+    split_annotation,
+)
+from scheduler.states import InputFile
+
+#: bytes of a form's field that is no file
+_FIELD_LIMIT: Final = 64 * 1024
+_FIELDS: Final = frozenset({"type", "subfolder", "overwrite", "original_ref"})
+_CHUNK: Final = 64 * 1024
+#: tries to find a free name; a user with more files of one name starts to replace the last
+_MAX_COUNT: Final = 10_000
+
+#: one upload at a time per user: looking for a free name and taking it belong together
+_naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(slots=True)
+class _Form:
+    """What a multipart body brought."""
+
+    filename: str | None = None
+    blob: Blob | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def routes() -> list[web.RouteDef]:
+    """Bare paths; ``gateway.app`` adds them under ``/api`` too."""
+    return [web.post("/upload/image", image), web.post("/upload/mask", mask)]
+
+
+async def image(request: web.Request) -> web.Response:
+    """Keep a file; the answer's ``name`` is the one it got."""
+    form = await _read(request)
+    if form.blob is None or not form.filename:
+        return web.Response(status=400)
+    wanted = _target(form)
+    kept = await _name(request, wanted, form.blob, overwrite=_overwrites(form))
+    return _answer(kept)
+
+
+async def mask(request: web.Request) -> web.Response:
+    """Keep the original's colours under the uploaded picture's alpha.
+
+    Where there is no such original the answer is the same, but nothing is kept: ComfyUI
+    does so too, and frontends upload masks of pictures that are long gone.
+    """
+    form = await _read(request)
+    if form.blob is None or not form.filename:
+        return web.Response(status=400)
+    wanted = _target(form)
+    svc, user = services(request), identity(request).user
+    original = await _original(svc, user, _reference(form))
+    if original is None:
+        return _answer(wanted)
+    drawn = await asyncio.to_thread(svc.blobs.path, form.blob.sha256)
+    if drawn is None:
+        raise BadRequest("The mask was lost on the way; send it again.")
+    composed = await pictures.off_loop(pictures.masked, original, drawn)
+    blob = await svc.blobs.store_bytes(composed)
+    return _answer(await _name(request, wanted, blob, overwrite=_overwrites(form)))
+
+
+async def _read(request: web.Request) -> _Form:
+    """Stream the body's file to the store and collect the small fields.
+
+    Raises:
+        Forbidden: viewers send nothing.
+        BadRequest: no multipart body.
+        TooLarge: more than ``gateway.max_body`` in all.
+    """
+    if identity(request).role is Role.VIEWER:
+        raise Forbidden("A viewer cannot upload files; ask your admin for another role.")
+    if not request.content_type.startswith("multipart/"):
+        raise BadRequest("An upload must be a multipart form with a file named image.")
+    svc, form = services(request), _Form()
+    left = _Allowance(svc.settings().gateway.max_body)
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if isinstance(part, BodyPartReader):
+                await _take(svc, form, part, left)
+    except (ValueError, AssertionError) as error:
+        raise BadRequest("The multipart body is damaged.") from error
+    return form
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """Bytes that the body may still have, over all its parts."""
+
+    limit_bytes: int
+    seen_bytes: int = 0
+
+    def take(self, size: int) -> None:
+        self.seen_bytes += size
+        if self.seen_bytes > self.limit_bytes:
+            raise too_large(self.limit_bytes)
+
+
+async def _take(svc: Services, form: _Form, part: BodyPartReader, left: _Allowance) -> None:
+    if part.name == "image" and form.blob is None:
+        form.filename = part.filename
+        form.blob = await svc.blobs.store(_chunks(part, left), left.limit_bytes)
+        return
+    text = bytearray()
+    async for chunk in _chunks(part, left):
+        if part.name in _FIELDS:
+            text += chunk
+        if len(text) > _FIELD_LIMIT:
+            raise too_large(_FIELD_LIMIT)
+    if part.name in _FIELDS:
+        form.fields[str(part.name)] = text.decode("utf-8", "replace")
+
+
+async def _chunks(part: BodyPartReader, left: _Allowance) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(_CHUNK):
+        left.take(len(chunk))
+        yield bytes(chunk)
+
+
+def _target(form: _Form) -> FileName:
+    """The name that the form asks for.
+
+    Raises:
+        BadRequest: an unknown type, or a name or folder that leaves the user's space.
+    """
+    kind = form.fields.get("type") or "input"
+    if kind not in FILE_TYPES:
+        raise BadRequest(f"type must be one of {', '.join(FILE_TYPES)}.")
+    try:
+        return FileName(
+            kind,
+            clean_folder(form.fields.get("subfolder", "")),
+            clean_filename(form.filename or ""),
+        )
+    except (BadName, Escape) as error:
+        raise BadRequest(f"The file cannot be named so: {error}.") from error
+
+
+def _overwrites(form: _Form) -> bool:
+    return form.fields.get("overwrite") in ("true", "1")
+
+
+async def _name(request: web.Request, wanted: FileName, blob: Blob, *, overwrite: bool) -> FileName:
+    """Give the bytes the wanted name, or the next free one; the same bytes keep theirs."""
+    svc, user = services(request), identity(request).user
+    lock = _naming.get(user)
+    if lock is None:
+        lock = _naming[user] = asyncio.Lock()
+    async with lock:
+        name = wanted if overwrite else await _free(svc, user, wanted, blob)
+        file = InputFile(path=name.path, sha256=blob.sha256, size_bytes=blob.size_bytes)
+        await svc.input_files.put(user, name.type, file)
+    svc.info.note_files(user)
+    return name
+
+
+async def _free(svc: Services, user: str, wanted: FileName, blob: Blob) -> FileName:
+    name = wanted
+    for count in range(1, _MAX_COUNT):
+        taken = await svc.input_files.find(user, name.type, name.path)
+        if taken is not None and taken.sha256 == blob.sha256:
+            return name
+        if taken is None and await output_record(svc, user, name) is None:
+            return name
+        name = FileName(wanted.type, wanted.subfolder, counted(wanted.filename, count))
+    return name
+
+
+def _answer(name: FileName) -> web.Response:
+    body = {"name": name.filename, "subfolder": name.subfolder, "type": name.type}
+    return web.Response(
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        charset="utf-8",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def _reference(form: _Form) -> FileName:
+    """``original_ref`` of a mask.
+
+    Raises:
+        BadRequest: it is no JSON object with a usable file name.
+    """
+    try:
+        ref: dict[str, Any] = msgspec.json.decode(form.fields.get("original_ref", ""), type=dict)
+        name, annotated = split_annotation(str(ref.get("filename") or ""))
+        kind = annotated or str(ref.get("type") or "output")
+        if kind not in FILE_TYPES:
+            raise BadRequest(f"original_ref.type must be one of {', '.join(FILE_TYPES)}.")
+        folder = clean_folder(str(ref.get("subfolder") or ""))
+        return FileName(kind, folder, clean_filename(name))
+    except msgspec.DecodeError as error:
+        raise BadRequest("original_ref must be a JSON object.") from error
+    except BadName as error:
+        raise BadRequest(f"original_ref: {error}.") from error
+    except Escape as error:
+        raise Forbidden(f"original_ref: {error}.") from error
+
+
+async def _original(svc: Services, user: str, named: FileName) -> Path | bytes | None:
+    """The picture under a mask: bytes from an agent, or the place of an upload."""
+    record = await output_record(svc, user, named)
+    if record is not None:
+        return await svc.agents.read_file(record, svc.settings().gateway.max_body)
+    upload = await svc.input_files.find(user, named.type, named.path)
+    return None if upload is None else await asyncio.to_thread(svc.blobs.path, upload.sha256)

@@ -1,0 +1,281 @@
+"""What workers can do, answered from memory: node definitions, models, versions.
+
+A bare ComfyUI blocks its event loop for 45 ms per ``/object_info`` (measured); here it is
+fetched when workers change, merged, serialised and compressed once per version, and again
+only where a user's own file names are part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from gateway.agents import Agents
+from gateway.errors import UpstreamDown
+from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs, merge
+from gateway.ports import InputFiles
+from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.states import Worker, WorkerState
+
+#: definitions are asked for again on use after this long, and at once when workers change
+_MAX_AGE_S: Final = 60.0
+#: an upload through another gateway shows up in the file choices after this long
+_NAMES_MAX_AGE_S: Final = 2.0
+_USERS: Final = 256
+_LISTS: Final = 256
+_PARALLEL: Final = 4
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One serialised answer. ``etag`` is strong, without quotes; gzip's differs by ``-gz``."""
+
+    etag: str
+    plain: Callable[[], bytes]
+    gzipped: bytes
+
+
+@dataclass(slots=True)
+class _Base:
+    """One version of the merged definitions, and its bytes per class."""
+
+    info: Mapping[str, Any]
+    files: frozenset[str]
+    #: whether any combo lists the user's outputs (else they need not be asked for)
+    lists_outputs: bool
+    pieces: Mapping[str, bytes]
+    etag: str
+    packed: OrderedDict[str, Packed] = field(default_factory=OrderedDict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    files: UserFiles
+    version: str
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    answer: Any
+    read_at: float
+    changes: int
+
+
+class WorkerInfo:
+    """Merged and cached answers of the READY workers."""
+
+    def __init__(
+        self,
+        agents: Agents,
+        ledger: Ledger,
+        input_files: InputFiles,
+        clock: Callable[[], float],
+    ) -> None:
+        self._agents = agents
+        self._ledger = ledger
+        self._input_files = input_files
+        self._clock = clock
+        self._base = _make_base({})
+        self._fetched_at = 0.0
+        self._stale = True
+        self._alive: frozenset[str] = frozenset()
+        #: counts changes of workers, so that cached lists know whether they are older
+        self._changes = 0
+        self._fetching: asyncio.Task[None] | None = None
+        self._names: OrderedDict[str, _Names] = OrderedDict()
+        self._lists: OrderedDict[str, _Cached] = OrderedDict()
+
+    def note_change(self) -> None:
+        """The pool was read again (``EventKind.CAPACITY``).
+
+        Such events also tell of memory and jobs; only another set of living workers
+        makes the answers old, and they are asked for again on next use.
+        """
+        alive = frozenset(
+            worker.id
+            for worker in self._agents.pool.workers.values()
+            if worker.state is not WorkerState.DOWN
+        )
+        if alive != self._alive:
+            self._alive = alive
+            self._stale = True
+            self._changes += 1
+
+    def note_files(self, user: str) -> None:
+        """The user's files changed: their choices are read again on next use."""
+        self._names.pop(user, None)
+
+    async def close(self) -> None:
+        """Stop a fetch that is under way."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    async def object_info(self) -> Mapping[str, Any]:
+        """The merged definitions as workers gave them; not to be changed. Empty: none known."""
+        await self._current()
+        return self._base.info
+
+    async def node(self, user: str, name: str) -> Any | None:
+        """One class as this user sees it, or None."""
+        await self._current()
+        node = self._base.info.get(name)
+        if node is None or name not in self._base.files:
+            return node
+        return for_user(name, node, (await self._user_names(user)).files)
+
+    async def packed(self, user: str) -> Packed | None:
+        """All definitions as this user sees them, ready to send; None: none known yet."""
+        await self._current()
+        base = self._base
+        if not base.info:
+            return None
+        names = await self._user_names(user)
+        found = base.packed.get(names.version)
+        if found is None:
+            found = await asyncio.to_thread(_pack, base, names)
+            base.packed[names.version] = found
+            if len(base.packed) > _USERS:
+                base.packed.popitem(last=False)
+        else:
+            base.packed.move_to_end(names.version)
+        return found
+
+    async def union(self, path: str) -> list[Any] | None:
+        """A list route (models, embeddings …) united over workers; None: all say 404."""
+
+        async def ask() -> list[Any] | None:
+            answers = await self._ask_all(path)
+            lists = [answer for answer in answers if isinstance(answer, list)]
+            seen = {msgspec.json.encode(entry): entry for one in lists for entry in one}
+            return list(seen.values()) if lists else None
+
+        found: list[Any] | None = await self._cached(f"union {path}", ask)
+        return found
+
+    async def first(self, path: str) -> Any | None:
+        """A route that is the same on all workers, from the first that answers."""
+
+        async def ask() -> Any | None:
+            for worker in await self._agents.ready():
+                try:
+                    return await self._agents.get_json(worker, path)
+                except UpstreamDown:
+                    continue
+            return None
+
+        return await self._cached(f"first {path}", ask)
+
+    async def _cached(self, key: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        known = self._lists.get(key)
+        now = self._clock()
+        if known and known.changes == self._changes and now - known.read_at < _MAX_AGE_S:
+            return known.answer
+        changes = self._changes
+        fresh = await ask()
+        if fresh is None and known is not None and not await self._agents.ready():
+            return known.answer  # the last good one, while no worker is there
+        self._lists[key] = _Cached(fresh, self._clock(), changes)
+        self._lists.move_to_end(key)
+        if len(self._lists) > _LISTS:
+            self._lists.popitem(last=False)
+        return fresh
+
+    async def _current(self) -> None:
+        """Wait for the first definitions; later ones are fetched behind the answer."""
+        due = self._stale or self._clock() - self._fetched_at > _MAX_AGE_S
+        if due and (self._fetching is None or self._fetching.done()):
+            self._fetching = asyncio.create_task(self._fetch(), name="object_info")
+        if self._fetching is not None and not self._base.info:
+            await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> None:
+        self._stale = False
+        self._fetched_at = self._clock()
+        try:
+            workers = await self._agents.ready()
+            infos = await self._ask_all("object_info", workers)
+        except LedgerUnavailable:
+            log.warning("object_info_kept", reason="ledger unavailable")
+            return
+        good = [info for info in infos if isinstance(info, dict)]
+        if not good:
+            return  # keep the last good ones
+        base = await asyncio.to_thread(lambda: _make_base(merge(good)))
+        if base.etag != self._base.etag:
+            log.info("object_info_merged", classes=len(base.info), workers=len(good))
+            self._base = base
+
+    async def _ask_all(self, path: str, workers: list[Worker] | None = None) -> list[Any]:
+        gate = asyncio.Semaphore(_PARALLEL)
+
+        async def ask(worker: Worker) -> Any | None:
+            async with gate:
+                try:
+                    return await self._agents.get_json(worker, path)
+                except UpstreamDown:
+                    return None
+
+        asked = await self._agents.ready() if workers is None else workers
+        return list(await asyncio.gather(*(ask(worker) for worker in asked)))
+
+    async def _user_names(self, user: str) -> _Names:
+        known = self._names.get(user)
+        if known is not None and self._clock() - known.read_at < _NAMES_MAX_AGE_S:
+            return known
+        inputs = tuple(
+            sorted(
+                file.path
+                for file in await self._input_files.list(user, "input")
+                if "/" not in file.path
+            )
+        )
+        outputs: tuple[str, ...] = ()
+        if self._base.lists_outputs:
+            records = await self._ledger.files(user, "output")
+            outputs = tuple(record.filename for record in records if not record.subfolder)
+        version = blake2b(msgspec.json.encode((inputs, outputs)), digest_size=12).hexdigest()
+        names = _Names(UserFiles(inputs, outputs), version, self._clock())
+        self._names[user] = names
+        self._names.move_to_end(user)
+        if len(self._names) > _USERS:
+            self._names.popitem(last=False)
+        return names
+
+
+def _make_base(info: Mapping[str, Any]) -> _Base:
+    encoder = msgspec.json.Encoder()
+    pieces = {name: encoder.encode(node) for name, node in info.items()}
+    digest = blake2b(digest_size=12)
+    for name, piece in pieces.items():
+        digest.update(name.encode() + b"\0" + piece)
+    return _Base(info, file_classes(info), lists_outputs(info), pieces, digest.hexdigest())
+
+
+def _pack(base: _Base, names: _Names) -> Packed:
+    own = {
+        name: msgspec.json.encode(for_user(name, base.info[name], names.files))
+        for name in base.files
+    }
+
+    def plain() -> bytes:
+        return (
+            b"{"
+            + b",".join(
+                msgspec.json.encode(name) + b":" + own.get(name, piece)
+                for name, piece in base.pieces.items()
+            )
+            + b"}"
+        )
+
+    return Packed(f"{base.etag}-{names.version}", plain, gzip.compress(plain(), 5, mtime=0))

@@ -1,0 +1,137 @@
+"""``/object_info`` of several workers as one, and as one user may see it. Pure.
+
+An input is ``[kind, options]``: ``kind`` is a list (a combo's choices) or a type's name;
+newer nodes say ``["COMBO", {"options": [...]}]``. Choices that are *files of a user* are
+marked by an option that ends in ``_upload``.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+_SECTIONS: Final = ("required", "optional")
+#: what an upload button takes, by the option that shows it; others take any file
+_MEDIA: Final[dict[str, tuple[str, ...]]] = {
+    "image_upload": ("image/",),
+    "animated_image_upload": ("image/",),
+    "video_upload": ("video/",),
+    "audio_upload": ("audio/", "video/"),
+}
+#: core nodes that list the input folder without marking it
+_UNMARKED: Final = {("LoadLatent", "latent"): ".latent"}
+
+
+@dataclass(frozen=True, slots=True)
+class UserFiles:
+    """Names that fill a user's file choices; top level only, as ComfyUI lists them."""
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+def merge(infos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """All classes of all workers; choices of a combo are united, the first worker's order first."""
+    merged: dict[str, Any] = {}
+    for info in infos:
+        for name, node in info.items():
+            known = merged.get(name)
+            merged[name] = node if known is None else _unite(known, node)
+    return merged
+
+
+def _unite(known: Any, other: Any) -> Any:
+    if known == other:
+        return known
+    united = dict(known)
+    inputs = dict(known.get("input") or {})
+    for section in _SECTIONS:
+        mine, theirs = inputs.get(section), (other.get("input") or {}).get(section)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            inputs[section] = {
+                name: _with_choices(spec, _union(choices(spec), choices(theirs.get(name))))
+                for name, spec in mine.items()
+            }
+    united["input"] = inputs
+    return united
+
+
+def _union(mine: Sequence[Any] | None, theirs: Sequence[Any] | None) -> list[Any] | None:
+    if mine is None or theirs is None:
+        return None
+    return [*mine, *(choice for choice in theirs if choice not in mine)]
+
+
+def choices(spec: Any) -> list[Any] | None:
+    """A combo's choices in either spelling; None where the input is no combo with a list."""
+    if not isinstance(spec, list) or not spec:
+        return None
+    if isinstance(spec[0], list):
+        return spec[0]
+    options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+    found = options.get("options")
+    return found if spec[0] == "COMBO" and isinstance(found, list) else None
+
+
+def _with_choices(spec: Any, found: list[Any] | None) -> Any:
+    if found is None:
+        return spec
+    if isinstance(spec[0], list):
+        return [found, *spec[1:]]
+    return [spec[0], {**spec[1], "options": found}, *spec[2:]]
+
+
+def file_classes(info: Mapping[str, Any]) -> frozenset[str]:
+    """Classes whose description depends on who asks."""
+    return frozenset(name for name, node in info.items() if any(_file_inputs(name, node)))
+
+
+def lists_outputs(info: Mapping[str, Any]) -> bool:
+    """Whether any class offers the user's outputs as choices."""
+    return any(
+        marks.get("image_folder") == "output"
+        for name, node in info.items()
+        for _, _, _, marks in _file_inputs(name, node)
+    )
+
+
+def for_user(name: str, node: Mapping[str, Any], files: UserFiles) -> Any:
+    """One class as this user sees it; the original is not changed."""
+    inputs = dict(node["input"])
+    for section, key, spec, marks in _file_inputs(name, node):
+        shown = _with_choices(spec, _own(name, key, marks, files))
+        inputs[section] = {**inputs[section], key: shown}
+    return {**node, "input": inputs}
+
+
+def _file_inputs(name: str, node: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
+    """Section, name, spec and options of the inputs that choose among a user's files."""
+    inputs = node.get("input") if isinstance(node, dict) else None
+    for section in _SECTIONS:
+        found = (inputs or {}).get(section)
+        for key, spec in found.items() if isinstance(found, dict) else ():
+            if choices(spec) is None:
+                continue
+            marks = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+            if (name, key) in _UNMARKED or any(_is_mark(mark, marks[mark]) for mark in marks):
+                yield section, key, spec, marks
+
+
+def _is_mark(option: str, value: Any) -> bool:
+    return option.endswith("_upload") and bool(value)
+
+
+def _own(name: str, key: str, marks: Mapping[str, Any], files: UserFiles) -> list[str]:
+    names = files.outputs if marks.get("image_folder") == "output" else files.inputs
+    suffix = _UNMARKED.get((name, key))
+    if suffix is not None:
+        return [one for one in names if one.endswith(suffix)]
+    media = [_MEDIA.get(mark, ("",)) for mark in marks if _is_mark(mark, marks[mark])]
+    wanted = tuple(start for starts in media for start in starts)
+    return [one for one in names if _media_type(one).startswith(wanted)]
+
+
+def _media_type(filename: str) -> str:
+    return mimetypes.guess_type(filename)[0] or ""
