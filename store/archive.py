@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scheduler.ledger import FileRecord
@@ -103,8 +103,15 @@ class SqlArchive:
         )
 
 
+def _ran_or_failed() -> ColumnElement[bool]:
+    # ComfyUI keeps no history of a prompt that was cancelled before it ran.
+    return or_(_jobs.state != "CANCELLED", _jobs.started_ms > 0)
+
+
 def _shown(user: str) -> Select[*tuple[Any, ...]]:
-    return select(*_PAST).where(_jobs.user_name == user, _jobs.prompt.is_not(None), ~_is_hidden())
+    return select(*_PAST).where(
+        _jobs.user_name == user, _jobs.prompt.is_not(None), _ran_or_failed(), ~_is_hidden()
+    )
 
 
 def _is_hidden() -> ColumnElement[bool]:

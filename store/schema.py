@@ -66,6 +66,7 @@ jobs: Final = Table(
     Column("needs_gpu", Boolean, nullable=False),
     Column("need_bytes", BigInteger, nullable=False),
     Column("need_seconds", Float, nullable=False),
+    Column("run_seconds", Float, nullable=False),
     Column("reserved_bytes", BigInteger, nullable=False),
     Column("peak_bytes", BigInteger, nullable=False),
     Column("submitted_ms", BigInteger, nullable=False),

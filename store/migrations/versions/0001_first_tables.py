@@ -79,6 +79,7 @@ def upgrade():
         sa.Column("needs_gpu", sa.Boolean(), nullable=False),
         sa.Column("need_bytes", sa.BigInteger(), nullable=False),
         sa.Column("need_seconds", sa.Float(), nullable=False),
+        sa.Column("run_seconds", sa.Float(), nullable=False),
         sa.Column("reserved_bytes", sa.BigInteger(), nullable=False),
         sa.Column("peak_bytes", sa.BigInteger(), nullable=False),
         sa.Column("submitted_ms", sa.BigInteger(), nullable=False),

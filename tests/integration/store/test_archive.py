@@ -38,6 +38,7 @@ async def _record(engine: AsyncEngine, name: str, ended_ms: int, **changes: Any)
         "needs_gpu": True,
         "need_bytes": 2**40,
         "need_seconds": 1.5,
+        "run_seconds": 1.25,
         "reserved_bytes": 0,
         "peak_bytes": 0,
         "submitted_ms": 1,
@@ -80,10 +81,19 @@ async def test_a_job_is_found_by_its_own_user_only(
     assert await archive.find("ann", "j") is None
 
 
-async def test_a_job_that_never_ran_has_an_empty_result(
+async def test_a_job_cancelled_before_it_ran_is_no_history(
     archive: SqlArchive, engine: AsyncEngine
 ) -> None:
-    await _record(engine, "j", 10, state="CANCELLED", result=None)
+    await _record(engine, "waited", 10, state="CANCELLED", started_ms=0)
+    await _record(engine, "ran", 20, state="CANCELLED", started_ms=15)
+    assert await _ids(archive) == ["ran"]
+    assert await archive.find("ann", "waited") is None
+
+
+async def test_a_job_that_failed_before_it_ran_has_an_empty_result(
+    archive: SqlArchive, engine: AsyncEngine
+) -> None:
+    await _record(engine, "j", 10, state="FAILED", started_ms=0, result=None)
     found = await archive.find("ann", "j")
     assert found is not None
     assert found.result == b'{"outputs": {}, "status": null, "meta": {}}'

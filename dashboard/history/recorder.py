@@ -1,0 +1,196 @@
+"""Writes what happened into the store, off every prompt's path.
+
+The recorder reads the ledger's transitions in a consumer group: an event is
+delivered again until it is acknowledged, and it is acknowledged once its rows
+are committed. Dying in between writes the same rows a second time, which
+changes nothing. While the store is down the events wait in Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dashboard.history.rows import (
+    Row,
+    attempt_row,
+    bare_job_row,
+    file_row,
+    job_row,
+    output_names,
+    settled,
+)
+from scheduler.ledger import Event, Ledger, LedgerUnavailable
+from store import schema
+from store.engine import writing
+from store.upsert import insert_new, upsert
+
+_log = structlog.get_logger()
+
+#: Events of one batch at most.
+BATCH_EVENTS: Final = 500
+#: Least time between two batches that are not full: one commit for each second.
+BATCH_SECONDS: Final = 1.0
+#: Jobs whose bodies are in memory at a time (a prompt may be 100 MiB, most are some KiB).
+_JOBS_AT_ONCE: Final = 50
+#: Look-ups under way at a time: fewer than the ledger has connections.
+_FILES_AT_ONCE: Final = 8
+_BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+#: SQLSTATE classes that mean "this value", not "this server": data, integrity, size of an index row.
+_VALUE_ERRORS: Final = frozenset({"22", "23", "54"})
+
+
+class Recorder:
+    """Consumes the ledger's events until cancelled; any number may run, each with its own name."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: AsyncEngine,
+        clock: Callable[[], float],
+        *,
+        consumer: str = "recorder",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``clock``: any seconds that grow; ``consumer``: the same after a restart."""
+        self._ledger = ledger
+        self._engine = engine
+        self._clock = clock
+        self._consumer = consumer
+        self._sleep = sleep
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Record until cancelled. A ledger or store out of reach is waited for."""
+        while True:
+            began = self._clock()
+            try:
+                full = await self.record_once()
+            except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
+                await self._back_off(error)
+                continue
+            self._failures = 0
+            if not full:
+                await self._sleep(max(0.0, BATCH_SECONDS - (self._clock() - began)))
+
+    async def record_once(self, block_ms: int = 1000) -> bool:
+        """Write and acknowledge one batch; True: it was full, more is waiting.
+
+        Raises:
+            LedgerUnavailable: nothing was read or acknowledged.
+            SQLAlchemyError: the store does not take it now; the batch comes again.
+            OSError: likewise.
+        """
+        events = await self._ledger.record_events(self._consumer, block_ms, BATCH_EVENTS)
+        if not events:
+            return False
+        await self._store(events)
+        await self._ledger.acknowledge([event.id for event in events])
+        return len(events) >= BATCH_EVENTS
+
+    async def _back_off(self, error: Exception) -> None:
+        pause = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
+        self._failures += 1
+        # The class only: a statement's message would carry its values.
+        _log.warning("recorder_waits", error=type(error).__name__, seconds=pause)
+        await self._sleep(pause)
+
+    async def _store(self, events: Sequence[Event]) -> None:
+        for part in _parts(events):
+            try:
+                await self._store_part(part)
+            except DBAPIError as error:
+                if not _blames_value(error):
+                    raise
+                await self._store_singly(part)
+
+    async def _store_singly(self, events: Sequence[Event]) -> None:
+        # One event that the store can never take must not hold up all others for ever.
+        for event in events:
+            try:
+                await self._store_part([event])
+            except DBAPIError as error:
+                if not _blames_value(error):
+                    raise
+                _log.error(
+                    "event_not_recorded",
+                    event_id=event.id,
+                    job=event.job,
+                    user=event.user,
+                    error=type(error).__name__,
+                )
+
+    async def _store_part(self, events: Sequence[Event]) -> None:
+        ends = settled(events)
+        ids = list(ends)
+        known, prompts, results = (
+            await asyncio.gather(
+                self._ledger.jobs(ids), self._ledger.prompts(ids), self._ledger.results(ids)
+            )
+            if ids
+            else ([], [], [])
+        )
+        rows, bare, files = [], [], []
+        for end, job, prompt, result in zip(ends.values(), known, prompts, results, strict=True):
+            files += await self._file_rows(end, result)
+            if job is None:
+                _log.warning("job_record_gone", job=end.job, user=end.user, event_id=end.id)
+                bare.append(bare_job_row(end))
+            else:
+                rows.append(job_row(job, prompt, result))
+        async with writing(self._engine) as connection:
+            await _write_jobs(connection, rows, bare)
+            await _write_attempts(connection, events)
+            await upsert(connection, schema.files, files)
+
+    async def _file_rows(self, end: Event, result: bytes | None) -> list[Row]:
+        names = output_names(result)
+        rows: list[Row] = []
+        for start in range(0, len(names), _FILES_AT_ONCE):
+            some = names[start : start + _FILES_AT_ONCE]
+            found = await asyncio.gather(*(self._ledger.file(end.user, *name) for name in some))
+            rows += [file_row(end.user, end.job, record) for record in found if record is not None]
+        return rows
+
+
+async def _write_jobs(
+    connection: AsyncConnection, rows: Sequence[Row], bare: Sequence[Row]
+) -> None:
+    # A redelivered event may find the bodies trimmed by now: never replace them by nothing.
+    complete = [row for row in rows if row["prompt"] is not None and row["result"] is not None]
+    partial = [row for row in rows if row["prompt"] is None or row["result"] is None]
+    await upsert(connection, schema.jobs, complete)
+    await insert_new(connection, schema.jobs, [*partial, *bare])
+
+
+async def _write_attempts(connection: AsyncConnection, events: Sequence[Event]) -> None:
+    shapes: dict[tuple[str, ...], list[Row]] = {}
+    for event in events:
+        row = attempt_row(event)
+        if row is not None:
+            shapes.setdefault(tuple(row), []).append(row)
+    for rows in shapes.values():
+        await upsert(connection, schema.attempts, rows)
+
+
+def _parts(events: Sequence[Event]) -> list[Sequence[Event]]:
+    """Cut a batch so that no part ends more than ``_JOBS_AT_ONCE`` jobs."""
+    parts, start, ends = [], 0, 0
+    for position, event in enumerate(events):
+        ends += event.job in settled([event])
+        if ends > _JOBS_AT_ONCE:
+            parts.append(events[start:position])
+            start, ends = position, 1
+    return [*parts, events[start:]]
+
+
+def _blames_value(error: DBAPIError) -> bool:
+    if isinstance(error, (DataError, IntegrityError)):
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state[:2] in _VALUE_ERRORS
