@@ -1,0 +1,108 @@
+"""ComfyUI's own frontend in a page, driven through its public app object."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import Page, Route, WebSocket
+
+
+class Frontend:
+    """One tab. Requests to other hosts are cut off: there is no internet in a test."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.frames: list[dict[str, Any]] = []
+        self.previews: list[bytes] = []
+        self.failed: list[str] = []
+
+    async def load(self, key: str) -> None:
+        """Log in by ``?token=`` as a person would paste it, and wait for the canvas."""
+        await self.page.route("**/*", self._only_ours)
+        self.page.on("websocket", self._listen)
+        self.page.on("pageerror", lambda error: self.failed.append(str(error)))
+        await self.page.goto(f"{self.url}/?token={key}")
+        assert "token" not in self.page.url
+        await self._wait_for_app()
+
+    async def reload(self) -> None:
+        await self.page.reload()
+        await self._wait_for_app()
+
+    async def _wait_for_app(self) -> None:
+        await self.page.wait_for_function(
+            "() => window.app?.graph && window.app?.extensionManager && window.app.api?.clientId",
+            timeout=60_000,
+        )
+
+    async def _only_ours(self, route: Route) -> None:
+        if urlsplit(route.request.url).netloc == urlsplit(self.url).netloc:
+            await route.continue_()
+        else:
+            await route.abort()
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framereceived", self._keep)
+
+    def _keep(self, payload: str | bytes) -> None:
+        if isinstance(payload, bytes):
+            self.previews.append(payload)
+        else:
+            self.frames.append(json.loads(payload))
+
+    async def open_graph(self, prompt: dict[str, Any]) -> None:
+        """Put an API-format graph on the canvas."""
+        await self.page.evaluate("prompt => window.app.loadApiJson(prompt, 'test')", prompt)
+
+    async def command(self, name: str) -> None:
+        """Run one of the frontend's own commands, as its buttons do."""
+        await self.page.evaluate(
+            "name => { window.app.extensionManager.command.execute(name) }", name
+        )
+
+    async def press_run(self) -> None:
+        await self.page.get_by_test_id("queue-button").first.click()
+
+    async def wait_for(self, type_: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait until this many frames of a type have come."""
+        for _ in range(600):
+            found = [frame["data"] for frame in self.frames if frame["type"] == type_]
+            if len(found) >= count:
+                return found
+            await self.page.wait_for_timeout(50)
+        raise TimeoutError(
+            f"{count} × {type_} did not come; got {[f['type'] for f in self.frames]}"
+        )
+
+    async def ended(self, count: int = 1) -> None:
+        """Wait until this many prompts are over."""
+        for _ in range(1200):
+            ends = [
+                f for f in self.frames if f["type"] == "executing" and f["data"]["node"] is None
+            ]
+            if len(ends) >= count:
+                return
+            await self.page.wait_for_timeout(50)
+        raise TimeoutError(f"{count} prompts did not end")
+
+    async def pictures(self) -> list[dict[str, Any]]:
+        """Pictures that output nodes on the canvas show: their size, once decoded."""
+        shown: list[dict[str, Any]] = await self.page.evaluate(
+            """async () => {
+                const found = [];
+                for (const node of window.app.graph._nodes) {
+                    for (const image of node.imgs ?? []) {
+                        await image.decode().catch(() => null);
+                        found.push({type: node.type, width: image.naturalWidth, src: image.src});
+                    }
+                }
+                return found;
+            }"""
+        )
+        return shown
+
+    async def screenshot(self, path: str) -> None:
+        await self.page.screenshot(path=path)
