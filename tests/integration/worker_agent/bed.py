@@ -1,0 +1,210 @@
+"""An agent with fake workers on a real ledger, and the little of a scheduler it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from scheduler.redis_ledger import RedisLedger
+
+from config.settings import Settings
+from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, WorkerState
+from worker_agent.agent import Agent
+from worker_agent.launch import LaunchSpec
+from worker_agent.nvml import GpuReader
+
+TOKEN = "a-cluster-token-for-tests"
+SETTINGS: dict[str, Any] = {
+    "agent": {"sample": 0.05},
+    "scheduler": {"lease": 3.0},
+    "cluster": {"token": TOKEN},
+}
+AGENT = "host"
+FAKE = Path(__file__).parent / "fake_worker.py"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def fake_spec(folder: Path, number: int = 0) -> LaunchSpec:
+    port = free_port()
+    home = folder / f"worker{number}"
+    return LaunchSpec(
+        id=f"{AGENT}-{number}",
+        command=(sys.executable, str(FAKE), "--port", str(port), "--folder", str(home)),
+        env=dict(os.environ),
+        url=f"http://127.0.0.1:{port}",
+        gpu_uuid="",
+        log_path=folder / f"worker{number}.log",
+        folders={"output": home / "output"},
+    )
+
+
+class Bed:
+    """What tests do with an agent that runs."""
+
+    def __init__(self, ledger: RedisLedger, agent: Agent, specs: Sequence[LaunchSpec]) -> None:
+        self.ledger = ledger
+        self.agent = agent
+        self.specs = specs
+
+    async def until(self, true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+        async with asyncio.timeout(seconds):
+            while not (found := await true()):
+                await asyncio.sleep(0.02)
+            return found
+
+    async def ready(self, worker: str = f"{AGENT}-0") -> None:
+        async def is_ready() -> bool:
+            found = (await self.ledger.pool()).workers.get(worker)
+            return found is not None and found.state is WorkerState.READY
+
+        await self.until(is_ready)
+
+    async def submit(self, graph: dict[str, Any], user: str = "ann", **changes: Any) -> NewJob:
+        job_id = str(uuid.uuid4())
+        fields: dict[str, Any] = {
+            "id": job_id,
+            "user": user,
+            "group": "default",
+            "prompt_id": f"client-{job_id[:8]}",
+            "client_id": "tab-1",
+            "lane": Lane.INTERACTIVE,
+            "front": False,
+            "fingerprint": "fp",
+            "models": ("checkpoints/a.safetensors",),
+            "need_bytes": 0,
+            "need_seconds": 1.0,
+            "needs_gpu": False,
+        }
+        body = changes.pop("body", {})
+        job = NewJob(**(fields | changes))
+        prompt = {"prompt": graph, "client_id": "tab-1", "number": -1, **body}
+        await self.ledger.submit(job, json.dumps(prompt).encode(), max_queued=None)
+        return job
+
+    async def admit(self, job_id: str, worker: str = f"{AGENT}-0") -> None:
+        epoch = await self.ledger.lead("test", 60_000)
+        assert epoch is not None
+
+        async def admitted() -> bool:
+            snapshot = await self.ledger.snapshot(10)
+            place = next((row for row in snapshot.workers if row.id == worker), None)
+            queued = [job for lines in snapshot.backlogs for job in lines.jobs if job.id == job_id]
+            if place is None or not queued:
+                return False
+            reply = await self.ledger.admit(epoch, queued[0], place, 0, 0, 3000)
+            return hasattr(reply, "attempt")
+
+        await self.until(admitted)
+
+    async def start(self, graph: dict[str, Any], user: str = "ann", **changes: Any) -> NewJob:
+        job = await self.submit(graph, user, **changes)
+        await self.admit(job.id)
+        return job
+
+    async def job(self, job_id: str) -> Job:
+        found = (await self.ledger.jobs([job_id]))[0]
+        assert found is not None
+        return found
+
+    async def until_state(self, job_id: str, *states: JobState, seconds: float = 10.0) -> Job:
+        async def there() -> Job | None:
+            found = await self.job(job_id)
+            return found if found.state in states else None
+
+        found: Job = await self.until(there, seconds)
+        return found
+
+    async def until_ended(self, job_id: str) -> Job:
+        return await self.until_state(job_id, *TERMINAL)
+
+    async def result(self, job_id: str) -> dict[str, Any]:
+        body = (await self.ledger.results([job_id]))[0]
+        assert body is not None
+        result: dict[str, Any] = json.loads(body)
+        return result
+
+    async def frames(self, job_id: str) -> list[Any]:
+        """Closing frames in the stream."""
+        events = await self.ledger.events("0-0", 10)
+        settled = [event for event in events if event.job == job_id and event.kind == "settled"]
+        frames: list[Any] = json.loads(settled[-1].frames)
+        return frames
+
+    async def seen(self, number: int = 0) -> dict[str, Any]:
+        """What the fake worker was asked."""
+        url = f"{self.specs[number].url}/fake/seen"
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            answer: dict[str, Any] = await reply.json()
+            return answer
+
+    async def running(self, job_id: str) -> None:
+        """Wait until the prompt really runs on its worker."""
+
+        async def posted() -> bool:
+            return any(body["prompt_id"] == job_id for body in (await self.seen())["prompts"])
+
+        await self.until_state(job_id, JobState.RUNNING)
+        await self.until(posted)
+
+    def pid(self, number: int = 0) -> int:
+        process = self.agent._supervisor.process(self.specs[number].id)
+        assert process is not None
+        assert process.pid is not None
+        return process.pid
+
+
+def make_agent(
+    ledger: RedisLedger,
+    folder: Path,
+    specs: Sequence[LaunchSpec],
+    reader: GpuReader | None = None,
+    settings: dict[str, Any] | None = None,
+) -> Agent:
+    return Agent(
+        settings=Settings.model_validate(settings or SETTINGS),
+        ledger=ledger,
+        reader=reader,
+        specs=specs,
+        agent_id=AGENT,
+        data_dir=folder,
+        token=TOKEN,
+        version="test",
+        clock=time.monotonic,
+        wall=time.time,
+        new_id=lambda: str(uuid.uuid4()),
+    )
+
+
+@asynccontextmanager
+async def running(agent: Agent) -> AsyncIterator[None]:
+    task = asyncio.create_task(agent.run())
+    try:
+        async with asyncio.timeout(10):
+            await agent.started.wait()
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def uploaded(path: str, content: bytes) -> InputFile:
+    sha = hashlib.sha256(content).hexdigest()
+    return InputFile(path=path, sha256=sha, size_bytes=len(content))

@@ -1,0 +1,251 @@
+"""A worker of a hundred lines that speaks ComfyUI's protocol; run as a program.
+
+What a node does is in its class: ``Sleep`` (seconds, in steps that can be
+interrupted), ``Deaf`` (the same, but cannot), ``SaveImage``, ``Fail``, ``Oom``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+PNG = b"\x89PNG\r\n\x1a\n fake"
+STRING = ["STRING", {"default": "x"}]
+OBJECT_INFO: dict[str, Any] = {
+    "Sleep": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
+    "Deaf": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
+    "Fail": {"input": {"required": {}}, "output_node": True},
+    "Oom": {"input": {"required": {}}, "output_node": True},
+    "Die": {"input": {"required": {}}, "output_node": True},
+    "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
+    "LoadImage": {
+        "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
+        "output_node": False,
+    },
+}
+
+
+class Interrupted(Exception):
+    """The prompt was interrupted."""
+
+
+class FakeWorker:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sockets: dict[str, web.WebSocketResponse] = {}
+        self.pending: asyncio.Queue[tuple[str, dict[str, Any], str]] = asyncio.Queue()
+        self.running: tuple[str, dict[str, Any], str] | None = None
+        self.history: dict[str, Any] = {}
+        self.interrupted = False
+        self.seen: list[dict[str, Any]] = []
+        self.freed = 0
+        self.interrupts: list[Any] = []
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=2**26)
+        app.add_routes(
+            [
+                web.get("/ws", self.ws),
+                web.post("/prompt", self.post_prompt),
+                web.get("/queue", self.get_queue),
+                web.post("/queue", self.ok),
+                web.get("/history/{id}", self.get_history),
+                web.post("/history", self.ok),
+                web.post("/interrupt", self.interrupt),
+                web.post("/free", self.free),
+                web.get("/object_info", lambda _: _json(OBJECT_INFO)),
+                web.get("/system_stats", self.stats),
+                web.post("/upload/image", self.upload),
+                web.get("/view", self.view),
+                web.get("/fake/seen", self.show),
+            ]
+        )
+        app.on_startup.append(self.start)
+        return app
+
+    async def start(self, app: web.Application) -> None:
+        self.task = asyncio.create_task(self.work())
+
+    async def ok(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def show(self, request: web.Request) -> web.Response:
+        return _json({"prompts": self.seen, "interrupts": self.interrupts, "freed": self.freed})
+
+    async def stats(self, request: web.Request) -> web.Response:
+        return _json({"system": {}, "devices": [{"name": "cpu", "type": "cpu"}]})
+
+    async def free(self, request: web.Request) -> web.Response:
+        self.freed += 1
+        return web.Response()
+
+    async def interrupt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.interrupts.append(body["prompt_id"])
+        if self.running and self.running[0] == body["prompt_id"]:
+            self.interrupted = True
+        return web.Response()
+
+    async def get_queue(self, request: web.Request) -> web.Response:
+        items = [[0, self.running[0], {}, {}, []]] if self.running else []
+        return _json({"queue_running": items, "queue_pending": []})
+
+    async def get_history(self, request: web.Request) -> web.Response:
+        found = self.history.get(request.match_info["id"])
+        return _json({request.match_info["id"]: found} if found else {})
+
+    async def upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        part = form["image"]
+        assert isinstance(part, web.FileField)
+        target = self.folder / "input" / str(form["subfolder"]) / part.filename
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(part.file.read())
+        return _json({"name": part.filename, "subfolder": form["subfolder"], "type": "input"})
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        folder = self.folder / query.get("type", "output") / query.get("subfolder", "")
+        path = folder / query["filename"]
+        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    async def post_prompt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.seen.append(body)
+        for node_id, node in body["prompt"].items():
+            if node["class_type"] not in OBJECT_INFO:
+                error = {"type": "invalid_prompt", "message": "Unknown", "details": ""}
+                errors = [
+                    {"type": "x", "message": "Value not in list", "details": "m: 'a' not in ['b']"}
+                ]
+                broken = {node_id: {"errors": errors, "class_type": node["class_type"]}}
+                return _json({"error": error, "node_errors": broken}, status=400)
+        self.pending.put_nowait((body["prompt_id"], body["prompt"], body["client_id"]))
+        return _json({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
+
+    async def ws(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        sid = request.query["clientId"]
+        self.sockets[sid] = socket
+        await self.send(
+            sid, "status", {"status": {"exec_info": {"queue_remaining": 0}}, "sid": sid}
+        )
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                await self.send(sid, "feature_flags", {"supports_preview_metadata": True})
+        if self.sockets.get(sid) is socket:
+            del self.sockets[sid]
+        return socket
+
+    async def send(self, sid: str, type_: str, data: dict[str, Any]) -> None:
+        socket = self.sockets.get(sid)
+        if socket is not None:
+            await socket.send_str(json.dumps({"type": type_, "data": data}))
+
+    async def work(self) -> None:
+        while True:
+            self.running = await self.pending.get()
+            self.interrupted = False
+            await self.run(*self.running)
+
+    async def run(self, id_: str, graph: dict[str, Any], sid: str) -> None:
+        messages: list[Any] = []
+        outputs: dict[str, Any] = {}
+
+        async def say(type_: str, **data: Any) -> None:
+            data |= {"prompt_id": id_, "timestamp": 1}
+            messages.append([type_, data])
+            await self.send(sid, type_, data)
+
+        await say("execution_start")
+        await say("execution_cached", nodes=[])
+        word = "success"
+        node_id = ""
+        try:
+            for node_id, node in graph.items():
+                await self.send(sid, "executing", {"node": node_id, "prompt_id": id_})
+                output = await self.node(id_, node_id, node, sid)
+                if output:
+                    outputs[node_id] = output
+                    data = {"node": node_id, "output": output, "prompt_id": id_}
+                    await self.send(sid, "executed", data)
+            await say("execution_success")
+        except Interrupted:
+            word = "error"
+            await say("execution_interrupted", node_id=node_id, executed=[])
+        except MemoryError:
+            word = "error"
+            kind = "torch.OutOfMemoryError"
+            await say(
+                "execution_error", exception_type=kind, exception_message="Allocation on device"
+            )
+        except ValueError:
+            word = "error"
+            trace = ['  File "/srv/secret/ComfyUI/execution.py", line 1, in f\n']
+            await say(
+                "execution_error",
+                exception_type="ValueError",
+                exception_message="no",
+                traceback=trace,
+            )
+        status = {"status_str": word, "completed": word == "success", "messages": messages}
+        entry = {"prompt": [0, id_, graph, {"client_id": sid}, []], "outputs": outputs}
+        self.history[id_] = {**entry, "status": status, "meta": {}}
+        self.running = None
+        await self.send(sid, "executing", {"node": None, "prompt_id": id_})
+
+    async def node(self, id_: str, node_id: str, node: dict[str, Any], sid: str) -> Any:
+        inputs = node["inputs"]
+        match node["class_type"]:
+            case "Sleep" | "Deaf":
+                steps = max(1, round(inputs["seconds"] / 0.02))
+                for step in range(steps):
+                    await asyncio.sleep(0.02)
+                    if self.interrupted and node["class_type"] == "Sleep":
+                        raise Interrupted
+                    await self.progress(id_, node_id, sid, step + 1, steps)
+            case "Fail":
+                raise ValueError
+            case "Oom":
+                raise MemoryError
+            case "SaveImage":
+                return {"images": [self.save(inputs["filename_prefix"])]}
+        return None
+
+    async def progress(self, id_: str, node: str, sid: str, value: int, max_: int) -> None:
+        entry = {"value": value, "max": max_, "state": "running", "node_id": node, "prompt_id": id_}
+        await self.send(sid, "progress_state", {"prompt_id": id_, "nodes": {node: entry}})
+        meta = json.dumps({"node_id": node, "prompt_id": id_, "image_type": "image/jpeg"}).encode()
+        socket = self.sockets.get(sid)
+        if socket is not None:
+            await socket.send_bytes(struct.pack(">II", 4, len(meta)) + meta + b"jpeg%d" % value)
+        data = {"value": value, "max": max_, "prompt_id": id_, "node": node}
+        await self.send(sid, "progress", data)
+
+    def save(self, prefix: str) -> dict[str, str]:
+        subfolder, _, stem = prefix.rpartition("/")
+        folder = self.folder / "output" / subfolder
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{stem}_{len(list(folder.glob(f'{stem}_*'))) + 1:05d}_.png"
+        (folder / name).write_bytes(PNG)
+        return {"filename": name, "subfolder": subfolder, "type": "output"}
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.json_response(value, status=status)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    options = parser.parse_args()
+    worker = FakeWorker(options.folder)
+    web.run_app(worker.app(), host="127.0.0.1", port=options.port, print=None)

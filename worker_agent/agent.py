@@ -1,0 +1,271 @@
+"""The agent of one GPU host: takes orders, drives workers, reports what it sees."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from config.settings import Settings
+from scheduler.ledger import Ledger, LedgerUnavailable, Report
+from scheduler.states import Agent as AgentRecord
+from scheduler.states import WorkerState
+from worker_agent import endpoint
+from worker_agent.bench import Bench, patiently
+from worker_agent.changes import differs
+from worker_agent.comfy_client import ComfyClient, new_session
+from worker_agent.files import WorkerFiles
+from worker_agent.gpus import GpuBook
+from worker_agent.launch import LaunchSpec
+from worker_agent.live import LiveHub
+from worker_agent.nvml import GpuReader
+from worker_agent.supervisor import Supervisor
+from worker_agent.worker import Place, WorkerDriver
+
+_log = structlog.get_logger(__name__)
+
+#: an unchanged report is repeated this often, seconds
+_REPORT: Final = 1.0
+#: one wait for an order, seconds
+_ORDER_WAIT: Final = 5.0
+#: pause after a ledger that does not answer, seconds
+_LEDGER_PAUSE: Final = 0.5
+#: how long stopping may spend on handing back what runs, seconds
+_HAND_BACK: Final = 5.0
+
+
+class Agent:
+    """Everything that runs on one host."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        ledger: Ledger,
+        reader: GpuReader | None,
+        specs: Sequence[LaunchSpec],
+        agent_id: str,
+        data_dir: Path,
+        token: str,
+        version: str,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        """Set the agent up; ``run`` starts it.
+
+        Args:
+            settings: in force for the agent's life.
+            ledger: not closed here.
+            reader: None on a host without NVML; closed when ``run`` ends.
+            specs: workers to start; ``settings.agent.workers`` are driven besides.
+            agent_id: stable name of this agent.
+            data_dir: where ``workers.json`` lies.
+            token: the cluster token.
+            version: of this program, shown to gateways.
+            clock: monotonic seconds.
+            wall: seconds since the epoch.
+            new_id: a fresh lowercase uuid4.
+        """
+        self.id = agent_id
+        #: base URL of the endpoint, known once ``started`` is set
+        self.url = ""
+        self.started = asyncio.Event()
+        self._settings = settings
+        self._ledger = ledger
+        self._reader = reader
+        self._specs = {spec.id: spec for spec in specs}
+        self._token = token
+        self._version = version
+        self._clock, self._wall, self._new_id = clock, wall, new_id
+        self._hub = LiveHub()
+        self._book = GpuBook(reader, agent_id, settings.admission.foreign_window, clock)
+        self._supervisor = Supervisor(specs, data_dir / "workers.json")
+        self._drivers: dict[str, WorkerDriver] = {}
+        self._reported: Report | None = None
+        self._reported_at = 0.0
+        self._sampling = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work until cancelled or told to by SIGTERM; then stop our workers."""
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(new_session())
+            self._build(session)
+            await self._listen(stack)
+            try:
+                await self._until_stopped()
+            finally:
+                await asyncio.shield(self._stop())
+
+    # ── setting up ───────────────────────────────────────────────────────────
+
+    def _build(self, session: aiohttp.ClientSession) -> None:
+        bench = Bench(
+            agent=self.id,
+            settings=self._settings,
+            ledger=self._ledger,
+            hub=self._hub,
+            book=self._book,
+            session=session,
+            token=self._token,
+            clock=self._clock,
+            wall=self._wall,
+            new_id=self._new_id,
+            sample=self._sample,
+            client_of=self._client_of,
+        )
+        for place in self._places():
+            process = self._supervisor.process(place.id)
+            self._drivers[place.id] = WorkerDriver(bench, place, process)
+
+    def _places(self) -> list[Place]:
+        ours = [
+            Place(id=spec.id, url=spec.url, gpu_uuid=spec.gpu_uuid) for spec in self._specs.values()
+        ]
+        # numbered on from the workers we start
+        others = [
+            Place(id=f"{self.id}-{number}", url=worker.url, gpu_index=worker.gpu)
+            for number, worker in enumerate(self._settings.agent.workers, start=len(ours))
+        ]
+        return ours + others
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        files = WorkerFiles(self._client_of, self._folders_of)
+        app = endpoint.build(self.id, self._version, self._token, self._hub, files)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        host = self._settings.agent.host
+        site = web.TCPSite(runner, host, self._settings.agent.port)
+        await site.start()
+        port = runner.addresses[0][1]
+        named = f"[{host}]" if ":" in host else host
+        self.url = self._settings.agent.advertise or f"http://{named}:{port}"
+        _log.info("agent_listening", agent=self.id, url=self.url)
+
+    # ── running ──────────────────────────────────────────────────────────────
+
+    async def _until_stopped(self) -> None:
+        await self._supervisor.take_over()
+        await self._sample()
+        working = asyncio.create_task(self._work())
+        loop = asyncio.get_running_loop()
+        # only the main thread may handle signals, and only Unix loops can
+        handled = threading.current_thread() is threading.main_thread()
+        if handled:
+            loop.add_signal_handler(signal.SIGTERM, working.cancel)
+        try:
+            await working
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            _log.info("agent_terminated", agent=self.id)
+        finally:
+            working.cancel()
+            if handled:
+                loop.remove_signal_handler(signal.SIGTERM)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._supervisor.run())
+            await self._adopt()
+            for driver in self._drivers.values():
+                tasks.create_task(driver.run())
+            tasks.create_task(self._report_forever())
+            tasks.create_task(self._take_orders())
+            self.started.set()
+
+    async def _adopt(self) -> None:
+        for job in await patiently(lambda: self._ledger.held(self.id), "held"):
+            driver = self._drivers.get(job.worker)
+            if driver is not None:
+                driver.adopt(job)
+
+    async def _take_orders(self) -> None:
+        while True:
+            try:
+                order = await self._ledger.next_order(self.id, _ORDER_WAIT)
+            except LedgerUnavailable as error:
+                _log.warning("ledger_unavailable", call="next_order", detail=str(error))
+                await asyncio.sleep(_LEDGER_PAUSE)
+                continue
+            if order is None:
+                continue
+            driver = self._drivers.get(order.worker)
+            if driver is None:
+                _log.warning("order_for_unknown_worker", worker=order.worker, job=order.job)
+            else:
+                driver.order(order)
+
+    async def _report_forever(self) -> None:
+        while True:
+            await self._sample()
+            await self._report_if_news()
+            await asyncio.sleep(self._settings.agent.sample)
+
+    async def _report_if_news(self) -> None:
+        report = self._look()
+        due = self._clock() - self._reported_at >= _REPORT
+        if not due and self._reported is not None and not differs(self._reported, report):
+            return
+        try:
+            await self._ledger.report(report)
+        except LedgerUnavailable as error:
+            _log.warning("ledger_unavailable", call="report", detail=str(error))
+            return
+        self._reported, self._reported_at = report, self._clock()
+
+    def _look(self) -> Report:
+        return Report(
+            agent=AgentRecord(id=self.id, url=self.url, version=self._version, heartbeat_ms=0),
+            workers=[driver.report() for driver in self._drivers.values()],
+            gpus=self._book.gpus,
+        )
+
+    async def _sample(self) -> None:
+        async with self._sampling:
+            tenants = [driver.tenant() for driver in self._drivers.values()]
+            await asyncio.to_thread(self._book.sample, tenants)
+
+    # ── stopping ─────────────────────────────────────────────────────────────
+
+    async def _stop(self) -> None:
+        self._hub.close()
+        try:
+            async with asyncio.timeout(_HAND_BACK):
+                await asyncio.gather(*(driver.give_up() for driver in self._drivers.values()))
+                await self._say_goodbye()
+        except TimeoutError:
+            _log.warning("agent_stop_incomplete", agent=self.id)
+        await self._supervisor.stop()
+        if self._reader is not None:
+            await asyncio.to_thread(self._reader.close)
+
+    async def _say_goodbye(self) -> None:
+        """Tell the scheduler at once that nothing here takes jobs any more."""
+        report = self._look()
+        down = [replace(worker, state=WorkerState.DOWN) for worker in report.workers]
+        try:
+            await self._ledger.report(Report(agent=report.agent, workers=down, gpus=report.gpus))
+        except LedgerUnavailable as error:
+            _log.warning("ledger_unavailable", call="report", detail=str(error))
+
+    # ── look-ups ─────────────────────────────────────────────────────────────
+
+    def _client_of(self, worker: str) -> ComfyClient | None:
+        driver = self._drivers.get(worker)
+        return driver.client if driver is not None else None
+
+    def _folders_of(self, worker: str) -> Mapping[str, Path]:
+        spec = self._specs.get(worker)
+        return spec.folders if spec is not None else {}

@@ -1,0 +1,296 @@
+"""One try at one job on one worker, from the claim to the settled books.
+
+The order of everything that leaves: live frames as the worker said them, the
+end mark, then ``settle`` with the closing frames. What the worker's history
+says is the truth; its socket only tells sooner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from scheduler.ledger import Claimed, Ending, LedgerUnavailable, Outcome, Refusal, Renewed
+from scheduler.states import FailReason, Job, JobState
+from worker_agent import loose_json, verdict
+from worker_agent.bench import Bench, patiently
+from worker_agent.comfy_client import Rejected, WorkerUnreachable
+from worker_agent.follow import Follower, Host, Stop
+from worker_agent.frames import Frame
+from worker_agent.inputs import InputGone, InputsUnavailable
+from worker_agent.teller import Teller
+from worker_agent.tenancy import Names, to_worker
+from worker_agent.verdict import Figures
+
+_log = structlog.get_logger(__name__)
+
+_HUNG = "The prompt showed no sign of life for {seconds:.0f} s and was stopped."
+
+
+class Attempt:
+    """Runs one attempt. ``run`` or ``adopt`` once; feed it all frames meanwhile."""
+
+    def __init__(self, bench: Bench, host: Host, job_id: str, number: int, uuid: str) -> None:
+        self.job_id = job_id
+        self.number = number
+        self._bench = bench
+        self._host = host
+        self._uuid = uuid
+        self._follower = Follower(bench, host, uuid)
+        self._began = bench.clock()
+        self._log = _log.bind(job=job_id, attempt=number, worker=host.id)
+
+    def feed(self, frame: Frame) -> None:
+        """A frame of the worker's socket, in order. Never waits."""
+        self._follower.feed(frame)
+
+    def cancel(self) -> None:
+        """Stop the prompt; it settles as whatever it becomes."""
+        self._follower.cancel()
+
+    async def run(self) -> Job | None:
+        """Claim, post, follow, settle. The job if it ran here, else None."""
+        sid = self._host.link.sid
+        claimed = await patiently(
+            lambda: self._bench.ledger.claim(
+                self.job_id, self.number, self._host.id, self._uuid, sid, self._bench.lease_ms
+            ),
+            "claim",
+        )
+        if isinstance(claimed, Refusal):
+            self._log.info("claim_refused", reason=claimed.value)
+            return None
+        job = claimed.job
+        self._log.info("claimed", user=job.user, uuid=self._uuid)
+        async with self._renewing():
+            await self._settle(job, await self._play(claimed))
+        return job
+
+    async def adopt(self, job: Job) -> Job:
+        """Go on with a prompt that an earlier agent posted."""
+        self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
+        self._bench.book.start_peak(self._host.id)
+        if job.state is JobState.CANCELLING:
+            self.cancel()
+        async with self._renewing():
+            await self._settle(job, await self._follow(job, _names(job), {}))
+        return job
+
+    async def give_up(self) -> None:
+        """Interrupt and settle LOST, because this agent stops."""
+        try:
+            await self._host.client.interrupt(self._uuid)
+        except WorkerUnreachable as error:
+            self._log.info("interrupt_failed", detail=str(error))
+        try:
+            await self._bench.ledger.settle(
+                self.job_id, self.number, verdict.lost(self._figures(0))
+            )
+        except LedgerUnavailable as error:
+            # its lease passes, and the scheduler closes it
+            self._log.warning("ledger_unavailable", call="settle", detail=str(error))
+
+    # ── steps ────────────────────────────────────────────────────────────────
+
+    async def _play(self, claimed: Claimed) -> Outcome | None:
+        """Start the prompt and follow it to its end; None: drop everything."""
+        job, names = claimed.job, _names(claimed.job)
+        self._bench.book.start_peak(self._host.id)
+        try:
+            if not (claimed.again and await self._follower.is_known()):
+                body, names = await self._translate(claimed)
+                if self._follower.unwanted:
+                    return self._never_started(names)
+                rejected = await self._post(body)
+                if rejected is not None:
+                    figures = self._figures(job.reserved_bytes)
+                    return verdict.refused(rejected, names, figures, self._now_ms())
+        except (WorkerUnreachable, InputsUnavailable) as error:
+            self._log.warning("attempt_not_started", detail=str(error))
+            return verdict.lost(self._figures(job.reserved_bytes))
+        except InputGone as error:
+            return self._failed(str(error), FailReason.NODE_ERROR, names)
+        return await self._follow(job, names, _classes(claimed.prompt))
+
+    async def _translate(self, claimed: Claimed) -> tuple[dict[str, Any], Names]:
+        """The prompt's body in the worker's names, its files in place."""
+        host, job = self._host, claimed.job
+        body = loose_json.decode(claimed.prompt)
+        placed = await host.inputs.place(host.client, job, body["prompt"], host.schema)
+        upstream = {
+            "prompt": to_worker(body["prompt"], job.user, placed.values),
+            "prompt_id": job.attempt_uuid,
+            "client_id": job.sid,
+            "extra_data": _extra_data(body.get("extra_data")),
+        }
+        if body.get("partial_execution_targets") is not None:
+            upstream["partial_execution_targets"] = body["partial_execution_targets"]
+        return upstream, _names(job, placed.back)
+
+    async def _post(self, body: dict[str, Any]) -> Rejected | None:
+        self._began = self._bench.clock()
+        self._follower.restart_clock()
+        try:
+            reply = await self._host.client.post_prompt(body)
+        except WorkerUnreachable:
+            # it may have arrived all the same
+            if await self._follower.is_known():
+                return None
+            raise
+        return reply if isinstance(reply, Rejected) else None
+
+    async def _follow(self, job: Job, names: Names, classes: dict[str, str]) -> Outcome | None:
+        """Tell what the worker says until it stops; then judge."""
+        link = self._host.link
+        teller = Teller(
+            self._bench,
+            job,
+            names,
+            self._host.schema,
+            classes,
+            lambda: link.previews_with_metadata,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell(teller))
+            stop = await self._follower.follow()
+            self._follower.frames.put_nowait(None)
+        if stop is Stop.FENCED:
+            self._log.warning("attempt_fenced")
+            return None
+        outcome = await self._judge(stop, job, names, teller)
+        teller.end()
+        return outcome
+
+    async def _tell(self, teller: Teller) -> None:
+        frames = self._follower.frames
+        while (frame := await frames.get()) is not None:
+            self._follower.told(frame)
+            await teller.tell(frame)
+
+    async def _judge(self, stop: Stop, job: Job, names: Names, teller: Teller) -> Outcome:
+        await self._bench.sample()
+        figures = self._figures(job.reserved_bytes)
+        entry = await self._follower.history() if stop is Stop.ENDED else None
+        if stop is Stop.HUNG or (self._follower.hung and entry is None):
+            return self._hang(names)
+        if entry is not None:
+            files = await teller.files(entry.get("outputs"))
+            outcome = verdict.concluded(entry, teller.closing, names, files, figures)
+            stopped_by_us = self._follower.hung and outcome.ending is Ending.CANCELLED
+            return self._hang(names) if stopped_by_us else outcome
+        if stop is Stop.CANCELLED or self._follower.cancelled:
+            node_type = teller.classes.get(teller.node, "")
+            return verdict.cancelled(names, teller.node, node_type, figures, self._now_ms())
+        return verdict.lost(figures)
+
+    async def _settle(self, job: Job, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        reply = await patiently(
+            lambda: self._bench.ledger.settle(self.job_id, self.number, outcome), "settle"
+        )
+        if isinstance(reply, Refusal):
+            self._log.warning("settle_refused", reason=reply.value, ending=outcome.ending.value)
+            return
+        self._log.info(
+            "settled",
+            user=job.user,
+            ending=outcome.ending.value,
+            state=reply.state.value,
+            seconds=round(outcome.run_seconds, 3),
+            peak_bytes=outcome.peak_bytes,
+        )
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """The worker's own history would hold the prompt for everybody who can ask it."""
+        try:
+            await self._host.client.forget(self._uuid)
+        except WorkerUnreachable as error:
+            self._log.debug("history_not_dropped", detail=str(error))
+
+    # ── the lease ────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def _renewing(self) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._bench.lease_ms / 3000)
+            try:
+                reply = await self._bench.ledger.renew(
+                    self.job_id, self.number, self._bench.lease_ms
+                )
+            except LedgerUnavailable as error:
+                # the prompt goes on: who is first back, we or the reaper, decides
+                self._log.warning("ledger_unavailable", call="renew", detail=str(error))
+                continue
+            match reply:
+                case Renewed(cancel=True):
+                    self.cancel()
+                case Refusal():
+                    self._log.warning("lease_lost", reason=reply.value)
+                    self._follower.fence()
+                    return
+
+    # ── small outcomes ───────────────────────────────────────────────────────
+
+    def _never_started(self, names: Names) -> Outcome | None:
+        if self._follower.fenced:
+            return None
+        return verdict.cancelled(names, "", "", self._figures(0), self._now_ms())
+
+    def _hang(self, names: Names) -> Outcome:
+        text = _HUNG.format(seconds=self._bench.settings.scheduler.no_progress)
+        return self._failed(text, FailReason.HUNG, names)
+
+    def _failed(self, message: str, reason: FailReason, names: Names) -> Outcome:
+        return verdict.failed(message, reason, names, self._figures(0), self._now_ms())
+
+    def _figures(self, reserved_bytes: int) -> Figures:
+        return Figures(
+            peak_bytes=self._bench.book.peak(self._host.id),
+            run_seconds=self._bench.clock() - self._began,
+            reserved_bytes=reserved_bytes,
+        )
+
+    def _now_ms(self) -> int:
+        return round(self._bench.wall() * 1000)
+
+
+def _names(job: Job, inputs: Mapping[str, str] | None = None) -> Names:
+    return Names(
+        user=job.user,
+        prompt_id=job.prompt_id,
+        attempt_uuid=job.attempt_uuid,
+        client_id=job.client_id,
+        sid=job.sid,
+        inputs=inputs or {},
+    )
+
+
+def _extra_data(given: Any) -> dict[str, Any]:
+    """What the client sent along, less what is between it and us."""
+    if not isinstance(given, dict):
+        return {}
+    return {key: value for key, value in given.items() if key not in ("vramgate", "client_id")}
+
+
+def _classes(prompt: bytes) -> dict[str, str]:
+    graph = loose_json.decode(prompt).get("prompt")
+    if not isinstance(graph, dict):
+        return {}
+    return {
+        node_id: str(node.get("class_type"))
+        for node_id, node in graph.items()
+        if isinstance(node, dict)
+    }

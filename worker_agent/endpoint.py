@@ -1,0 +1,103 @@
+"""The agent's HTTP endpoint for gateways (``scheduler.live``), guarded by the cluster token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+
+import msgspec
+import structlog
+from aiohttp import WSMsgType, hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from worker_agent.files import WorkerFiles
+from worker_agent.live import Feed, LiveHub
+
+_log = structlog.get_logger(__name__)
+
+#: seconds between pings on a gateway's socket; a silent one is dropped after this long
+_HEARTBEAT_S = 15.0
+
+
+class _Subscribe(msgspec.Struct):
+    """The one message a gateway sends."""
+
+    subscribe: list[str]
+
+
+def build(
+    agent: str, version: str, token: str, hub: LiveHub, files: WorkerFiles
+) -> web.Application:
+    """The endpoint as an aiohttp application."""
+    guard = _guarded(token)
+    app = web.Application(middlewares=[guard])
+
+    async def health(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"agent": agent, "version": version})
+
+    async def live(request: web.Request) -> web.StreamResponse:
+        return await _live(request, hub)
+
+    app.add_routes(
+        [
+            web.get("/v1/health", health),
+            web.get("/v1/live", live, allow_head=False),
+            web.get("/v1/workers/{worker}/file", files.file),
+            web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
+        ]
+    )
+    return app
+
+
+def _guarded(token: str) -> Middleware:
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(given, expected):
+            raise web.HTTPUnauthorized(text="the cluster token is missing or wrong")
+        return await handler(request)
+
+    return guard
+
+
+async def _live(request: web.Request, hub: LiveHub) -> web.WebSocketResponse:
+    """One gateway's socket: it says whom it watches, we send what happens to them."""
+    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S)
+    await socket.prepare(request)
+    feed = hub.attach()
+    sending = asyncio.create_task(_send(socket, feed))
+    _log.info("gateway_connected", peer=request.remote)
+    try:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                _subscribe(hub, feed, message.data)
+    finally:
+        hub.detach(feed)
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
+        _log.info("gateway_disconnected", peer=request.remote)
+    return socket
+
+
+def _subscribe(hub: LiveHub, feed: Feed, text: str) -> None:
+    try:
+        wanted = msgspec.json.decode(text, type=_Subscribe)
+    except msgspec.DecodeError as error:
+        _log.warning("subscription_unreadable", detail=str(error))
+        return
+    hub.subscribe(feed, frozenset(wanted.subscribe))
+
+
+async def _send(socket: web.WebSocketResponse, feed: Feed) -> None:
+    with contextlib.suppress(ConnectionError):
+        while (wire := await feed.get()) is not None:
+            if isinstance(wire, str):
+                await socket.send_str(wire)
+            else:
+                await socket.send_bytes(wire)
+        # it lagged too far, or we stop: the gateway connects and subscribes anew
+        await socket.close()

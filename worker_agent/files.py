@@ -1,0 +1,145 @@
+"""Hands out a worker's files and allow-listed pages, streamed; nothing else of it is in reach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp import hdrs, web
+
+from scheduler.live import WORKER_GET_ALLOWED
+from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+
+_log = structlog.get_logger(__name__)
+
+_TO_WORKER: Final = (
+    hdrs.RANGE,
+    hdrs.IF_RANGE,
+    hdrs.IF_NONE_MATCH,
+    hdrs.IF_MODIFIED_SINCE,
+    hdrs.ACCEPT,
+    "Sec-Fetch-Dest",
+)
+_FROM_WORKER: Final = (
+    hdrs.CONTENT_TYPE,
+    hdrs.CONTENT_RANGE,
+    hdrs.CONTENT_DISPOSITION,
+    hdrs.ACCEPT_RANGES,
+    hdrs.ETAG,
+    hdrs.LAST_MODIFIED,
+    hdrs.CACHE_CONTROL,
+)
+_VIEW_QUERY: Final = ("type", "subfolder", "filename", "preview", "channel")
+#: of the frontend's root only these; everything deeper is listed by its first segment
+_ROOT_FILES: Final = re.compile(r"(?:index\.html|favicon\.ico|[A-Za-z0-9_.-]+\.(?:js|css))?")
+_CHUNK: Final = 256 * 1024
+
+FindClient = Callable[[str], ComfyClient | None]
+FindFolders = Callable[[str], Mapping[str, Path]]
+
+
+def is_allowed(path: str) -> bool:
+    """Whether a gateway may GET this path of a worker; ``path`` has no leading slash."""
+    parts = path.split("/")
+    if ".." in parts or "." in parts or "\\" in path:
+        return False
+    return parts[0] in WORKER_GET_ALLOWED or _ROOT_FILES.fullmatch(path) is not None
+
+
+class WorkerFiles:
+    """The endpoint's handlers that concern one worker."""
+
+    def __init__(self, client_of: FindClient, folders_of: FindFolders) -> None:
+        """Serve the workers that ``client_of`` knows.
+
+        Args:
+            client_of: worker → its client; None: no such worker here.
+            folders_of: worker → its folders on this host by type, for files of one that is down.
+        """
+        self._client_of = client_of
+        self._folders_of = folders_of
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """``GET /v1/workers/{worker}/comfy/{path}``."""
+        client = self._client(request)
+        path = request.match_info["path"]
+        if not is_allowed(path):
+            raise web.HTTPForbidden(text="this path of a worker is not handed out")
+        raw = request.rel_url.raw_path.split("/comfy/", 1)[1]
+        asked = client.get(
+            raw, request.rel_url.raw_query_string, _headers(request), method=request.method
+        )
+        try:
+            return await _stream(request, asked)
+        except WorkerUnreachable as error:
+            raise _bad_gateway(error) from error
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """``GET /v1/workers/{worker}/file``, in the worker's names."""
+        client = self._client(request)
+        query = {name: request.query[name] for name in _VIEW_QUERY if name in request.query}
+        asked = client.view(query, _headers(request), method=request.method)
+        try:
+            return await _stream(request, asked)
+        except WorkerUnreachable as error:
+            found = self._on_disk(request.match_info["worker"], query)
+            if found is None:
+                raise _bad_gateway(error) from error
+            return web.FileResponse(found)
+
+    def _client(self, request: web.Request) -> ComfyClient:
+        client = self._client_of(request.match_info["worker"])
+        if client is None:
+            raise web.HTTPNotFound(text="no such worker at this agent")
+        return client
+
+    def _on_disk(self, worker: str, query: Mapping[str, str]) -> Path | None:
+        """The file itself, where the worker's folders are known and it lies inside."""
+        folder = self._folders_of(worker).get(query.get("type", "output"))
+        if folder is None or not query.get("filename"):
+            return None
+        path = (folder / query.get("subfolder", "") / query["filename"]).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+async def _stream(
+    request: web.Request, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]
+) -> web.StreamResponse:
+    async with asked as upstream:
+        if 300 <= upstream.status < 400 and upstream.status != 304:
+            raise WorkerUnreachable("the worker redirects; that is not followed")
+        reply = web.StreamResponse(status=upstream.status)
+        for name in _FROM_WORKER:
+            if name in upstream.headers:
+                reply.headers[name] = upstream.headers[name]
+        # the length is that of the coded body; decoded, it is no longer true
+        if hdrs.CONTENT_ENCODING not in upstream.headers and upstream.content_length is not None:
+            reply.content_length = upstream.content_length
+        await reply.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            async for chunk in _chunks(upstream):
+                await reply.write(chunk)
+        await reply.write_eof()
+        return reply
+
+
+async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async for chunk in upstream.content.iter_chunked(_CHUNK):
+        yield chunk
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    headers = {name: request.headers[name] for name in _TO_WORKER if name in request.headers}
+    # same host: coding would cost more than it saves, and the gateway codes anew
+    headers[hdrs.ACCEPT_ENCODING] = "identity"
+    return headers
+
+
+def _bad_gateway(error: WorkerUnreachable) -> web.HTTPBadGateway:
+    _log.info("worker_unreachable", detail=str(error))
+    return web.HTTPBadGateway(text="the worker does not answer")

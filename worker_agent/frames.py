@@ -1,0 +1,106 @@
+"""ComfyUI's WebSocket frames, taken apart. Pure.
+
+Layouts as in ComfyUI 0.3.64, measured: a binary frame is ``u32`` event, then
+1 image (``u32`` format, bytes), 3 text (``u32`` length, node id, text),
+4 image with metadata (``u32`` length, JSON, bytes); integers are big-endian.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker_agent import loose_json
+
+IMAGE: Final = 1
+TEXT: Final = 3
+IMAGE_WITH_METADATA: Final = 4
+_FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
+
+#: messages that end a prompt; they reach clients through the ledger's stream
+CLOSING: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+#: what a worker says to everybody about itself
+BROADCAST: Final = frozenset({"status", "logs", "feature_flags"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text frame: ``{"type", "data"}``."""
+
+    type: str
+    #: an object in all of ComfyUI's own messages; packs may send anything
+    data: Any
+
+    @property
+    def prompt_id(self) -> str | None:
+        """Whose prompt it is about, as the worker calls it."""
+        return self.field("prompt_id")
+
+    def field(self, name: str) -> str | None:
+        """A field of the data, if it is text."""
+        found = self.data.get(name) if isinstance(self.data, dict) else None
+        return found if isinstance(found, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A binary frame without its framing."""
+
+    event: int
+    payload: bytes
+    #: 1 JPEG, 2 PNG, 0 no image
+    image_type: int = 0
+    #: the node it belongs to, "" where the frame does not say
+    node: str = ""
+    metadata: dict[str, Any] | None = None
+
+
+Frame = Message | Binary
+
+
+def parse_text(text: str) -> Message | None:
+    """A text frame, or None if it is no ComfyUI message."""
+    try:
+        decoded = loose_json.decode(text)
+    except ValueError:
+        return None
+    if not isinstance(decoded, dict) or not isinstance(decoded.get("type"), str):
+        return None
+    return Message(decoded["type"], decoded.get("data"))
+
+
+def parse_binary(frame: bytes) -> Binary | None:
+    """A binary frame, or None where it is cut short or of an event we do not know."""
+    if len(frame) < 8:
+        return None
+    event, head = _u32(frame, 0), _u32(frame, 4)
+    if event == IMAGE:
+        return Binary(IMAGE, frame[8:], image_type=head)
+    if len(frame) < 8 + head:
+        return None
+    if event == TEXT:
+        node = frame[8 : 8 + head].decode(errors="replace")
+        return Binary(TEXT, frame[8 + head :], node=node)
+    if event == IMAGE_WITH_METADATA:
+        return _with_metadata(frame[8 : 8 + head], frame[8 + head :])
+    return None
+
+
+def _with_metadata(head: bytes, image: bytes) -> Binary | None:
+    try:
+        metadata = loose_json.decode(head)
+    except ValueError:
+        return None
+    if not isinstance(metadata, dict):
+        return None
+    return Binary(
+        IMAGE_WITH_METADATA,
+        image,
+        image_type=_FORMATS.get(str(metadata.get("image_type")), 1),
+        node=str(metadata.get("node_id", "")),
+        metadata=metadata,
+    )
+
+
+def _u32(frame: bytes, at: int) -> int:
+    return int.from_bytes(frame[at : at + 4], "big")

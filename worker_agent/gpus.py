@@ -1,0 +1,262 @@
+"""Who holds what of each GPU: our workers, and everybody else.
+
+*foreign* = what the device says is used − what our workers hold, at its
+highest within a short window: upwards at once, downwards after it. All bytes
+are device footprint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from scheduler.states import Gpu, GpuState, MemorySource
+from worker_agent.nvml import GpuReader, GpuReading, GpuUnreadable
+
+_log = structlog.get_logger(__name__)
+
+#: what a process holds on the device beyond torch's own memory: 1.36 GiB,
+#: measured with ComfyUI 0.3.64 and torch 2.11 on an H200
+CONTEXT_BYTES: Final = int(1.36 * 2**30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStats:
+    """The first device of a worker's ``/system_stats``, in bytes."""
+
+    name: str
+    #: torch's word: ``cpu``, ``cuda``, ``mps``, …
+    type: str
+    total_bytes: int
+    #: free on the device, torch's own unused cache not counted
+    free_bytes: int
+    #: what torch reserved in that worker
+    torch_bytes: int
+
+    @property
+    def own_bytes(self) -> int:
+        """What the worker's process holds, by its own figures."""
+        return self.torch_bytes + CONTEXT_BYTES if self.torch_bytes else 0
+
+
+def read_stats(stats: Mapping[str, Any]) -> DeviceStats | None:
+    """The device a worker computes on, or None where it names none."""
+    devices = stats.get("devices")
+    if not isinstance(devices, list) or not devices or not isinstance(devices[0], dict):
+        return None
+    first = devices[0]
+    return DeviceStats(
+        name=str(first.get("name", "")),
+        type=str(first.get("type", "cpu")),
+        total_bytes=int(first.get("vram_total") or 0),
+        free_bytes=int(first.get("vram_free") or 0) - int(first.get("torch_vram_free") or 0),
+        torch_bytes=int(first.get("torch_vram_total") or 0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """One of our workers, as far as its memory can be found."""
+
+    worker: str
+    #: GPU id, "" for none
+    gpu: str
+    #: process we started (a session leader); None: somebody else's
+    pid: int | None
+    stats: DeviceStats | None
+
+
+class ForeignWindow:
+    """The highest of recent readings."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._readings: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, bytes_: int) -> int:
+        """Note a reading; the highest within the window up to now."""
+        while self._readings and self._readings[-1][1] <= bytes_:
+            self._readings.pop()
+        self._readings.append((now, bytes_))
+        while self._readings[0][0] < now - self._seconds:
+            self._readings.popleft()
+        return self._readings[0][1]
+
+
+class GpuBook:
+    """The latest figures of all GPUs and workers of this agent."""
+
+    def __init__(
+        self,
+        reader: GpuReader | None,
+        agent: str,
+        window_s: float,
+        clock: Callable[[], float],
+        session_of: Callable[[int], int | None] | None = None,
+    ) -> None:
+        """Keep a book over ``reader``.
+
+        Args:
+            reader: None on a host without NVML.
+            agent: its id, for GPUs that NVML does not show.
+            window_s: how long a foreign peak counts.
+            clock: monotonic seconds.
+            session_of: pid → its session; the operating system's unless a test says otherwise.
+        """
+        self._reader = reader
+        self._agent = agent
+        self._window_s = window_s
+        self._clock = clock
+        self._session_of = session_of or _session
+        self._foreign: dict[str, ForeignWindow] = {}
+        self._readings: list[GpuReading] = []
+        self._gpus: dict[str, Gpu] = {}
+        self._used: dict[str, int] = {}
+        self._peaks: dict[str, int] = {}
+
+    @property
+    def readings(self) -> Sequence[GpuReading]:
+        """What the reader said last."""
+        return self._readings
+
+    @property
+    def gpus(self) -> list[Gpu]:
+        """All GPUs, as to be reported."""
+        return list(self._gpus.values())
+
+    def used(self, worker: str) -> int:
+        """Bytes the worker holds now, 0 where nobody can tell."""
+        return self._used.get(worker, 0)
+
+    def busy(self, gpu: str) -> bool:
+        """True while kernels run on the GPU; False also where nobody can tell."""
+        return any(row.uuid == gpu and (row.utilisation or 0) > 0 for row in self._readings)
+
+    def start_peak(self, worker: str) -> None:
+        """Forget the worker's highest figure; the next sample starts a new one."""
+        self._peaks[worker] = 0
+
+    def peak(self, worker: str) -> int:
+        """The worker's highest figure since ``start_peak``, 0: not measured."""
+        return self._peaks.get(worker, 0)
+
+    def sample(self, tenants: Sequence[Tenant]) -> None:
+        """Read everything once. May block for milliseconds: call it from a thread."""
+        suspect = False
+        if self._reader is not None:
+            try:
+                self._readings = self._reader.devices()
+            except GpuUnreadable as error:
+                _log.warning("gpu_unreadable", detail=str(error))
+                suspect = True
+        self._measure(tenants)
+        gpus = [self._seen(row, tenants) for row in self._readings]
+        gpus += [gpu for tenant in tenants if (gpu := self._told(tenant)) is not None]
+        if suspect:
+            gpus = [_suspect(gpu) for gpu in gpus]
+        self._gpus = {gpu.id: gpu for gpu in gpus}
+
+    def _measure(self, tenants: Sequence[Tenant]) -> None:
+        used: dict[str, int] = {}
+        for tenant in tenants:
+            used[tenant.worker] = self._of_process(tenant)
+            self._peaks[tenant.worker] = max(self._peaks.get(tenant.worker, 0), used[tenant.worker])
+        self._used = used
+
+    def _of_process(self, tenant: Tenant) -> int:
+        row = next((row for row in self._readings if row.uuid == tenant.gpu), None)
+        if row is not None and tenant.pid is not None:
+            mine = [bytes_ for pid, bytes_ in row.processes.items() if self._is(pid, tenant.pid)]
+            if mine:
+                return sum(mine)
+        # a container hides pids, somebody else's worker has an unknown one
+        return tenant.stats.own_bytes if tenant.stats and tenant.gpu else 0
+
+    def _is(self, pid: int, leader: int) -> bool:
+        return pid == leader or self._session_of(pid) == leader
+
+    def _seen(self, row: GpuReading, tenants: Sequence[Tenant]) -> Gpu:
+        ours = sum(self._used[tenant.worker] for tenant in tenants if tenant.gpu == row.uuid)
+        return Gpu(
+            id=row.uuid,
+            agent=self._agent,
+            index=row.index,
+            name=row.name,
+            total_bytes=row.total_bytes,
+            used_bytes=row.used_bytes,
+            foreign_bytes=self._note_foreign(row.uuid, row.used_bytes - ours),
+            state=GpuState.READY,
+            memory_source=MemorySource.NVML,
+        )
+
+    def _told(self, tenant: Tenant) -> Gpu | None:
+        """The GPU of a worker elsewhere, by its own figures."""
+        stats = tenant.stats
+        if stats is None or tenant.gpu != told_id(self._agent, tenant.worker):
+            return None
+        used = max(0, stats.total_bytes - stats.free_bytes)
+        return Gpu(
+            id=tenant.gpu,
+            agent=self._agent,
+            index=0,
+            name=stats.name,
+            total_bytes=stats.total_bytes,
+            used_bytes=used,
+            foreign_bytes=self._note_foreign(tenant.gpu, used - self._used[tenant.worker]),
+            state=GpuState.READY,
+            memory_source=MemorySource.SYSTEM_STATS,
+        )
+
+    def _note_foreign(self, gpu: str, bytes_: int) -> int:
+        window = self._foreign.setdefault(gpu, ForeignWindow(self._window_s))
+        return window.add(self._clock(), max(0, bytes_))
+
+
+def told_id(agent: str, worker: str) -> str:
+    """Id of a GPU that only its worker's own figures show."""
+    return f"{agent}:{worker}:0"
+
+
+def find_gpu(
+    stats: DeviceStats, readings: Sequence[GpuReading], index: int | None, *, local: bool
+) -> str | None:
+    """Which of this host's GPUs a worker computes on.
+
+    Args:
+        stats: the worker's own words.
+        readings: this host's GPUs.
+        index: the GPU an admin named for it.
+        local: whether the worker runs on this host.
+
+    Returns:
+        A reading's uuid; "" for a worker that computes on the CPU; None: not one of these.
+    """
+    if stats.type == "cpu":
+        return ""
+    if index is not None:
+        return next((row.uuid for row in readings if row.index == index), None)
+    if not local:
+        return None
+    named = [row for row in readings if row.name and row.name in stats.name]
+    if len(named) == 1:
+        return named[0].uuid
+    return readings[0].uuid if len(readings) == 1 else None
+
+
+def _suspect(gpu: Gpu) -> Gpu:
+    # figures that a worker told itself are as good as ever
+    if gpu.memory_source is not MemorySource.NVML:
+        return gpu
+    return replace(gpu, state=GpuState.SUSPECT)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None

@@ -1,0 +1,191 @@
+"""Brings the files a prompt reads to the worker that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import structlog
+
+from scheduler.ledger import FileRecord
+from scheduler.states import InputFile, Job
+from worker_agent.bench import Bench, patiently
+from worker_agent.comfy_client import ComfyClient
+from worker_agent.tenancy import FileRef, Schema, find_refs, split_annotation, worker_path
+
+_log = structlog.get_logger(__name__)
+
+#: rounds over all gateways before a job goes back to the queue, and the pause between
+_ROUNDS: Final = 3
+_PAUSE_S: Final = 1.0
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=30.0)
+
+
+class InputsUnavailable(Exception):
+    """No gateway or agent hands out the file now: check that they reach one another."""
+
+
+class InputGone(Exception):
+    """The file exists nowhere any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a prompt's files lie on the worker."""
+
+    #: ``(node, input)`` → value for the worker
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: the worker's input path → the user's
+    back: Mapping[str, str] = field(default_factory=dict)
+
+
+class Inputs:
+    """The input folder of one worker."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        #: (user, path, sha256) → where these bytes lie
+        self._known: dict[tuple[str, str, str], str] = {}
+
+    def forget(self) -> None:
+        """The worker was started anew, maybe with an empty folder."""
+        self._known.clear()
+
+    async def place(
+        self, client: ComfyClient, job: Job, graph: Mapping[str, Any], schema: Schema
+    ) -> Placed:
+        """Upload what the prompt names and the worker lacks.
+
+        Raises:
+            InputsUnavailable: nobody hands a file out now; try again later.
+            InputGone: a file is gone for good.
+            WorkerUnreachable: the worker does not take it.
+        """
+        pinned = {file.path: file for file in job.inputs}
+        values: dict[tuple[str, str], str] = {}
+        back: dict[str, str] = {}
+        for ref in find_refs(graph, schema, pinned.keys()):
+            original = str(graph[ref.node]["inputs"][ref.input])
+            file = _pinned(ref, original, pinned)
+            if file is not None:
+                path = await self._upload_pinned(client, job.user, file)
+                back[path] = ref.path
+                values[ref.node, ref.input] = _annotated(path, original)
+            else:
+                values[ref.node, ref.input] = await self._unpinned(client, job, ref, original)
+        return Placed(values, back)
+
+    async def _unpinned(self, client: ComfyClient, job: Job, ref: FileRef, original: str) -> str:
+        """An output of the user's, or a name that the worker will find missing."""
+        record = None
+        if ref.type != "input":
+            folder, _, name = ref.path.rpartition("/")
+            record = await patiently(
+                lambda: self._bench.ledger.file(job.user, ref.type, folder, name), "file"
+            )
+        if record is None:
+            return _annotated(worker_path(job.user, ref.path), original)
+        if record.worker == job.worker:
+            path = _join(record.worker_subfolder, record.worker_filename)
+            return f"{path} [{record.type}]"
+        content = await self._fetch_output(record)
+        target = worker_path(
+            job.user, f"{record.worker}/{_join(record.subfolder, record.filename)}"
+        )
+        folder, _, name = target.rpartition("/")
+        return f"{await client.upload(folder, name, content)} [input]"
+
+    async def _upload_pinned(self, client: ComfyClient, user: str, file: InputFile) -> str:
+        key = (user, file.path, file.sha256)
+        if key not in self._known:
+            content = await self._fetch_input(file)
+            path, _ = split_annotation(file.path)
+            folder, _, name = worker_path(user, path).rpartition("/")
+            self._known[key] = await client.upload(folder, name, content)
+        return self._known[key]
+
+    async def _fetch_input(self, file: InputFile) -> bytes:
+        for round_ in range(_ROUNDS):
+            if round_:
+                await asyncio.sleep(_PAUSE_S)
+            pool = await patiently(self._bench.ledger.pool, "pool")
+            answers = [
+                await self._try(f"{url.rstrip('/')}/cluster/v1/inputs/{file.sha256}", {})
+                for url in pool.gateways.values()
+            ]
+            for answer in answers:
+                if isinstance(answer, bytes) and _is(answer, file.sha256):
+                    return answer
+            if answers and all(answer == 404 for answer in answers):
+                raise InputGone(f"The uploaded file {file.path} is gone; upload it again.")
+        raise InputsUnavailable(f"no gateway hands out {file.sha256[:12]}")
+
+    async def _fetch_output(self, record: FileRecord) -> bytes:
+        query = {
+            "type": record.type,
+            "subfolder": record.worker_subfolder,
+            "filename": record.worker_filename,
+        }
+        sibling = self._bench.client_of(record.worker)
+        if sibling is not None:
+            async with sibling.view(query, {}) as reply:
+                answer: bytes | int = await reply.read() if reply.status == 200 else reply.status
+        else:
+            pool = await patiently(self._bench.ledger.pool, "pool")
+            agent = pool.agents.get(record.agent)
+            if agent is None:
+                raise InputsUnavailable(f"agent {record.agent} is away")
+            url = f"{agent.url.rstrip('/')}/v1/workers/{record.worker}/file"
+            answer = await self._try(url, query)
+        if isinstance(answer, bytes):
+            return answer
+        if answer == 404:
+            raise InputGone(f"The output {record.filename} is gone.")
+        raise InputsUnavailable(f"agent {record.agent} answered {answer}")
+
+    async def _try(self, url: str, query: Mapping[str, str]) -> bytes | int:
+        """The body, or the status (0: no answer) where there is none."""
+        try:
+            async with self._authorised(url, query) as reply:
+                return await reply.read() if reply.status == 200 else reply.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            _log.info("input_fetch_failed", detail=repr(error))
+            return 0
+
+    @asynccontextmanager
+    async def _authorised(
+        self, url: str, query: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._bench.session.get(
+            url,
+            params=query,
+            headers={"Authorization": f"Bearer {self._bench.token}"},
+            allow_redirects=False,
+            timeout=_TIMEOUT,
+        ) as reply:
+            yield reply
+
+
+def _pinned(ref: FileRef, original: str, pinned: Mapping[str, InputFile]) -> InputFile | None:
+    """The gateway names an input by its path, another file by the value that names it."""
+    if ref.type == "input":
+        return pinned.get(ref.path)
+    return pinned.get(original) or pinned.get(f"{ref.path} [{ref.type}]")
+
+
+def _annotated(path: str, original: str) -> str:
+    """Our copy lies among the inputs, whatever folder the user named."""
+    return path if split_annotation(original)[1] is None else f"{path} [input]"
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _is(content: bytes, sha256: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == sha256

@@ -1,0 +1,118 @@
+"""What to start: one ``LaunchSpec`` for each worker process of ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.settings import Comfyui
+from worker_agent.nvml import GpuReading
+
+#: of our own environment these never reach a ComfyUI: it has its own packages
+_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSpec:
+    """How to start one worker, and where it will answer."""
+
+    #: the worker's id, stable over restarts
+    id: str
+    command: tuple[str, ...]
+    #: the whole environment of the process
+    env: Mapping[str, str]
+    url: str
+    #: GPU it computes on; None: the CPU, or what it says itself
+    gpu_uuid: str | None
+    #: stdout and stderr are appended here
+    log_path: Path
+    cwd: Path | None = None
+    #: ``output``, ``input``, ``temp`` → folder, so that files outlive the process
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+
+class NotComfyui(Exception):
+    """``agent.comfyui.path`` must be a ComfyUI checkout: a folder that holds main.py."""
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that is not ours."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _OURS and not name.startswith("VRAMGATE_")
+    }
+
+
+def comfyui_specs(
+    settings: Comfyui,
+    readings: Sequence[GpuReading],
+    agent: str,
+    data_dir: Path,
+    free_port: Callable[[], int],
+) -> list[LaunchSpec]:
+    """ComfyUI processes as the settings want them: n on each GPU, or n on the CPU.
+
+    Each gets folders, a user directory and a database of its own below
+    ``data_dir`` (ComfyUI shares them by default, and loses updates).
+
+    Raises:
+        NotComfyui: the path holds no ``main.py``.
+    """
+    path = settings.path
+    if path is None or not (path / "main.py").is_file():
+        raise NotComfyui(f"{path}: no main.py; name a ComfyUI checkout with --comfyui PATH")
+    places: list[GpuReading | None] = list(readings) or [None]
+    return [
+        _comfyui_spec(settings, path.resolve(), place, f"{agent}-{number}", data_dir, free_port())
+        for number, place in enumerate(
+            place for place in places for _ in range(settings.workers_per_gpu)
+        )
+    ]
+
+
+def _comfyui_spec(
+    settings: Comfyui, path: Path, gpu: GpuReading | None, worker: str, data_dir: Path, port: int
+) -> LaunchSpec:
+    home = data_dir / "workers" / worker
+    folders = {name: home / name for name in ("output", "input", "temp")}
+    for folder in (*folders.values(), home / "user"):
+        folder.mkdir(parents=True, exist_ok=True)
+    env = worker_environment(os.environ)
+    if gpu is not None:
+        env["CUDA_VISIBLE_DEVICES"] = gpu.uuid
+    return LaunchSpec(
+        id=worker,
+        command=(
+            *(str(_python(settings, path)), str(path / "main.py")),
+            *("--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"),
+            *("--preview-method", "auto"),
+            *("--user-directory", str(home / "user")),
+            *("--output-directory", str(folders["output"])),
+            *("--input-directory", str(folders["input"])),
+            # ComfyUI makes its own folder ``temp`` below this one
+            *("--temp-directory", str(home)),
+            *("--database-url", f"sqlite:///{home / 'comfyui.db'}"),
+            *(("--cpu",) if gpu is None else ()),
+            *settings.args,
+        ),
+        env=env,
+        url=f"http://127.0.0.1:{port}",
+        gpu_uuid=gpu.uuid if gpu is not None else None,
+        log_path=home / "comfyui.log",
+        cwd=path,
+        folders=folders,
+    )
+
+
+def _python(settings: Comfyui, path: Path) -> Path:
+    if settings.python is not None:
+        return settings.python
+    for name in (".venv", "venv"):
+        found = path / name / "bin" / "python"
+        if found.exists():
+            return found
+    return Path(sys.executable)

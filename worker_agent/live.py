@@ -1,0 +1,166 @@
+"""What runs now, on its way to gateways: one bounded buffer for each.
+
+A slow gateway never slows a worker or another gateway: of previews, progress
+and node states it gets the newest only. Everything else (lifecycle, text,
+lossless results) it gets complete and in order; one that lags so far that
+this would take too much memory is disconnected, comes back and subscribes anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from scheduler.live import LiveFrame, LiveHeader, pack_binary
+
+#: bytes one gateway may lag behind before it is disconnected
+BUFFER_BYTES: Final = 64 * 2**20
+
+Wire = str | bytes
+
+
+@dataclass(slots=True)
+class _Running:
+    """What a newcomer is told of a running job."""
+
+    user: str
+    executing: LiveFrame | None = None
+    progress: LiveFrame | None = None
+
+
+class Feed:
+    """One gateway's buffer. Made by ``LiveHub.attach``."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.users: frozenset[str] = frozenset()
+        self._limit = limit_bytes
+        self._size = 0
+        self._next = 0
+        self._entries: OrderedDict[Hashable, Wire] = OrderedDict()
+        self._ready = asyncio.Event()
+        #: True: it lagged too far, or the hub has closed; close its socket
+        self.closed = False
+
+    def put(self, wire: Wire, newest_wins: Hashable | None = None) -> None:
+        """Append a frame; one of the same ``newest_wins`` key that still waits is dropped."""
+        if self.closed:
+            return
+        if newest_wins is None:
+            key: Hashable = self._next
+            self._next += 1
+        else:
+            key = newest_wins
+            self._size -= len(self._entries.pop(key, b""))
+        self._entries[key] = wire
+        self._size += len(wire)
+        if self._size > self._limit:
+            self.close()
+        self._ready.set()
+
+    def close(self) -> None:
+        """Drop what waits and end the stream."""
+        self.closed = True
+        self._entries.clear()
+        self._size = 0
+        self._ready.set()
+
+    async def get(self) -> Wire | None:
+        """The next frame, or None once the feed is closed."""
+        while not self._entries:
+            if self.closed:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        _, wire = self._entries.popitem(last=False)
+        self._size -= len(wire)
+        return wire
+
+
+class LiveHub:
+    """Takes frames of all running attempts and spreads them over the gateways' feeds."""
+
+    def __init__(self, limit_bytes: int = BUFFER_BYTES) -> None:
+        self._limit = limit_bytes
+        self._feeds: set[Feed] = set()
+        self._running: dict[str, _Running] = {}
+
+    def attach(self) -> Feed:
+        """A feed for a gateway that has just connected; it subscribes to nobody yet."""
+        feed = Feed(self._limit)
+        self._feeds.add(feed)
+        return feed
+
+    def detach(self, feed: Feed) -> None:
+        """The gateway is gone."""
+        feed.close()
+        self._feeds.discard(feed)
+
+    def close(self) -> None:
+        """End all feeds."""
+        for feed in list(self._feeds):
+            self.detach(feed)
+
+    def subscribe(self, feed: Feed, users: frozenset[str]) -> None:
+        """Replace a feed's users; of new ones the running jobs' present state is repeated."""
+        new = users - feed.users
+        feed.users = users
+        for running in self._running.values():
+            if running.user not in new:
+                continue
+            for frame in (running.executing, running.progress):
+                if frame is not None:
+                    feed.put(_text(msgspec.structs.replace(frame, replay=True)))
+
+    def publish(self, frame: LiveFrame) -> None:
+        """Send a ComfyUI message to everybody who watches its user."""
+        self._remember(frame)
+        self._spread(frame.user, _text(frame), _message_key(frame))
+
+    def publish_binary(self, header: LiveHeader, payload: bytes) -> None:
+        """Send an image or text."""
+        # text of different nodes is different news; images of one job replace each other
+        preview = not header.lossless and header.image_type
+        key = ("preview", header.job) if preview else None
+        self._spread(header.user, pack_binary(header, payload), key)
+
+    def end(self, frame: LiveFrame) -> None:
+        """Say that nothing more of this attempt will come; ``frame.end`` is set."""
+        self._running.pop(frame.job, None)
+        self._spread(frame.user, _text(frame), None)
+
+    def _spread(self, user: str, wire: Wire, newest_wins: Hashable | None) -> None:
+        for feed in list(self._feeds):
+            if user in feed.users:
+                feed.put(wire, newest_wins)
+
+    def _remember(self, frame: LiveFrame) -> None:
+        running = self._running.setdefault(frame.job, _Running(frame.user))
+        match _type(frame):
+            case "executing":
+                running.executing = frame
+            case "progress_state":
+                running.progress = frame
+
+
+def _text(frame: LiveFrame) -> str:
+    try:
+        return msgspec.json.encode(frame).decode()
+    except UnicodeEncodeError:
+        # a lone surrogate in a message of a node pack; escape it as ComfyUI did
+        return json.dumps(msgspec.to_builtins(frame))
+
+
+def _type(frame: LiveFrame) -> Any:
+    return frame.message.get("type") if frame.message else None
+
+
+def _message_key(frame: LiveFrame) -> Hashable | None:
+    if _type(frame) in ("progress_state", "progress"):
+        return (_type(frame), frame.job)
+    return None

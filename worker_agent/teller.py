@@ -1,0 +1,138 @@
+"""Tells what a worker says of one attempt to those who watch it, in the user's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from scheduler.live import LiveFrame, LiveHeader
+from scheduler.states import Job
+from worker_agent.bench import Bench, patiently
+from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message
+from worker_agent.redact import redact_message
+from worker_agent.tenancy import FileKey, Names, Schema, find_files, is_foreign
+
+_log = structlog.get_logger(__name__)
+
+
+def is_end(frame: Frame, attempt_uuid: str) -> bool:
+    """Whether this frame says that the worker is done with the prompt."""
+    return (
+        isinstance(frame, Message)
+        and frame.type == "executing"
+        and frame.prompt_id == attempt_uuid
+        and frame.data.get("node") is None
+    )
+
+
+class Teller:
+    """One attempt's voice. ``tell`` each frame in order, then ``end``."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        job: Job,
+        names: Names,
+        schema: Schema,
+        classes: Mapping[str, str],
+        is_result: Callable[[], bool],
+    ) -> None:
+        """Speak for one attempt.
+
+        Args:
+            bench: the agent's services.
+            job: with attempt and worker filled in.
+            names: both sides' names.
+            schema: the worker's node classes.
+            classes: node id → class of the prompt's nodes, as far as known.
+            is_result: whether this worker's event 1 is a result, never a preview.
+        """
+        self._bench = bench
+        self._job = job
+        self._names = names
+        self._schema = schema
+        self._is_result = is_result
+        self._files: dict[FileKey, FileKey] = {}
+        #: closing messages so far, ``[type, data]``, user's names
+        self.closing: list[list[Any]] = []
+        #: the node that runs now, "" before the first
+        self.node = ""
+        self.classes = classes
+
+    async def tell(self, frame: Frame) -> None:
+        """Send one frame on, unless it is somebody else's or none of the user's business."""
+        if isinstance(frame, Binary):
+            self._tell_binary(frame)
+        elif frame.type not in BROADCAST and frame.prompt_id in (None, self._names.attempt_uuid):
+            await self._tell_message(frame)
+
+    async def files(self, value: Any) -> dict[FileKey, FileKey]:
+        """All outputs named so far and in ``value``: worker's names → user's, recorded."""
+        new = [key for key in find_files(value) if key not in self._files]
+        mine = [key for key in new if not is_foreign(self._job.user, key[1])]
+        if len(mine) < len(new):
+            _log.warning("foreign_output_named", job=self._job.id, user=self._job.user)
+        if mine:
+            job = self._job
+            records = await patiently(
+                lambda: self._bench.ledger.name_files(
+                    job.user, self._bench.agent, job.worker, mine
+                ),
+                "name_files",
+            )
+            for key, record in zip(mine, records, strict=True):
+                self._files[key] = (record.type, record.subfolder, record.filename)
+        return self._files
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+        self._bench.hub.end(self._frame(None, end=True))
+
+    async def _tell_message(self, frame: Message) -> None:
+        files = await self.files(frame.data) if frame.type == "executed" else self._files
+        data = self._names.to_user(frame.data, files)
+        if frame.type in CLOSING:
+            self.closing.append([frame.type, redact_message(frame.type, data, self._job.user)])
+            return
+        if frame.type == "executing":
+            if frame.data.get("node") is None:
+                return
+            self.node = str(frame.data["node"])
+            # the frame that greets a reconnected socket names no prompt
+            data.setdefault("prompt_id", self._names.prompt_id)
+        self._bench.hub.publish(self._frame({"type": frame.type, "data": data}))
+
+    def _tell_binary(self, frame: Binary) -> None:
+        metadata = frame.metadata
+        if metadata is not None:
+            if metadata.get("prompt_id") not in (None, self._names.attempt_uuid):
+                return
+            metadata = self._names.to_user(metadata, {})
+        header = LiveHeader(
+            user=self._job.user,
+            job=self._job.id,
+            attempt=self._job.attempt,
+            event=frame.event,
+            client_id=self._job.client_id,
+            image_type=frame.image_type,
+            node=frame.node or self.node,
+            metadata=metadata,
+            lossless=frame.event == IMAGE and self._lossless(),
+        )
+        self._bench.hub.publish_binary(header, frame.payload)
+
+    def _lossless(self) -> bool:
+        schema = self._schema.get(self.classes.get(self.node, ""))
+        return self._is_result() or (schema is not None and schema.output)
+
+    def _frame(self, message: dict[str, Any] | None, *, end: bool = False) -> LiveFrame:
+        return LiveFrame(
+            user=self._job.user,
+            job=self._job.id,
+            attempt=self._job.attempt,
+            client_id=self._job.client_id,
+            message=message,
+            end=end,
+        )

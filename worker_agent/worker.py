@@ -1,0 +1,292 @@
+"""One worker as its agent sees it: its socket, its health, and what it does now.
+
+Orders are taken one after the other: at most one prompt runs, and a release
+waits until the worker is idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from yarl import URL
+
+from scheduler.ledger import Order, OrderKind
+from scheduler.states import Job, JobState, Worker, WorkerState
+from worker_agent.attempt import Attempt
+from worker_agent.bench import Bench, patiently
+from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+from worker_agent.frames import Frame
+from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
+from worker_agent.inputs import Inputs
+from worker_agent.link import Link
+from worker_agent.supervisor import Process
+from worker_agent.tenancy import Schema, read_schema
+
+_log = structlog.get_logger(__name__)
+
+#: how often a worker is asked for its figures, seconds
+_POLL: Final = 1.0
+#: a worker of somebody else's that is silent for longer is gone, seconds
+_SILENCE: Final = 12.0
+#: how long a release may take until the memory is seen back, and how often that is looked at, seconds
+_RELEASE: Final = 10.0
+_RELEASE_LOOK: Final = 0.2
+#: an idle process that was told to let go holds at most this much beside its context
+_EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
+#: models remembered as loaded
+_MODELS_KEPT: Final = 8
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a worker is and what it computes on, as far as that is said beforehand."""
+
+    id: str
+    url: str
+    #: GPU known from the start
+    gpu_uuid: str | None = None
+    #: index of the GPU an admin named
+    gpu_index: int | None = None
+
+
+class WorkerDriver:
+    """Drives one worker."""
+
+    def __init__(self, bench: Bench, place: Place, process: Process | None) -> None:
+        """Drive the worker at ``place``.
+
+        Args:
+            bench: the agent's services.
+            place: where it is.
+            process: None for a worker that somebody else runs.
+        """
+        self.id = place.id
+        self.link = Link(place.id, lambda: self.client, bench.new_id, self._take)
+        self.inputs = Inputs(bench)
+        self.schema: Schema = {}
+        self._bench = bench
+        self._place = place
+        self._process = process
+        self._inbox: asyncio.Queue[Attempt | Job | Order] = asyncio.Queue()
+        self._current: Attempt | None = None
+        self._seen: dict[tuple[str, int], None] = {}
+        self._gpu = place.gpu_uuid or ""
+        self._stats: DeviceStats | None = None
+        self._described = -1
+        self._models: tuple[str, ...] = ()
+        self._last_answer = bench.clock()
+        self._releasing = False
+
+    # ── what others ask ──────────────────────────────────────────────────────
+
+    @property
+    def client(self) -> ComfyClient:
+        """The worker's interface, at its present address."""
+        url = self._process.url if self._process is not None else self._place.url
+        return ComfyClient(self._bench.session, url)
+
+    @property
+    def gpu(self) -> str:
+        """Id of its GPU, "" for none or not known yet."""
+        return self._gpu
+
+    @property
+    def up(self) -> bool:
+        """Whether it takes prompts."""
+        return self.link.connected.is_set() and self._described == self.link.opened
+
+    @property
+    def life(self) -> int:
+        """Another number after its process was started anew."""
+        return (self._process.pid or 0) if self._process is not None else 0
+
+    def gone(self, life: int) -> bool:
+        """Whether the process of that life is gone, or out of reach for too long."""
+        if self._process is not None:
+            return self.life != life or life == 0
+        return self._bench.clock() - self._last_answer > _SILENCE
+
+    def restart(self) -> bool:
+        """End the process, to be started anew. False: it is not ours."""
+        if self._process is None:
+            return False
+        self._process.kill()
+        return True
+
+    def tenant(self) -> Tenant:
+        """How to find what it holds."""
+        pid = self._process.pid if self._process is not None else None
+        return Tenant(worker=self.id, gpu=self._gpu, pid=pid, stats=self._stats)
+
+    def report(self) -> Worker:
+        """Its line of the agent's heartbeat."""
+        return Worker(
+            id=self.id,
+            agent=self._bench.agent,
+            gpu=self._gpu,
+            state=WorkerState.READY if self.up else WorkerState.DOWN,
+            used_bytes=self._bench.book.used(self.id),
+            models=self._models,
+        )
+
+    # ── orders ───────────────────────────────────────────────────────────────
+
+    def order(self, order: Order) -> None:
+        """Take an order of the agent's inbox."""
+        match order.kind:
+            case OrderKind.CANCEL:
+                current = self._current
+                if current is not None and current.job_id == order.job:
+                    current.cancel()
+            case OrderKind.RELEASE:
+                if not self._releasing:
+                    self._releasing = True
+                    self._inbox.put_nowait(order)
+            case OrderKind.RUN:
+                if self._is_new(order.job, order.attempt):
+                    self._inbox.put_nowait(order)
+
+    def adopt(self, job: Job) -> None:
+        """Go on with a job that an earlier agent left: before ``run``."""
+        if not self._is_new(job.id, job.attempt):
+            return
+        if job.state is JobState.RESERVED:
+            self._inbox.put_nowait(Order(OrderKind.RUN, self.id, job.id, job.attempt))
+            return
+        self.link.pin(job.sid or None)
+        self._inbox.put_nowait(job)
+
+    async def run(self) -> None:
+        """Drive the worker; ends by cancellation."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.link.run())
+            tasks.create_task(self._poll())
+            tasks.create_task(self._serve())
+
+    async def give_up(self) -> None:
+        """Stop and hand back what runs, after ``run`` was cancelled."""
+        if self._current is not None:
+            await self._current.give_up()
+
+    # ── inside ───────────────────────────────────────────────────────────────
+
+    def _is_new(self, job: str, attempt: int) -> bool:
+        """Whether this attempt has not been taken before."""
+        if (job, attempt) in self._seen:
+            return False
+        self._seen[job, attempt] = None
+        if len(self._seen) > 256:
+            del self._seen[next(iter(self._seen))]
+        return True
+
+    def _take(self, frame: Frame) -> None:
+        self._last_answer = self._bench.clock()
+        if self._current is not None:
+            self._current.feed(frame)
+
+    async def _serve(self) -> None:
+        while True:
+            task = await self._inbox.get()
+            match task:
+                case Job():
+                    attempt = self._attempt(task.id, task.attempt, task.attempt_uuid)
+                    if self._process is not None and not self._process.adopted:
+                        # its process did not outlive the agent, nor did the prompt
+                        await attempt.give_up()
+                    else:
+                        await self._occupied(attempt, attempt.adopt(task))
+                case Order(kind=OrderKind.RELEASE):
+                    await self._release()
+                case Order():
+                    # a second attempt reaches ComfyUI under an id of its own
+                    uuid = task.job if task.attempt == 1 else self._bench.new_id()
+                    attempt = self._attempt(task.job, task.attempt, uuid)
+                    await self._occupied(attempt, attempt.run())
+
+    def _attempt(self, job: str, number: int, uuid: str) -> Attempt:
+        return Attempt(self._bench, self, job, number, uuid)
+
+    async def _occupied(self, attempt: Attempt, running: Coroutine[Any, Any, Job | None]) -> None:
+        self._current = attempt
+        self.link.pin()
+        job = None
+        try:
+            job = await running
+        except Exception:
+            # one broken attempt must not take the agent's other workers down
+            _log.exception("attempt_broke", job=attempt.job_id, worker=self.id)
+            await attempt.give_up()
+        self._current = None
+        self.link.unpin()
+        if job is not None:
+            newest = dict.fromkeys((*job.models, *self._models))
+            self._models = tuple(newest)[:_MODELS_KEPT]
+
+    async def _release(self) -> None:
+        """Make an idle worker give its memory back, and say so once that is seen."""
+        try:
+            await self.client.free()
+            await self._wait_until_empty()
+        except WorkerUnreachable as error:
+            _log.warning("release_failed", worker=self.id, detail=str(error))
+        self._models = ()
+        used = self._bench.book.used(self.id)
+        await patiently(lambda: self._bench.ledger.released(self.id, used), "released")
+        self._releasing = False
+        _log.info("released", worker=self.id, used_bytes=used)
+
+    async def _wait_until_empty(self) -> None:
+        until = self._bench.clock() + _RELEASE
+        while self._bench.clock() < until:
+            await self._refresh()
+            await self._bench.sample()
+            if self._bench.book.used(self.id) <= _EMPTY_BYTES:
+                return
+            await asyncio.sleep(_RELEASE_LOOK)
+        _log.warning("release_incomplete", worker=self.id)
+
+    # ── health ───────────────────────────────────────────────────────────────
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                await self._refresh()
+                await self._describe()
+            except WorkerUnreachable as error:
+                _log.debug("worker_unreachable", worker=self.id, detail=str(error))
+            if self._process is not None and not self._process.alive():
+                self._died()
+            pause = _POLL if self.up else _POLL / 4
+            await asyncio.sleep(pause)
+
+    async def _refresh(self) -> None:
+        self._stats = read_stats(await self.client.system_stats())
+        self._last_answer = self._bench.clock()
+
+    async def _describe(self) -> None:
+        """After each connection: its classes, and the GPU it computes on."""
+        opened = self.link.opened
+        if not self.link.connected.is_set() or self._described == opened:
+            return
+        self.schema = read_schema(await self.client.object_info())
+        self.inputs.forget()
+        self._gpu = self._find_gpu()
+        self._described = opened
+        _log.info("worker_up", worker=self.id, gpu=self._gpu, classes=len(self.schema))
+
+    def _find_gpu(self) -> str:
+        if self._place.gpu_uuid is not None or self._stats is None:
+            return self._place.gpu_uuid or ""
+        local = (URL(self._place.url).host or "") in _LOOPBACK
+        found = find_gpu(self._stats, self._bench.book.readings, self._place.gpu_index, local=local)
+        return told_id(self._bench.agent, self.id) if found is None else found
+
+    def _died(self) -> None:
+        """Nothing is loaded in a process that is gone."""
+        self._models = ()
+        self._stats = None
