@@ -1,0 +1,48 @@
+"""The agent's view of simulated GPUs: what NVML would say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simulator.gpu import SimulatedGpu
+from worker_agent.nvml import GpuReading, GpuUnreadable
+
+
+class FakeNvml:
+    """``GpuReader`` over simulated GPUs.
+
+    Args:
+        directories: One per GPU, as :func:`simulator.launch.prepare_gpus` makes them.
+    """
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._directories = tuple(directories)
+
+    def devices(self) -> list[GpuReading]:
+        """All GPUs, by index.
+
+        Raises:
+            GpuUnreadable: A directory is gone, as a card that fell off the bus.
+        """
+        return sorted(map(_reading, self._directories), key=lambda reading: reading.index)
+
+    def close(self) -> None:
+        """Nothing is held between reads."""
+
+
+def _reading(directory: Path) -> GpuReading:
+    try:
+        gpu = SimulatedGpu.open(directory)
+        state = gpu.read()
+    except OSError as error:
+        raise GpuUnreadable(f"no simulated GPU in {directory.name}; create it first") from error
+    return GpuReading(
+        uuid=gpu.uuid,
+        index=gpu.index,
+        name=gpu.name,
+        total_bytes=gpu.total_bytes,
+        used_bytes=state.used_bytes,
+        processes=state.processes,
+        utilisation=state.utilisation,
+    )
