@@ -1,0 +1,184 @@
+"""The contract suite runs on a single server and, marked ``cluster``, on three nodes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.cluster import RedisCluster
+
+from cli.valkey import EmbeddedValkey
+from scheduler.ledger import Admitted, Claimed, Refusal, Report
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import Job, NewJob, Worker
+from tests.factories import GIB, gpu, new_job, report, worker
+
+LEASE_MS = 60_000
+#: A lease or leadership that has passed as soon as it is given.
+PASSED_MS = -1
+Dump = dict[str, Any]
+
+
+@pytest.fixture(params=["server", pytest.param("cluster", marks=pytest.mark.cluster)])
+def server_url(request: pytest.FixtureRequest) -> str:
+    fixture = "valkey_url" if request.param == "server" else "cluster_url"
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@pytest.fixture
+async def ledger(server_url: str, pool_name: str) -> AsyncIterator[RedisLedger]:
+    connected = RedisLedger.connect(server_url, pool_name)
+    yield connected
+    await connected.close()
+
+
+class Studio:
+    """A ledger with one led pool: two workers on one 24 GiB GPU of agent ``host``."""
+
+    def __init__(self, ledger: RedisLedger) -> None:
+        self.ledger = ledger
+        self.epoch = 0
+
+    async def open(self, heartbeat: Report | None = None) -> Studio:
+        await self.ledger.report(heartbeat or two_workers())
+        epoch = await self.ledger.lead("leader", LEASE_MS)
+        assert epoch is not None
+        self.epoch = epoch
+        return self
+
+    async def submit(self, job: NewJob | None = None, prompt: bytes = b"{}") -> Job:
+        new = job or new_job()
+        await self.ledger.submit(new, prompt, max_queued=None)
+        return await self.job(new.id)
+
+    async def job(self, job_id: str) -> Job:
+        (job,) = await self.ledger.jobs([job_id])
+        assert job is not None
+        return job
+
+    async def worker(self, worker_id: str = "host-0") -> Worker:
+        return (await self.ledger.pool()).workers[worker_id]
+
+    async def admit(
+        self, job: Job, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
+    ) -> Admitted | Refusal:
+        return await self.admit_as(self.epoch, job, worker_id, lease_ms=lease_ms)
+
+    async def admit_as(
+        self, epoch: int, job: Job, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
+    ) -> Admitted | Refusal:
+        worker = await self.worker(worker_id)
+        return await self.ledger.admit(epoch, job, worker, job.need_bytes, 20 * GIB, lease_ms)
+
+    async def reserve(
+        self, job: Job | None = None, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
+    ) -> Job:
+        queued = job or await self.submit()
+        assert isinstance(await self.admit(queued, worker_id, lease_ms=lease_ms), Admitted)
+        return await self.job(queued.id)
+
+    async def run(
+        self, job: Job | None = None, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
+    ) -> Job:
+        reserved = await self.reserve(job, worker_id, lease_ms=lease_ms)
+        claimed = await self.ledger.claim(
+            reserved.id, reserved.attempt, worker_id, f"uuid-{reserved.attempt}", "sid", lease_ms
+        )
+        assert isinstance(claimed, Claimed)
+        return claimed.job
+
+    async def kinds(self) -> list[str]:
+        return [event.kind.value for event in await self.ledger.events("0-0", 0)]
+
+
+def two_workers(**of_gpu: Any) -> Report:
+    return report(workers=[worker("host-0"), worker("host-1")], gpus=[gpu(**of_gpu)])
+
+
+@pytest.fixture
+async def studio(ledger: RedisLedger) -> Studio:
+    return await Studio(ledger).open()
+
+
+@pytest.fixture
+def dump(server_url: str, pool_name: str) -> Iterator[Callable[[], Dump]]:
+    """Everything the pool's keys hold, to compare before and after."""
+    client: Any
+    if server_url.startswith("redis+cluster"):
+        client = RedisCluster.from_url(server_url.replace("redis+cluster", "redis"))
+    else:
+        client = redis.Redis.from_url(server_url)
+    with closing(client):
+        yield lambda: dump_pool(client, pool_name)
+
+
+def dump_pool(client: Any, pool: str) -> Dump:
+    read: dict[bytes, Callable[[bytes], Any]] = {
+        b"hash": client.hgetall,
+        b"set": client.smembers,
+        b"list": lambda key: client.lrange(key, 0, -1),
+        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+        b"stream": client.xrange,
+        b"string": client.get,
+    }
+    keys = client.scan_iter(match=f"vg:{{{pool}}}:*", count=1000)
+    return {key.decode(): read[client.type(key)](key) for key in keys}
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Three embedded servers joined to one cluster."""
+    with ExitStack() as stack:
+        nodes = [
+            _start_node(stack, tmp_path_factory.mktemp(f"node{n}"), slots)
+            for n, slots in enumerate(((0, 5460), (5461, 10922), (10923, 16383)))
+        ]
+        for client, _ in nodes[1:]:
+            first = nodes[0][1]
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", first[0], first[1])
+        deadline = time.monotonic() + 60
+        while not all(_is_whole(client) for client, _ in nodes):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the cluster's nodes did not find each other within 60 s")
+            time.sleep(0.05)
+        yield f"redis+cluster://127.0.0.1:{nodes[0][1][0]}"
+
+
+def _start_node(
+    stack: ExitStack, folder: Path, slots: tuple[int, int]
+) -> tuple[redis.Redis, tuple[int, int]]:
+    port, bus = _free_port(), _free_port()
+    options = {
+        "port": str(port),
+        "cluster-enabled": "yes",
+        "cluster-port": str(bus),
+        "cluster-node-timeout": "5000",
+    }
+    server = stack.enter_context(EmbeddedValkey(folder, options=options))
+    client = stack.enter_context(redis.Redis.from_url(server.url))
+    client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+    return client, (port, bus)
+
+
+def _is_whole(client: redis.Redis) -> bool:
+    info: Any = client.execute_command("CLUSTER", "INFO")
+    text = (
+        info
+        if isinstance(info, dict)
+        else dict(line.split(":", 1) for line in info.decode().split())
+    )
+    return bool(text["cluster_state"] == "ok" and text["cluster_known_nodes"] == "3")
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

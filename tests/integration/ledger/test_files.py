@@ -1,0 +1,131 @@
+"""name_files, file, files: outputs are found by record, in the user's own names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from scheduler.ledger import FileRecord
+from scheduler.redis_ledger import RedisLedger
+from tests.integration.ledger.conftest import Dump
+
+A = ("host", "host-0")
+B = ("host", "host-1")
+
+
+async def name(
+    ledger: RedisLedger,
+    where: tuple[str, str],
+    *files: str,
+    user: str = "ann",
+    type: str = "output",
+) -> list[str]:
+    """Name files of the user's folder on a worker; the names the user sees."""
+    triples = []
+    for file in files:
+        folder, _, filename = f"vg/{user}/{file}".rpartition("/")
+        triples.append((type, folder, filename))
+    records = await ledger.name_files(user, *where, triples)
+    return [f"{record.subfolder}/{record.filename}".lstrip("/") for record in records]
+
+
+async def test_a_record_holds_both_names(ledger: RedisLedger) -> None:
+    (record,) = await ledger.name_files("ann", *A, [("output", "vg/ann/sub/x", "a_00001_.png")])
+    assert record == FileRecord(
+        type="output",
+        subfolder="sub/x",
+        filename="a_00001_.png",
+        agent="host",
+        worker="host-0",
+        worker_subfolder="vg/ann/sub/x",
+        worker_filename="a_00001_.png",
+    )
+    assert await ledger.file("ann", "output", "sub/x", "a_00001_.png") == record
+    assert await ledger.files("ann", "output") == [record]
+
+
+async def test_the_users_folder_on_the_worker_is_the_top_of_their_space(
+    ledger: RedisLedger,
+) -> None:
+    assert await name(ledger, A, "a_00001_.png") == ["a_00001_.png"]
+    (stray,) = await ledger.name_files("ann", *A, [("output", "elsewhere", "b.png")])
+    assert stray.subfolder == "elsewhere"
+
+
+async def test_the_same_file_of_the_same_worker_keeps_its_name(
+    ledger: RedisLedger, dump: Callable[[], Dump]
+) -> None:
+    first = await name(ledger, A, "x_00001_.png")
+    await name(ledger, B, "x_00001_.png")
+    assert await name(ledger, A, "x_00001_.png") == first
+    assert await name(ledger, B, "x_00001_.png") == ["x_00002_.png"]
+    assert len(await ledger.files("ann", "output")) == 2
+
+
+async def test_a_name_taken_by_another_workers_file_is_counted_on(ledger: RedisLedger) -> None:
+    assert await name(ledger, A, "x_00001_.png", "x_00002_.png", "x_00003_.png") == [
+        "x_00001_.png",
+        "x_00002_.png",
+        "x_00003_.png",
+    ]
+    assert await name(ledger, B, "x_00001_.png", "x_00002_.png") == ["x_00004_.png", "x_00005_.png"]
+    assert await name(ledger, A, "x_00004_.png") == ["x_00006_.png"]
+
+
+async def test_a_name_without_a_counter_gets_one(ledger: RedisLedger) -> None:
+    assert await name(ledger, A, "movie.mp4", "plain") == ["movie.mp4", "plain"]
+    assert await name(ledger, B, "movie.mp4", "plain") == ["movie_00001_.mp4", "plain_00001_"]
+
+
+async def test_counting_keeps_to_prefix_folder_and_ending(ledger: RedisLedger) -> None:
+    await name(ledger, A, "x_00005_.png", "sub/y_00001_.png")
+    assert await name(ledger, B, "x_00001_.png", "x_00001_.jpg", "y_00001_.png") == [
+        "x_00001_.png",
+        "x_00001_.jpg",
+        "y_00001_.png",
+    ]
+
+
+async def test_names_with_signs_that_patterns_know_are_plain_names(ledger: RedisLedger) -> None:
+    odd = ["100%_[a]_00001_.png", "ä b_00001_.png", "a.b.c_00001_.png"]
+    assert await name(ledger, A, *odd) == odd
+    again = [one.replace("00001", "00002") for one in odd]
+    assert await name(ledger, B, *odd) == again
+    assert {record.filename for record in await ledger.files("ann", "output")} == {*odd, *again}
+
+
+async def test_types_and_users_have_spaces_of_their_own(ledger: RedisLedger) -> None:
+    await name(ledger, A, "x_00001_.png")
+    assert await name(ledger, B, "x_00001_.png", type="temp") == ["x_00001_.png"]
+    assert await name(ledger, B, "x_00001_.png", user="bob") == ["x_00001_.png"]
+    bobs = await ledger.file("bob", "output", "", "x_00001_.png")
+    assert bobs is not None
+    assert bobs.worker == "host-1"
+    assert len(await ledger.files("ann", "temp")) == 1
+
+
+async def test_a_file_that_is_not_the_users_does_not_exist(ledger: RedisLedger) -> None:
+    await name(ledger, A, "x_00001_.png")
+    assert await ledger.file("bob", "output", "", "x_00001_.png") is None
+    assert await ledger.file("ann", "temp", "", "x_00001_.png") is None
+    assert await ledger.file("ann", "output", "vg/ann", "x_00001_.png") is None
+    assert await ledger.files("bob", "output") == []
+
+
+async def test_files_come_newest_first(ledger: RedisLedger) -> None:
+    await name(ledger, A, "a_00001_.png", "b_00001_.png")
+    await asyncio.sleep(0.002)
+    await name(ledger, A, "c_00001_.png")
+    names = [record.filename for record in await ledger.files("ann", "output")]
+    assert names == ["c_00001_.png", "b_00001_.png", "a_00001_.png"]
+
+
+async def test_racing_workers_never_share_a_name(ledger: RedisLedger) -> None:
+    replies = await asyncio.gather(
+        *(name(ledger, ("host", f"host-{n}"), "x_00001_.png") for n in range(30))
+    )
+    assert len({reply[0] for reply in replies}) == 30
+
+
+async def test_no_files_need_no_server(ledger: RedisLedger) -> None:
+    assert await ledger.name_files("ann", *A, []) == []
