@@ -1,0 +1,66 @@
+"""The dashboard as an aiohttp application; ``cli`` mounts it at ``/dashboard``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from config.settings import Settings
+from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
+from dashboard.overview import overview
+from dashboard.pages import STATIC, Pages
+from dashboard.sampler import Sampler
+from scheduler.ledger import Ledger
+
+
+def build(
+    ledger: Ledger,
+    settings: Callable[[], Settings],
+    who: Who,
+    *,
+    static: Path = STATIC,
+    still_s: float = STILL_SECONDS,
+) -> web.Application:
+    """Assemble the application, to be mounted behind the gateway's authentication.
+
+    Args:
+        ledger: where everything shown comes from.
+        settings: the settings now in force.
+        who: user and role of a request that has passed authentication.
+        static: folder of the built page.
+        still_s: silence after which a live page is told that its line is up.
+    """
+    sampler = Sampler(ledger, settings)
+    live = Live(sampler, who, still_s)
+    pages = Pages(static)
+
+    async def show_overview(request: web.Request) -> web.Response:
+        user, role = who(request)
+        sample = await sampler.refresh()
+        if sample is None:
+            return web.json_response({"error": UNAVAILABLE}, status=503)
+        answer = web.json_response(overview(sample, user, role))
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    async def sampling(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(sampler.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def send_away(_app: web.Application) -> None:
+        await live.close()
+
+    app = web.Application()
+    app.cleanup_ctx.append(sampling)
+    app.on_shutdown.append(send_away)
+    app.router.add_get("", pages.enter)
+    app.router.add_get("/", pages.index)
+    app.router.add_get("/assets/{name}", pages.asset)
+    app.router.add_get("/api/v1/overview", show_overview)
+    app.router.add_get("/api/v1/live", live.handle)
+    return app

@@ -1,0 +1,178 @@
+"""What all pages show at one moment, condensed from the ledger: pure values.
+
+Two samples are equal when a page would look the same; times of reading and
+heartbeats do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scheduler.states import Gpu, Job, Snapshot, Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSample:
+    """A GPU's memory, cut into who holds it. Bytes of device footprint."""
+
+    id: str
+    name: str
+    agent: str
+    index: int
+    state: str
+    memory_source: str
+    #: its agent has not reported lately: the figures are old
+    silent: bool
+    total_bytes: int
+    #: other processes'
+    foreign_bytes: int
+    #: kept by idle workers
+    resident_bytes: int
+    #: held by workers with a job: promised or used, whichever is more
+    reserved_bytes: int
+
+    @property
+    def free_bytes(self) -> int:
+        """What is left; never negative, though promises and use may add up to more."""
+        held = self.foreign_bytes + self.resident_bytes + self.reserved_bytes
+        return max(0, self.total_bytes - held)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSample:
+    """A worker, and whose job it has."""
+
+    id: str
+    agent: str
+    gpu: str
+    state: str
+    silent: bool
+    used_bytes: int
+    reserved_bytes: int
+    models: tuple[str, ...]
+    busy: bool
+    #: user of its job, "" when idle
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSample:
+    """An unfinished job. Never its prompt."""
+
+    prompt_id: str
+    user: str
+    state: str
+    wait_reason: str
+    wait_detail: str
+    worker: str
+    gpu: str
+    #: server time since when it runs, or waits
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSample:
+    """One user's numbers."""
+
+    user: str
+    queued: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedCounts:
+    """Jobs that ended within the window."""
+
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One moment of a pool."""
+
+    now_ms: int = field(compare=False)
+    gpus: tuple[GpuSample, ...]
+    workers: tuple[WorkerSample, ...]
+    running: tuple[JobSample, ...]
+    #: the first of each user
+    waiting: tuple[JobSample, ...]
+    queue: tuple[QueueSample, ...]
+    #: by user
+    ended: Mapping[str, EndedCounts]
+
+
+def condense(snapshot: Snapshot, ended: Mapping[str, EndedCounts], heartbeat_s: float) -> Sample:
+    """Make a sample. ``heartbeat_s``: after which silence an agent's figures are called old."""
+    oldest_ms = snapshot.now_ms - int(heartbeat_s * 1000)
+    users = {job.id: job.user for job in snapshot.active.values()}
+    running = sorted(snapshot.active.values(), key=lambda job: (job.admitted_ms, job.id))
+    waiting = sorted(
+        (job for backlog in snapshot.backlogs for job in backlog.jobs),
+        key=lambda job: (job.submitted_ms, job.number, job.id),
+    )
+    return Sample(
+        now_ms=snapshot.now_ms,
+        gpus=tuple(
+            _gpu(gpu, [worker for worker in snapshot.workers if worker.gpu == gpu.id], oldest_ms)
+            for gpu in sorted(snapshot.gpus, key=lambda gpu: (gpu.agent, gpu.index, gpu.id))
+        ),
+        workers=tuple(
+            _worker(worker, users.get(worker.job, ""), oldest_ms)
+            for worker in sorted(snapshot.workers, key=lambda worker: worker.id)
+        ),
+        running=tuple(_job(job, job.started_ms or job.admitted_ms) for job in running),
+        waiting=tuple(_job(job, job.submitted_ms) for job in waiting),
+        queue=tuple(
+            QueueSample(user=backlog.user, queued=backlog.queued, running=backlog.running)
+            for backlog in sorted(snapshot.backlogs, key=lambda backlog: backlog.user)
+            if backlog.queued or backlog.running
+        ),
+        ended=dict(ended),
+    )
+
+
+def _gpu(gpu: Gpu, workers: list[Worker], oldest_ms: int) -> GpuSample:
+    return GpuSample(
+        id=gpu.id,
+        name=gpu.name,
+        agent=gpu.agent,
+        index=gpu.index,
+        state=gpu.state.value,
+        memory_source=gpu.memory_source.value,
+        silent=gpu.heartbeat_ms < oldest_ms,
+        total_bytes=gpu.total_bytes,
+        foreign_bytes=gpu.foreign_bytes,
+        resident_bytes=sum(worker.used_bytes for worker in workers if not worker.job),
+        reserved_bytes=sum(worker.hold_bytes for worker in workers if worker.job),
+    )
+
+
+def _worker(worker: Worker, user: str, oldest_ms: int) -> WorkerSample:
+    return WorkerSample(
+        id=worker.id,
+        agent=worker.agent,
+        gpu=worker.gpu,
+        state=worker.state.value,
+        silent=worker.heartbeat_ms < oldest_ms,
+        used_bytes=worker.used_bytes,
+        reserved_bytes=worker.reserved_bytes,
+        models=worker.models,
+        busy=bool(worker.job),
+        user=user,
+    )
+
+
+def _job(job: Job, since_ms: int) -> JobSample:
+    return JobSample(
+        prompt_id=job.prompt_id,
+        user=job.user,
+        state=job.state.value,
+        wait_reason=job.wait_reason.value if job.wait_reason else "",
+        wait_detail=job.wait_detail,
+        worker=job.worker,
+        gpu=job.gpu,
+        since_ms=since_ms,
+    )
