@@ -60,6 +60,8 @@ class NodeClass:
     is_output: bool
     #: computed by a remote service, not on the worker
     is_api: bool
+    #: where its code lives: ``nodes``, ``comfy_extras.…``, ``custom_nodes.<pack>``, "" unknown
+    module: str
 
 
 def read_node_class(name: str, info: Any) -> NodeClass:
@@ -79,6 +81,7 @@ def read_node_class(name: str, info: Any) -> NodeClass:
         returns=tuple(outputs) if isinstance(outputs, list | tuple) else (),
         is_output=entry.get("output_node") is True,
         is_api=entry.get("api_node") is True,
+        module=str(entry.get("python_module", "")),
     )
 
 
