@@ -54,6 +54,8 @@ async def protocol(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except web.HTTPNotFound:
         return missing()
+    except web.HTTPForbidden:
+        return web.Response(status=403)
 
 
 def _is_foreign(request: web.Request) -> bool:

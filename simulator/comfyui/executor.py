@@ -88,8 +88,7 @@ class Executor:
     def salt(self, prompt: Mapping[str, Any], node_id: str) -> str:
         """What tells a node's results apart beyond its inputs."""
         class_type, inputs = prompt[node_id]["class_type"], prompt[node_id].get("inputs", {})
-        definition = self._object_info.all().get(class_type, {})
-        own = node_id if "UNIQUE_ID" in definition["input"].get("hidden", {}).values() else ""
+        own = node_id if "UNIQUE_ID" in self.hidden_inputs(class_type).values() else ""
         changed = self.node(class_type).changed
         if changed is None:
             return own
@@ -106,6 +105,11 @@ class Executor:
     def is_output(self, class_type: str) -> bool:
         """Whether a class is an output node."""
         return bool(self._object_info.all()[class_type]["output_node"])
+
+    def hidden_inputs(self, class_type: str) -> Mapping[str, str]:
+        """What the server gives a node unasked: input name → kind."""
+        hidden: Mapping[str, str] = self._object_info.all()[class_type]["input"].get("hidden", {})
+        return hidden
 
     def keep_only(self, keys: set[str]) -> dict[str, _Cached]:
         """Drop what the next prompt has no use for; returns what is left."""
@@ -217,6 +221,16 @@ class _Run:
             for name, value in given.items()
         }
 
+    def _hidden(self, node_id: str) -> dict[str, Any]:
+        """The inputs that the server adds by itself; an error shows them too."""
+        values = {
+            "PROMPT": str(self._prompt),
+            "EXTRA_PNGINFO": str(self._item.extra_data.get("extra_pnginfo")),
+            "UNIQUE_ID": node_id,
+        }
+        hidden = self._executor.hidden_inputs(self._prompt[node_id]["class_type"])
+        return {name: values[kind] for name, kind in hidden.items() if kind in values}
+
     def _keep(self, node_id: str, key: str, result: NodeResult) -> _Cached:
         ui = None
         if result.ui is not None:
@@ -269,7 +283,9 @@ class _Run:
             "exception_message": f"{error}\n",
             "exception_type": getattr(error, "type_name", type(error).__qualname__),
             "traceback": traceback.format_tb(error.__traceback__),
-            "current_inputs": {name: [_shown(value)] for name, value in inputs.items()},
+            "current_inputs": {
+                name: [_shown(value)] for name, value in (inputs | self._hidden(node_id)).items()
+            },
             "current_outputs": list(self._prompt),
         }
         self._progress.message("execution_error", data)

@@ -26,7 +26,9 @@ async def _get_prompt(request: web.Request) -> web.Response:
 @ROUTES.post("/prompt")
 async def _post_prompt(request: web.Request) -> web.Response:
     worker = worker_of(request)
-    body = await read_json(request)
+    sent = await read_json(request)
+    # ComfyUI only asks whether its keys are in there: a list has none of them.
+    body: dict[str, Any] = sent if isinstance(sent, dict) else {}
     worker.logs.write("got prompt")
     number = _number(request, body)
     if "prompt" not in body:
@@ -44,7 +46,7 @@ async def _post_prompt(request: web.Request) -> web.Response:
     return web.json_response(answer)
 
 
-def _number(request: web.Request, body: Any) -> float:
+def _number(request: web.Request, body: dict[str, Any]) -> float:
     """The place in the queue; every submission without one of its own counts."""
     worker = worker_of(request)
     if "number" in body:

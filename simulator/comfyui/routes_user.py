@@ -135,7 +135,7 @@ def _file(request: web.Request, part: str = "file") -> Path:
     root = worker_of(request).folders.user
     path = root / request.match_info[part]
     if not is_inside(path, root):
-        raise web.HTTPForbidden(text="")
+        raise web.HTTPForbidden
     return path
 
 

@@ -61,10 +61,9 @@ def _locate(request: web.Request) -> Path | web.Response:
 
 def _preview(request: web.Request, path: Path) -> web.Response:
     wanted = request.query["preview"].split(";")
-    channel = request.query.get("channel", "rgba")
-    kind = (
-        wanted[0] if wanted[0] in _PREVIEW_FORMATS and "a" not in channel.strip("rgb") else "webp"
-    )
+    channel = request.query.get("channel", "")
+    # JPEG has no alpha: whoever asks for it gets WebP.
+    kind = wanted[0] if wanted[0] in _PREVIEW_FORMATS and "a" not in channel else "webp"
     quality = int(wanted[-1]) if wanted[-1].isdigit() else 90
     with Image.open(path) as image:
         shown = image.convert("RGB") if kind == "jpeg" or channel == "rgb" else image
