@@ -14,17 +14,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from config.environment import Draft, read_environ
 from config.problems import ConfigError, Problem, did_you_mean
 from config.schema import model_at
-from config.settings import AuthMode, Settings
+from config.settings import AuthMode, Name, Settings
 from config.yaml_lines import Path as Place
 from config.yaml_lines import dotted, read_yaml
 
 FILE_NAME: Final = "vramgate.yaml"
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
 _KEY_HASH: Final = re.compile(r"blake2b:[0-9a-fA-F]{64}")
 
 
@@ -115,6 +116,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def name_problem(name: str) -> str | None:
+    """What is wrong with the name of a user or group, or None."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        return "1 to 64 letters, digits, `_`, `.`, `@` or `-`, beginning with a letter or digit"
+    return None
+
+
 # ── where values come from ───────────────────────────────────────────────────
 
 
@@ -164,6 +174,8 @@ def _as_problem(detail: ErrorDetails, draft: Draft) -> Problem:
             choices = re.findall(r"'([^']+)'", expected)
             message = f"{detail['input']!r} is none of: {', '.join(choices)}"
             message += did_you_mean(str(detail["input"]), choices).partition("; known")[0]
+        case "string_pattern_mismatch" if place[-1] in ("name", "group", "id", "pool"):
+            message = name_problem(str(detail["input"])) or message
         case "missing":
             message = "is missing"
         case "model_type" | "dict_type" | "model_attributes_type":

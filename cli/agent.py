@@ -1,0 +1,162 @@
+"""``vramgate agent``: drives the ComfyUI workers of this host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.boot import cluster_token, connect_ledger, redis_url, run_role
+from cli.errors import CliError
+from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.version import own_version
+from cli.worker_source import check_simulation, parse_worker
+from config.loading import Option
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from worker_agent.launch import LaunchSpec
+    from worker_agent.nvml import GpuReader
+
+
+def agent(
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL[@gpuN]", help="An existing ComfyUI; may be given several times."),
+    ] = None,
+    comfyui: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A ComfyUI checkout: start it on every GPU."),
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Drive this host's ComfyUI workers: one agent per GPU host.
+
+    Needs redis.url (or a running `vramgate up` on the same --data-dir) and the cluster token;
+    gateways on other hosts reach it at agent.advertise.
+
+    [bold]Example[/bold]: vramgate agent --config vramgate.yaml --comfyui /opt/ComfyUI
+    """
+    options = []
+    if worker:
+        workers = [parse_worker(text) for text in worker]
+        options.append(Option("agent.workers", workers, "--worker"))
+    if comfyui is not None:
+        path = str(comfyui.expanduser().absolute())
+        options.append(Option("agent.comfyui.path", path, "--comfyui"))
+    ground = read_ground(config, data_dir, options)
+    settings = ground.source.current().agent
+    if settings.simulate is not None:
+        check_simulation(settings.simulate)
+    elif settings.comfyui.path is None and not settings.workers:
+        raise CliError(
+            "this agent has no workers: name an existing ComfyUI with --worker URL, a checkout to "
+            "start with --comfyui PATH, or agent.simulate in the config file"
+        )
+    run_role("agent", ground, lambda: drive(ground))
+
+
+async def drive(ground: Ground) -> None:
+    """Drive the workers until cancelled, then stop those that we started."""
+    from worker_agent.agent import Agent
+
+    settings = ground.source.current()
+    agent_id = settings.agent.id or host_name()
+    home = ground.data_dir / "agent"
+    reader, specs = await asyncio.to_thread(prepare, settings, agent_id, home)
+    ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
+    try:
+        await Agent(
+            settings=settings,
+            ledger=ledger,
+            reader=reader,
+            specs=specs,
+            agent_id=agent_id,
+            data_dir=home,
+            token=cluster_token(settings, ground.data_dir),
+            version=own_version(),
+            clock=time.monotonic,
+            wall=time.time,
+            new_id=lambda: str(uuid.uuid4()),
+        ).run()
+    finally:
+        await ledger.close()
+
+
+def prepare(
+    settings: Settings, agent_id: str, home: Path
+) -> tuple[GpuReader | None, list[LaunchSpec]]:
+    """What reads the GPUs, and which workers to start.
+
+    Raises:
+        CliError: the ComfyUI named is none.
+    """
+    from worker_agent.launch import NotComfyui, comfyui_specs
+    from worker_agent.nvml import open_reader
+
+    if settings.agent.simulate is not None:
+        return _simulated(settings.agent.simulate, agent_id, home)
+    reader = open_reader()
+    if settings.agent.comfyui.path is None:
+        return reader, []
+    readings = reader.devices() if reader is not None else []
+    try:
+        return reader, comfyui_specs(settings.agent.comfyui, readings, agent_id, home, free_port)
+    except NotComfyui as error:
+        raise CliError(str(error)) from error
+
+
+def host_name() -> str:
+    """This host's name in letters that ids may have."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).lstrip("_.-")[:48] or "host"
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _simulated(text: str, agent_id: str, home: Path) -> tuple[GpuReader, list[LaunchSpec]]:
+    from simulator.launch import prepare_gpus, worker_command
+    from simulator.nvml import FakeNvml
+    from simulator.spec import SimulationSpec
+    from worker_agent.launch import LaunchSpec, worker_environment
+
+    spec = SimulationSpec.parse(text)
+    directories = prepare_gpus(spec, home / "simulated")
+    reader = FakeNvml(directories)
+    uuids = [reading.uuid for reading in reader.devices()]
+    places: list[tuple[Path | None, str | None]] = list(zip(directories, uuids, strict=True))
+    specs = []
+    for number, (directory, gpu) in enumerate(
+        place for place in places or [(None, None)] for _ in range(spec.workers)
+    ):
+        worker = f"{agent_id}-{number}"
+        own, port = home / "workers" / worker, free_port()
+        own.mkdir(parents=True, exist_ok=True)
+        specs.append(
+            LaunchSpec(
+                id=worker,
+                command=tuple(worker_command(sys.executable, port, directory, own, spec)),
+                env=worker_environment(os.environ),
+                url=f"http://127.0.0.1:{port}",
+                gpu_uuid=gpu,
+                log_path=own / "worker.log",
+                # a folder of ours: what lies where `up` was called must not be imported
+                cwd=own,
+                folders={name: own / name for name in ("output", "input", "temp")},
+            )
+        )
+    return reader, specs

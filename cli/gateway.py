@@ -1,0 +1,115 @@
+"""``vramgate gateway``: the door that clients come through, and the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url
+from cli.listening import listen
+from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from config.loading import Option
+from config.settings import Role
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+def gateway(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
+    listen_fd: Annotated[
+        int | None, typer.Option(hidden=True, help="Listening socket handed over by `up`.")
+    ] = None,
+) -> None:
+    """Serve ComfyUI's API and the dashboard to clients. Any number may run side by side.
+
+    Needs redis.url (or a running `vramgate up` on the same --data-dir), a store that all
+    gateways share, and the cluster token.
+
+    [bold]Example[/bold]: vramgate gateway --config vramgate.yaml --host 0.0.0.0 --port 8288
+    """
+    options = [
+        Option(path, value, name)
+        for path, value, name in (
+            ("gateway.host", host, "--host"),
+            ("gateway.port", port, "--port"),
+        )
+        if value is not None
+    ]
+    ground = read_ground(config, data_dir, options)
+    settings = ground.source.current().gateway
+    if listen_fd is not None:
+        server = socket.socket(fileno=listen_fd)
+    else:
+        server = listen(settings.host, settings.port)
+    run_role("gateway", ground, lambda: serve(ground, server))
+
+
+async def serve(ground: Ground, server: socket.socket) -> None:
+    """Serve on a listening socket until cancelled."""
+    from dashboard import app as dashboard
+    from gateway.announce import address
+    from gateway.app import build, make_services
+    from store.archive import SqlArchive
+    from store.documents import SqlDocuments
+    from store.engine import open_engine
+    from store.input_files import SqlInputFiles
+    from store.migrate import migrate
+
+    settings = ground.source.current
+    token = cluster_token(settings(), ground.data_dir)
+    port = server.getsockname()[1]
+    files = ground.data_dir / "files"
+    await asyncio.to_thread(files.mkdir, parents=True, exist_ok=True)
+    engine = open_engine(store_url(settings(), ground.data_dir))
+    ledger = connect_ledger(settings(), redis_url(settings(), ground.data_dir))
+    try:
+        await migrate(engine)
+        services = make_services(
+            settings=settings,
+            ledger=ledger,
+            archive=SqlArchive(engine, time.time),
+            documents=SqlDocuments(engine, time.time),
+            input_files=SqlInputFiles(engine, time.time),
+            files_dir=files,
+            cluster_token=token,
+        )
+        app = build(
+            services,
+            cluster_token=token,
+            extra_apps={"/dashboard": dashboard.build(ledger, services.settings, _who)},
+            url=lambda: address(settings(), port),
+        )
+        await _serve_app(app, server)
+    finally:
+        await ledger.close()
+        await engine.dispose()
+
+
+def _who(request: web.Request) -> tuple[str, Role]:
+    """The dashboard may not know the gateway: tell it who asks."""
+    from gateway.context import identity
+
+    asking = identity(request)
+    return asking.user, asking.role
+
+
+async def _serve_app(app: web.Application, server: socket.socket) -> None:
+    from aiohttp import web
+
+    from gateway.app import runner
+
+    running = runner(app)
+    await running.setup()
+    try:
+        await web.SockSite(running, server).start()
+        await asyncio.get_running_loop().create_future()  # until cancelled
+    finally:
+        await running.cleanup()

@@ -1,0 +1,60 @@
+"""The gateway's socket, opened by its supervisor.
+
+A port in use is an error at once, and requests that come while a gateway is being
+restarted wait instead of failing.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from cli.errors import CliError
+
+_BACKLOG: Final = 512
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown as the loopback address
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes any free one.
+
+    Raises:
+        CliError: the address cannot be had; says what to do.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise CliError(f"gateway.host {host!r} is no address of this machine: {error}") from error
+    server = socket.socket(family, kind, protocol)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind(address)
+        server.listen(_BACKLOG)
+    except OSError as error:
+        server.close()
+        raise CliError(_why(error, host, port)) from error
+    return server
+
+
+def url_of(host: str, port: int) -> str:
+    """The URL under which this machine reaches a server that listens there."""
+    shown = _ANY.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is in use. If that is vramgate, it already runs (`vramgate "
+            "status`); else choose another with --port, or --port 0 for any free one."
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} needs root on this machine; choose one above 1023 with --port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; use --host 127.0.0.1 or 0.0.0.0."
+    return (
+        f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host, --port."
+    )

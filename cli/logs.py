@@ -1,0 +1,59 @@
+"""Where log lines go: stderr, as JSON for machines and in colours for people.
+
+Everything goes through the standard library's handlers: they survive a reader
+that went away, so a role still settles its books after its supervisor died.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from config.settings import Log
+
+#: Libraries whose own chatter is of use only while debugging them.
+_QUIET = ("aiohttp.access", "alembic", "aiosqlite", "watchfiles", "asyncio", "sqlalchemy", "rq")
+
+
+def set_up_logging(settings: Log, role: str) -> None:
+    """Route structlog and the standard library to stderr."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.level.upper()]
+        ),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(settings),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(role=role)
+
+
+def _rendering(settings: Log) -> list[Any]:
+    as_console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    if as_console:
+        return [structlog.dev.ConsoleRenderer()]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

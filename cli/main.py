@@ -1,0 +1,70 @@
+"""The ``vramgate`` command: one file per subcommand, errors in one place."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from cli import agent, config, gateway, jobs, recorder, scheduler, status, up, users, version
+from cli.errors import CliError
+from config.problems import ConfigError
+
+#: Exit code of a mistake of ours, apart from refusals (1) and usage (2).
+INTERNAL_ERROR = 70
+
+app = typer.Typer(
+    name="vramgate",
+    help=(
+        "One URL for many ComfyUI users: queues prompts, runs them where they fit, shares fairly.\n\n"
+        "Start here:  [bold]vramgate up[/bold]   (everything on this machine; simulated GPUs if "
+        "there is no ComfyUI)"
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("up")(up.up)
+app.command("status")(status.status)
+app.add_typer(users.app, name="users")
+app.add_typer(config.app, name="config")
+app.command("version")(version.version)
+_ROLES = "Single roles (up runs them all)"
+app.command("gateway", rich_help_panel=_ROLES)(gateway.gateway)
+app.command("scheduler", rich_help_panel=_ROLES)(scheduler.scheduler)
+app.command("agent", rich_help_panel=_ROLES)(agent.agent)
+app.command("recorder", rich_help_panel=_ROLES)(recorder.recorder)
+app.command("jobs", rich_help_panel=_ROLES)(jobs.jobs)
+
+
+def main() -> None:
+    """Entry point of ``vramgate``; leaves with 0, 1 (refused), 2 (usage) or 70 (our mistake)."""
+    try:
+        app()
+    except ConfigError as error:
+        print("error: the configuration cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        sys.exit(2)
+    except CliError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `vramgate … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("VRAMGATE_DEBUG"):
+            raise
+        text = str(error) or "no message"
+        print(
+            f"error: {type(error).__name__}: {text}. This is a mistake in vramgate; "
+            "VRAMGATE_DEBUG=1 shows where, please report it.",
+            file=sys.stderr,
+        )
+        sys.exit(INTERNAL_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``vramgate recorder``: writes what happened into the store."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from cli.boot import connect_ledger, redis_url, run_role, store_url
+from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+
+
+def recorder(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Record every transition of every job into SQLite or PostgreSQL, each exactly once.
+
+    Needs redis.url (or a running `vramgate up` on the same --data-dir) and the store of the
+    gateways. While the store is away, events wait in Redis.
+
+    [bold]Example[/bold]: vramgate recorder --config vramgate.yaml
+    """
+    ground = read_ground(config, data_dir)
+    run_role("recorder", ground, lambda: record(ground))
+
+
+async def record(ground: Ground) -> None:
+    """Record until cancelled."""
+    from dashboard.history.recorder import Recorder
+    from store.engine import open_engine
+    from store.migrate import migrate
+
+    settings = ground.source.current()
+    engine = open_engine(store_url(settings, ground.data_dir))
+    ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
+    try:
+        await migrate(engine)
+        # The same name after a restart: what was delivered and not stored comes again.
+        consumer = f"recorder-{socket.gethostname()}"
+        await Recorder(ledger, engine, time.monotonic, consumer=consumer).run()
+    finally:
+        await ledger.close()
+        await engine.dispose()
