@@ -66,13 +66,12 @@ class Services:
 
 
 SERVICES: Final[web.AppKey[Services]] = web.AppKey("services", Services)
-_IDENTITY: Final = "vramgate.identity"
+_IDENTITY: Final[web.RequestKey[Identity]] = web.RequestKey("identity", Identity)
 
 
 def identity(request: web.Request) -> Identity:
     """Who asks; every route but the public ones has been through the auth middleware."""
-    found: Identity = request[_IDENTITY]
-    return found
+    return request[_IDENTITY]
 
 
 def set_identity(request: web.Request, who: Identity) -> None:

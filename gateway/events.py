@@ -25,7 +25,10 @@ from scheduler.ledger import Event, EventKind, LedgerUnavailable
 from scheduler.states import JobState, WorkerState
 
 #: milliseconds that one read of the stream waits for the first event
-_BLOCK_MS: Final = 5000
+_BLOCK_MS: Final = 1000
+#: seconds until the pool is read again though no event said so: an agent that
+#: came back at another address is no change to a plan
+_POOL_MAX_AGE_S: Final = 2.0
 #: seconds between attempts while the ledger is away
 _RETRY_S: Final = 0.5
 #: seconds that closing frames wait for an agent's end mark
@@ -58,6 +61,7 @@ class EventFollower:
         self._on_overrides = on_overrides
         self._lanes: dict[str, deque[Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pool_read_at = 0.0
         self._present: frozenset[tuple[str, WorkerState]] = frozenset()
 
     async def run(self) -> None:
@@ -74,7 +78,7 @@ class EventFollower:
         while True:
             try:
                 cursor = await self._ledger.last_event_id()
-                await self._capacity_changed()
+                await self._look_at_pool()
             except LedgerUnavailable as error:
                 await self._away(error)
             else:
@@ -87,6 +91,8 @@ class EventFollower:
             for event in events:
                 await self._take(event)
                 cursor = event.id
+            if self._services.clock() - self._pool_read_at > _POOL_MAX_AGE_S:
+                await self._look_at_pool()
         except LedgerUnavailable as error:
             await self._away(error)
         return cursor
@@ -98,7 +104,7 @@ class EventFollower:
     async def _take(self, event: Event) -> None:
         """Do what an event asks of the gateway itself, or put it into its user's lane."""
         if event.kind is EventKind.CAPACITY:
-            await self._capacity_changed()
+            await self._look_at_pool()
         elif event.kind is EventKind.OVERRIDES:
             if self._on_overrides is not None:
                 await self._on_overrides()
@@ -107,8 +113,9 @@ class EventFollower:
         elif event.kind in (EventKind.SETTLED, EventKind.REQUEUED):
             self._live.close(event.job, event.attempt)
 
-    async def _capacity_changed(self) -> None:
-        """Workers came, went or changed, or memory was freed: look again at who is there."""
+    async def _look_at_pool(self) -> None:
+        """Who is there now: feeds follow agents, definitions follow workers."""
+        self._pool_read_at = self._services.clock()
         await self._services.agents.refresh()
         workers = self._services.agents.pool.workers.values()
         present = frozenset((worker.id, worker.state) for worker in workers)

@@ -33,8 +33,8 @@ FileKey = tuple[str, str]
 def named_files(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> dict[FileKey, str]:
     """Values that may name a file of the user, with the name the prompt uses for it."""
     found: dict[FileKey, str] = {}
-    for folder, value in _candidates(prompt, object_info):
-        key = file_key(folder, value)
+    for value in _candidates(prompt, object_info):
+        key = file_key("input", value)
         if key is not None and len(found) < _MOST:
             found.setdefault(key, value)
     return found
@@ -67,36 +67,33 @@ async def find_files(
     return {key: file for key, file in zip(names, files, strict=True) if file is not None}
 
 
-def _candidates(
-    prompt: Mapping[str, Any], object_info: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
+def _candidates(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> Iterator[str]:
     for node in prompt.values():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         if not isinstance(inputs, dict):
             continue
-        declared = object_info.get(str(node.get("class_type")))
+        class_type = str(node.get("class_type"))
         for name, value in inputs.items():
-            if not isinstance(value, str) or not value:
-                continue
-            folder = _folder(str(node.get("class_type")), declared, name, value)
-            if folder is not None:
-                yield folder, value
+            if isinstance(value, str) and _may_name_file(
+                class_type, object_info.get(class_type), name, value
+            ):
+                yield value
 
 
-def _folder(class_type: str, declared: Any, name: str, value: str) -> str | None:
-    """The folder an input reads files from, or None where it takes no file."""
+def _may_name_file(class_type: str, declared: Any, name: str, value: str) -> bool:
+    looks_like_file = _LOOKS_LIKE_FILE.fullmatch(value) is not None
     if not isinstance(declared, dict):
-        return "input" if _LOOKS_LIKE_FILE.fullmatch(value) else None
+        return looks_like_file
     spec = _spec(declared, name)
     if spec is None:
-        return None
+        return False
     options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
     if any(key.endswith("upload") and options[key] for key in options):
-        return str(options.get("image_folder", "input"))
+        return bool(value)
     # LoadLatent and its like list the input folder without saying so
     listed = isinstance(spec[0], list) or spec[0] == "COMBO"
-    plausible = listed and class_type.startswith("Load") and _LOOKS_LIKE_FILE.fullmatch(value)
-    return "input" if plausible else None
+    annotated = split_annotation(value)[1] is not None
+    return listed and looks_like_file and (annotated or class_type.startswith("Load"))
 
 
 def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:

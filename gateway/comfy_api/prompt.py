@@ -1,0 +1,189 @@
+"""``/prompt``: a posted graph becomes a durable job, or is refused as ComfyUI would.
+
+Order: role → body → files the graph names → validation → estimate → admin's
+limits → ``Ledger.submit``. Nothing is kept of a prompt that is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gateway.admission_door import (
+    Refusal,
+    max_bytes,
+    max_queued,
+    refuse_count,
+    refuse_for_now,
+    refuse_memory,
+    refuse_prompt_id,
+    refuse_role,
+)
+from gateway.comfy_api.inputs import FileKey, file_key, find_files, named_files
+from gateway.comfy_api.posted import Posted, decode, understand
+from gateway.comfy_api.queue import json_reply
+from gateway.comfy_api.stored import encode_body
+from gateway.context import Identity, Services, identity, services
+from scheduler.estimate import estimate
+from scheduler.ledger import Duplicate, LedgerUnavailable, OverCap, Submitted
+from scheduler.states import InputFile, NewJob
+from scheduler.workflow.features import features
+from scheduler.workflow.validation import Validation, validate
+
+_log = structlog.get_logger()
+
+_TOO_DEEP: Final = Refusal(
+    400,
+    "invalid_prompt",
+    "The graph cannot be followed",
+    "Its nodes refer to one another in a circle, or its values are nested too deeply.",
+)
+
+
+def routes() -> list[web.RouteDef]:
+    """Bare paths; ``gateway.app`` adds them under ``/api`` too."""
+    return [web.get("/prompt", get_prompt), web.post("/prompt", post_prompt)]
+
+
+async def get_prompt(request: web.Request) -> web.Response:
+    """How many of the caller's prompts have not ended."""
+    remaining = await services(request).ledger.remaining(identity(request).user)
+    return json_reply({"exec_info": {"queue_remaining": remaining}})
+
+
+async def post_prompt(request: web.Request) -> web.Response:
+    """Queue a prompt: 200 with its id and number, or a refusal in ComfyUI's error shape."""
+    who, found = identity(request), services(request)
+    refusal = refuse_role(who.role)
+    if refusal is not None:
+        return refusal.reply()
+    decoded = decode(await request.read())
+    posted = understand(decoded, request.headers) if not isinstance(decoded, Refusal) else decoded
+    if isinstance(posted, Refusal):
+        return posted.reply()
+    try:
+        return await _queue(found, who, posted)
+    except LedgerUnavailable:
+        return refuse_for_now().reply()
+    except RecursionError:
+        return _TOO_DEEP.reply()
+
+
+async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response:
+    object_info = await found.info.object_info()
+    names = named_files(posted.prompt, object_info)
+    files = await find_files(found, who.user, names)
+    checked = _check(posted, object_info, files)
+    if not checked.ok:
+        return _reply(400, {"error": checked.error, "node_errors": checked.node_errors})
+    job = _job(found, who, posted, checked, object_info, tuple(files.values()))
+    settings = found.settings()
+    refusal = refuse_memory(job.need_bytes, max_bytes(settings, who.user))
+    if refusal is not None:
+        return refusal.reply()
+    body = encode_body(
+        prompt=checked.prompt,
+        extra_data=posted.extra_data,
+        outputs=checked.outputs,
+        client_id=posted.client_id,
+        secrets=posted.secrets,
+    )
+    limit = max_queued(settings, who.user, who.group)
+    answer = await found.ledger.submit(job, body, max_queued=limit)
+    return _answer(job, answer, checked)
+
+
+def _check(
+    posted: Posted, object_info: Mapping[str, Any], files: Mapping[FileKey, InputFile]
+) -> Validation:
+    """ComfyUI's validation; with no worker ever seen only the graph's outer shape."""
+    if not object_info:
+        return _check_shape(posted)
+
+    def exists(kind: str, value: str) -> bool:
+        key = file_key(kind, value)
+        return key is not None and key in files
+
+    return validate(posted.prompt, object_info, exists=exists, targets=posted.targets)
+
+
+def _job(
+    found: Services,
+    who: Identity,
+    posted: Posted,
+    checked: Validation,
+    object_info: Mapping[str, Any],
+    inputs: tuple[InputFile, ...],
+) -> NewJob:
+    kind = features(checked.prompt, object_info or None, outputs=checked.outputs or None)
+    need = estimate(kind)
+    job_id = found.new_id()
+    return NewJob(
+        id=job_id,
+        user=who.user,
+        group=who.group,
+        prompt_id=posted.prompt_id or job_id,
+        client_id=posted.client_id,
+        lane=posted.lane,
+        front=posted.front,
+        fingerprint=kind.fingerprint,
+        models=kind.models,
+        need_bytes=need.bytes,
+        need_seconds=need.seconds,
+        needs_gpu=kind.needs_gpu,
+        inputs=inputs,
+        idempotency_key=posted.idempotency_key,
+    )
+
+
+def _answer(
+    job: NewJob, answer: Submitted | Duplicate | OverCap, checked: Validation
+) -> web.Response:
+    match answer:
+        case Submitted(number=number):
+            _log.info("prompt_queued", job=job.id, user=job.user, need_bytes=job.need_bytes)
+            return _accepted(job.prompt_id, number, checked)
+        case Duplicate(same_key=True, prompt_id=prompt_id, number=number):
+            return _accepted(prompt_id, number, checked)
+        case Duplicate():
+            return refuse_prompt_id(job.prompt_id).reply()
+        case OverCap(queued=queued, limit=limit):
+            return refuse_count(queued, limit).reply()
+
+
+def _accepted(prompt_id: str, number: int, checked: Validation) -> web.Response:
+    return _reply(
+        200, {"prompt_id": prompt_id, "number": number, "node_errors": checked.node_errors}
+    )
+
+
+def _reply(status: int, body: Mapping[str, Any]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        charset="utf-8",
+    )
+
+
+def _check_shape(posted: Posted) -> Validation:
+    for node_id, node in posted.prompt.items():
+        if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
+            return _invalid(
+                "invalid_prompt",
+                "Cannot execute because a node is missing the class_type property.",
+                f"Node ID '#{node_id}'",
+            )
+    if not posted.prompt:
+        return _invalid("prompt_no_outputs", "Prompt has no outputs", "")
+    outputs = tuple(posted.targets or ())
+    return Validation(ok=True, error=None, node_errors={}, outputs=outputs, prompt=posted.prompt)
+
+
+def _invalid(type_: str, message: str, details: str) -> Validation:
+    error = {"type": type_, "message": message, "details": details, "extra_info": {}}
+    return Validation(ok=False, error=error, node_errors={}, outputs=(), prompt={})
