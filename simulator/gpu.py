@@ -21,6 +21,7 @@ from typing import Any, Self
 #: Linux hands out no pid above 2**22: this one belongs to nobody.
 FOREIGN_PID = 2**22 + 1
 
+_HAS_PROC = Path("/proc/self/stat").exists()
 _handle_numbers = itertools.count()
 
 
@@ -209,7 +210,10 @@ def _started(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; None when it is gone.
 
     A killed process that nobody reaped yet (state Z) holds no memory any more.
+    Without ``/proc`` it is 0 for every process that lives.
     """
+    if not _HAS_PROC:
+        return 0 if _lives(pid) else None
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -217,6 +221,16 @@ def _started(pid: int) -> int | None:
     # The name in brackets may hold spaces and brackets itself: fields count from the last one.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -81,9 +82,13 @@ def _device(worker: Worker, memory: dict[str, int]) -> dict[str, Any]:
 
 def _host_memory() -> dict[str, int]:
     """Bytes of this machine's memory, total and available."""
-    with open("/proc/meminfo") as file:
-        pairs = (line.split(":") for line in file)
-        sizes = {name: int(size.split()[0]) * 1024 for name, size in pairs}
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except FileNotFoundError:
+        # Not Linux: what is available is unknown, and only shown.
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return {"MemTotal": total, "MemAvailable": total}
+    sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     return {name: sizes[name] for name in ("MemTotal", "MemAvailable")}
 
 

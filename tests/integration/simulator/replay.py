@@ -261,7 +261,7 @@ _STAMPS = ("timestamp", "modified", "created", "t")
 def _normal(value: Any, names: Mapping[str, str], base: str) -> Any:
     """A value without what differs from run to run."""
     if isinstance(value, dict):
-        normal = {
+        normal: dict[str, Any] = {
             names.get(key, key): 0 if key in _STAMPS else _normal(each, names, base)
             for key, each in value.items()
         }

@@ -34,7 +34,7 @@ async def test_a_recording_plays_back_exactly(
     start_worker: StartWorker, tmp_path: Path, names: tuple[str, ...], submitted: int
 ) -> None:
     client = await start_worker(lab_nodes=True, catalog=LAB_CATALOG)
-    client.app[WORKER].number = submitted  # type: ignore[index]
+    client.app[WORKER].number = submitted
     for name in names:
         replay = Replay(name, client, tmp_path, ticks=True)
         await replay.run()
@@ -46,7 +46,7 @@ async def test_a_recording_that_takes_time_plays_back_but_for_its_ticks(
     start_worker: StartWorker, tmp_path: Path, name: str, submitted: int
 ) -> None:
     client = await start_worker(lab_nodes=True, catalog=LAB_CATALOG, speed=2.0)
-    client.app[WORKER].number = submitted  # type: ignore[index]
+    client.app[WORKER].number = submitted
     replay = Replay(name, client, tmp_path, ticks=False)
     await replay.run()
     assert replay.differences() == []
@@ -68,7 +68,7 @@ async def test_history_windows_play_back(start_worker: StartWorker, tmp_path: Pa
 
 async def test_uploads_and_views_play_back(start_worker: StartWorker, tmp_path: Path) -> None:
     client = await start_worker(lab_nodes=True, catalog=LAB_CATALOG)
-    client.app[WORKER].number = 30  # type: ignore[index]
+    client.app[WORKER].number = 30
     Image.new("RGB", (64, 64)).save(tmp_path / "ComfyUI" / "output" / "lab_00001_.png")
     replay = Replay("10", client, tmp_path, ticks=True)
     await replay.run()
