@@ -77,7 +77,7 @@ function options(element: HTMLElement, totalBytes: number): uPlot.Options {
   return {
     width: element.clientWidth || 320,
     height: HEIGHT,
-    padding: [6, 4, 0, 0],
+    padding: [6, 14, 0, 0],
     legend: { show: false },
     cursor: { show: false },
     scales: {

@@ -24,9 +24,11 @@ export function Gpus({ overview, curves, nowMs, theme }: Props) {
     <section aria-labelledby="gpus">
       <h2 id="gpus">GPU memory</h2>
       {overview.gpus.length === 0 && without.length === 0 && (
-        <p class="empty">
+        <p class="card empty">
+          <span>
           No worker has reported yet. Start an agent with <code>vramgate agent</code>, or try a pool without a GPU:{" "}
           <code>vramgate up --simulate gpus=2,vram=24GiB,workers=2</code>
+          </span>
         </p>
       )}
       <div class="cards">

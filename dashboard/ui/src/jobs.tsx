@@ -64,7 +64,6 @@ export function Running({ overview, nowMs }: Props) {
           <thead>
             <tr>
               <th scope="col">Job</th>
-              <th scope="col">User</th>
               <th scope="col">Where</th>
               <th scope="col" class="number">
                 For
@@ -75,10 +74,10 @@ export function Running({ overview, nowMs }: Props) {
             {overview.running.map((job) => (
               <tr key={job.prompt_id + job.user}>
                 <JobId job={job} />
-                <td>{job.user}</td>
                 <td>
-                  {job.worker} <span class="muted">{names.get(job.gpu) ?? ""}</span>
+                  {job.worker}
                   {job.state !== "RUNNING" && <span class="chip">{job.state.toLowerCase()}</span>}
+                  <span class="detail">{names.get(job.gpu) ?? ""}</span>
                 </td>
                 <td class="number">{duration((nowMs - job.since_ms) / 1000)}</td>
               </tr>
@@ -103,7 +102,6 @@ export function Waiting({ overview, nowMs }: Props) {
           <thead>
             <tr>
               <th scope="col">Job</th>
-              <th scope="col">User</th>
               <th scope="col">Why it waits</th>
               <th scope="col" class="number">
                 For
@@ -114,7 +112,6 @@ export function Waiting({ overview, nowMs }: Props) {
             {overview.waiting.map((job) => (
               <tr key={job.prompt_id + job.user}>
                 <JobId job={job} />
-                <td>{job.user}</td>
                 <td>
                   {reason(job.wait_reason)}
                   {job.wait_detail && <span class="detail">{job.wait_detail}</span>}
@@ -132,8 +129,13 @@ export function Waiting({ overview, nowMs }: Props) {
 
 function JobId({ job }: { job: JobRow }) {
   return (
-    <td class="id" title={job.prompt_id}>
-      {job.prompt_id.length > 12 ? job.prompt_id.slice(0, 8) : job.prompt_id}
+    <td class="job">
+      <span class="id" title={job.prompt_id}>
+        {job.prompt_id.length > 12 ? job.prompt_id.slice(0, 8) : job.prompt_id}
+      </span>
+      <span class="detail" title={job.user}>
+        {job.user}
+      </span>
     </td>
   );
 }

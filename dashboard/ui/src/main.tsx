@@ -38,8 +38,10 @@ function App() {
       <main class={stale ? "stale" : ""}>
         <Gpus overview={overview} curves={view.curves} nowMs={nowMs} theme={theme} />
         <div class="panels">
-          <Queue overview={overview} />
-          <Running overview={overview} nowMs={nowMs} />
+          <div class="stack">
+            <Queue overview={overview} />
+            <Running overview={overview} nowMs={nowMs} />
+          </div>
           <Waiting overview={overview} nowMs={nowMs} />
         </div>
       </main>
