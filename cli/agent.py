@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import signal
 import socket
 import sys
 import time
@@ -71,7 +73,7 @@ async def drive(ground: Ground) -> None:
 
     settings = ground.source.current()
     agent_id = settings.agent.id or host_name()
-    home = ground.data_dir / "agent"
+    home = agent_home(ground.data_dir)
     reader, specs = await asyncio.to_thread(prepare, settings, agent_id, home)
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
@@ -113,6 +115,26 @@ def prepare(
         return reader, comfyui_specs(settings.agent.comfyui, readings, agent_id, home, free_port)
     except NotComfyui as error:
         raise CliError(str(error)) from error
+
+
+def kill_left_workers(data_dir: Path) -> int:
+    """Kill workers of an agent that had to be killed itself; counts them."""
+    from worker_agent.supervisor import Registry, start_time
+
+    left = [
+        noted.pid
+        for noted in Registry(agent_home(data_dir) / "workers.json").read().values()
+        if start_time(noted.pid) == noted.started
+    ]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):  # each leads a session of its own
+            os.killpg(pid, signal.SIGKILL)
+    return len(left)
+
+
+def agent_home(data_dir: Path) -> Path:
+    """The agent's part of the data folder."""
+    return data_dir / "agent"
 
 
 def host_name() -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable
-from logging import Formatter, LogRecord
+from logging import Formatter, Handler, LogRecord
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +75,19 @@ class LogBook:
             handler.setFormatter(Formatter("%(message)s"))
             self._files[service] = handler
         return self._files[service]
+
+
+class BookHandler(Handler):
+    """The supervisor's own lines, beside those of its children."""
+
+    def __init__(self, book: LogBook, name: str) -> None:
+        super().__init__()
+        self._book = book
+        self._service = name
+
+    def emit(self, record: LogRecord) -> None:
+        """Add one line."""
+        self._book.line(self._service, self.format(record).encode())
 
 
 def _record(text: str) -> LogRecord:

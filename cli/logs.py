@@ -18,8 +18,8 @@ from config.settings import Log
 _QUIET = ("aiohttp.access", "alembic", "aiosqlite", "watchfiles", "asyncio", "sqlalchemy", "rq")
 
 
-def set_up_logging(settings: Log, role: str) -> None:
-    """Route structlog and the standard library to stderr."""
+def set_up_logging(settings: Log, role: str, handler: logging.Handler | None = None) -> None:
+    """Route structlog and the standard library to stderr, or to another handler."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -34,7 +34,7 @@ def set_up_logging(settings: Log, role: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

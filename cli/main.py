@@ -42,7 +42,7 @@ app.command("jobs", rich_help_panel=_ROLES)(jobs.jobs)
 def main() -> None:
     """Entry point of ``vramgate``; leaves with 0, 1 (refused), 2 (usage) or 70 (our mistake)."""
     try:
-        app()
+        app(prog_name="vramgate")
     except ConfigError as error:
         print("error: the configuration cannot be used:", file=sys.stderr)
         for problem in error.problems:

@@ -18,12 +18,13 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from cli import pages
+from cli.agent import kill_left_workers
 from cli.banner import ready_block
 from cli.boot import store_url, token_file
 from cli.errors import CliError
 from cli.http_get import http_get
 from cli.listening import listen, url_of
-from cli.logbook import LogBook
+from cli.logbook import BookHandler, LogBook
 from cli.logs import set_up_logging
 from cli.options import Ground
 from cli.runstate import RunState, read_state, remove_state, run_dir, write_state
@@ -36,9 +37,11 @@ from config.loading import Option
 log = structlog.get_logger()
 T = TypeVar("T")
 
-#: What has to run before the first prompt can; the rest is started beside it.
+#: What has to run before the first prompt can (and the agent); the others wait for it, so
+#: that they do not slow it down, but not for ever.
 _FIRST: Final = ("scheduler", "gateway")
 _LATER: Final = ("recorder", "jobs")
+_LATER_S: Final = 5.0
 _LOOK_S: Final = 0.05
 _PROGRESS_S: Final = 2.0
 _READY_TIMEOUT_S: Final = 2.0
@@ -51,7 +54,6 @@ async def run_system(ground: Ground, options: Sequence[Option], *, verbose: bool
         CliError: it cannot start; nothing is left running.
     """
     settings = ground.source.current()
-    set_up_logging(settings.log.model_copy(update={"level": "warning"}), "up")
     with _folder(ground.data_dir), listen(settings.gateway.host, settings.gateway.port) as server:
         system = System(ground, options, server, verbose=verbose)
         try:
@@ -74,12 +76,15 @@ class System:
         self._port: int = server.getsockname()[1]
         self._url = url_of(self._settings.gateway.host, self._port)
         self._book = LogBook(ground.data_dir / "logs", "info" if verbose else "warning", _say)
+        own = self._settings.log.model_copy(update={"format": "json"})
+        set_up_logging(own, "up", BookHandler(self._book, "up"))
         self._children = Supervisor(self._book, self._note_state, time.monotonic)
         self._valkey: EmbeddedValkey | None = None
         self._redis_url = self._settings.redis.url or ""
         self._source: WorkerSource | None = None
         self._began = time.time()
         self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
         self._beside: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -139,6 +144,11 @@ class System:
         self._options += self._source.options
         self._note_state()
         self._start("agent")
+        self._run_beside(self._start_later())
+
+    async def _start_later(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), _LATER_S)
         for role in _LATER:
             self._start(role)
 
@@ -171,6 +181,7 @@ class System:
                 told_at = now
                 missing = answer[1].decode(errors="replace") if answer else "the gateway starts"
                 _say(f"starting ... {now - began:.0f} s: {missing.strip()[:100]}")
+        self._ready.set()
         self._children.steady = True
         if self._source is not None and not self._stop.is_set():
             block = await ready_block(
@@ -246,11 +257,13 @@ class System:
         if self._stop.is_set():
             _say("stopping ...")
         self._server.close()
+        for task in (beside := list(self._beside)):
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         for role in STOP_ORDER:
             await self._children.stop(role)
-        for task in list(self._beside):
-            task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
+            if role == "agent" and (left := kill_left_workers(self._ground.data_dir)):
+                log.warning("workers_killed", count=left)
         if self._valkey is not None:
             self._valkey.stop()
         self._book.close()

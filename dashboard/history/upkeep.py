@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine import open_engine, writing
@@ -80,9 +80,12 @@ async def _optimize(engine: AsyncEngine) -> None:
     if engine.dialect.name != "sqlite":
         return
     async with engine.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA optimize")
-        await connection.rollback()
-        raw = await connection.get_raw_connection()
-        cursor = raw.cursor()
-        cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        cursor.close()
+        await connection.run_sync(_tidy)
+
+
+def _tidy(connection: Connection) -> None:
+    # On the driver's own cursor: neither works within a transaction.
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA optimize")
+    cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    cursor.close()
