@@ -41,6 +41,7 @@ def build_app(options: WorkerOptions) -> web.Application:
     """
     app = web.Application(middlewares=[protocol], client_max_size=int(FEATURES["max_upload_size"]))
     app.cleanup_ctx.append(_worker(options))
+    app.on_shutdown.append(_close_sockets)
     app.router.add_get("/ws", _socket)
     app.router.add_get("/api/ws", _socket)
     for table in _PUBLIC:
@@ -70,6 +71,11 @@ def _worker(
         await worker.close()
 
     return lifetime
+
+
+async def _close_sockets(app: web.Application) -> None:
+    # Before the server waits for its handlers: those of sockets would never end.
+    await app[WORKER].hub.close()
 
 
 async def _socket(request: web.Request) -> web.WebSocketResponse:

@@ -120,7 +120,6 @@ class Worker:
         """Leave the card, drop what is temporary."""
         if self._release:
             self._release.cancel()
-        await self.hub.close()
         self.device.close()
         self.folders.wipe_temp()
 
