@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,13 @@ from scheduler.states import Job, NewJob, WaitReason
 from store.engine import open_engine
 from store.migrate import migrate
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.integration.store.databases import postgres_socket as postgres_socket
+from tests.integration.store.databases import store_url as store_url
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    opened = open_engine(f"sqlite:///{tmp_path / 'store.db'}")
+async def engine(store_url: str) -> AsyncIterator[AsyncEngine]:
+    opened = open_engine(store_url)
     await migrate(opened)
     yield opened
     await opened.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from store import schema
 from store.archive import SqlArchive
 from store.engine import open_engine
 from store.migrate import migrate
+from tests.integration.store.databases import create_database
 
 
 class Deaf:
@@ -153,8 +155,9 @@ async def test_an_end_whose_record_is_gone_is_counted_all_the_same(
     assert await SqlArchive(engine, time.time).find("ann", job.prompt_id) is None
 
 
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 async def test_a_store_that_is_down_is_waited_for_and_nothing_is_lost(
-    floor: Any, ledger: RedisLedger, tmp_path: Path
+    floor: Any, ledger: RedisLedger, tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     pauses: list[float] = []
 
@@ -162,8 +165,12 @@ async def test_a_store_that_is_down_is_waited_for_and_nothing_is_lost(
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    folder = tmp_path / "not mounted yet"
-    engine = open_engine(f"sqlite:///{folder / 'store.db'}")
+    folder, name = tmp_path / "not mounted yet", f"t{secrets.token_hex(6)}"
+    if kind == "sqlite":
+        engine = open_engine(f"sqlite:///{folder / 'store.db'}")
+    else:
+        socket = request.getfixturevalue("postgres_socket")
+        engine = open_engine(f"postgresql://postgres@/{name}?host={socket}")
     jobs = [await floor.submit() for _ in range(3)]
     for job in jobs:
         await floor.run(job)
@@ -174,7 +181,10 @@ async def test_a_store_that_is_down_is_waited_for_and_nothing_is_lost(
 
     await _until(waited)
     assert pauses[:4] == [0.2, 0.5, 1.0, 2.0]
-    folder.mkdir()
+    if kind == "sqlite":
+        folder.mkdir()
+    else:
+        await create_database(socket, name)
     await migrate(engine)
 
     async def all_written() -> bool:
@@ -195,12 +205,23 @@ async def test_an_event_that_the_store_can_never_take_does_not_hold_up_the_other
     await floor.run(good)
     async with engine.begin() as connection:
         await connection.exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON jobs WHEN new.user_name = 'bad' "
+            "ALTER TABLE jobs ADD CHECK (user_name <> 'bad')"
+            if connection.dialect.name == "postgresql"
+            else "CREATE TRIGGER refuse BEFORE INSERT ON jobs WHEN new.user_name = 'bad' "
             "BEGIN SELECT RAISE(ABORT, 'never'); END"
         )
     await recorder.record_once(1)
     assert [row.user_name for row in await _rows(engine, schema.jobs)] == ["good"]
     assert await ledger.record_events("recorder", 1, 10) == []
+
+
+async def test_names_that_no_database_takes_hold_up_nothing(
+    floor: Any, recorder: Recorder, engine: AsyncEngine
+) -> None:
+    await floor.run(await floor.submit(client_id="nul\x00 here"))
+    await recorder.record_once(1)
+    (row,) = await _rows(engine, schema.jobs)
+    assert row.client_id == "nul\ufffd here"
 
 
 async def test_many_ends_are_written_in_few_transactions(

@@ -21,7 +21,7 @@ async def main():
         await documents.settings("ann")
         await documents.write("ann", f"{sys.argv[2]}/{n}", b"x" * 9000, overwrite=False)
         await documents.move("ann", f"{sys.argv[2]}/{n}", f"all/{sys.argv[2]}-{n}", overwrite=True)
-    for start in range(0, 60, 6):
+    for start in range(0, 30, 6):
         await asyncio.gather(*(one(start + n) for n in range(6)))
     await engine.dispose()
 
@@ -42,7 +42,7 @@ async def test_processes_that_write_at_once_lose_nothing(
         _, errors = await writer.communicate()
         assert writer.returncode == 0, errors.decode()
     async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT count(*) FROM user_settings")) == 180
+        assert await connection.scalar(text("SELECT count(*) FROM user_settings")) == 90
         moved = "SELECT count(*) FROM userdata WHERE path LIKE 'all/%'"
-        assert await connection.scalar(text(moved)) == 180
-        assert await connection.scalar(text("SELECT count(*) FROM userdata")) == 180
+        assert await connection.scalar(text(moved)) == 90
+        assert await connection.scalar(text("SELECT count(*) FROM userdata")) == 90
