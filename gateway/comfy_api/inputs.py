@@ -21,6 +21,8 @@ from scheduler.states import InputFile
 _SECTIONS: Final = ("required", "optional")
 #: in a class that nobody described, what looks like a file may be one
 _LOOKS_LIKE_FILE: Final = re.compile(r"[^\n]{1,500}\.[A-Za-z0-9]{2,11}( \[(input|output|temp)\])?")
+#: core inputs that list the input folder without saying so
+_UNMARKED: Final = {("LoadLatent", "latent")}
 #: values of one prompt that are looked up; no real graph has more
 _MOST: Final = 1000
 #: lookups at the same time, so that one prompt does not take the database
@@ -90,10 +92,10 @@ def _may_name_file(class_type: str, declared: Any, name: str, value: str) -> boo
     options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
     if any(key.endswith("upload") and options[key] for key in options):
         return bool(value)
-    # LoadLatent and its like list the input folder without saying so
+    if (class_type, name) in _UNMARKED:
+        return True
     listed = isinstance(spec[0], list) or spec[0] == "COMBO"
-    annotated = split_annotation(value)[1] is not None
-    return listed and looks_like_file and (annotated or class_type.startswith("Load"))
+    return listed and looks_like_file and split_annotation(value)[1] is not None
 
 
 def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:

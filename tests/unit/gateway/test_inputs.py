@@ -1,0 +1,61 @@
+"""Which values of a graph may name a file of the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.comfy_api.inputs import file_key, named_files
+
+INFO: dict[str, Any] = {
+    "LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": True}]}}},
+    "LoadVideo": {
+        "input": {"required": {"file": ["COMBO", {"options": [], "video_upload": True}]}}
+    },
+    "LoadLatent": {"input": {"required": {"latent": [["a.latent"]]}}},
+    "Loader": {"input": {"required": {"ckpt_name": [["a.safetensors"]]}}},
+    "Text": {"input": {"required": {"text": ["STRING", {"multiline": True}]}}},
+}
+
+
+def graph(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"1": {"class_type": class_type, "inputs": inputs}}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "found"),
+    [
+        (graph("LoadImage", image="a.png"), {("input", "a.png")}),
+        (graph("LoadImage", image="without_suffix"), {("input", "without_suffix")}),
+        (graph("LoadImage", image="clipspace/m-1.png [input]"), {("input", "clipspace/m-1.png")}),
+        (graph("LoadImage", image="sub/a.png [output]"), {("output", "sub/a.png")}),
+        (graph("LoadImage", image="a.png [temp]"), {("temp", "a.png")}),
+        (graph("LoadVideo", file="a.mp4"), {("input", "a.mp4")}),
+        (graph("LoadLatent", latent="a.latent"), {("input", "a.latent")}),
+        (graph("NobodyKnows", thing="b.png"), {("input", "b.png")}),
+        (graph("NobodyKnows", text="a cat. In a hat"), set()),
+        (graph("Loader", ckpt_name="a.safetensors"), set()),
+        (graph("Text", text="a.png"), set()),
+        (graph("LoadImage", image=["2", 0]), set()),
+        (graph("LoadImage", image="../secret.png"), set()),
+        (graph("LoadImage", image="/etc/passwd"), set()),
+        (graph("LoadImage", image=""), set()),
+        ({"1": "x", "2": {"inputs": []}, "3": {}}, set()),
+    ],
+)
+def test_values_that_may_name_a_file_are_found(prompt: dict[str, Any], found: set[Any]) -> None:
+    assert set(named_files(prompt, INFO)) == found
+
+
+def test_a_prompt_cannot_ask_for_endless_lookups() -> None:
+    prompt = {
+        str(number): {"class_type": "LoadImage", "inputs": {"image": f"{number}.png"}}
+        for number in range(5000)
+    }
+    assert len(named_files(prompt, INFO)) == 1000
+
+
+def test_a_suffix_outranks_the_folder_that_is_read_by_default() -> None:
+    assert file_key("input", "a.png") == ("input", "a.png")
+    assert file_key("input", "a.png [output]") == ("output", "a.png")

@@ -1,0 +1,97 @@
+"""Where running jobs stand, and frames that come too late to be shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from gateway.hub import ClientSocket, Hub
+from gateway.live import LiveFeeds
+from gateway.outbox import Outbox
+from scheduler.ledger import Pool
+from scheduler.live import LiveFrame, LiveHeader, pack_binary
+
+
+class NoAgents:
+    """A pool without agents; frames are handed in by the test."""
+
+    pool = Pool(now_ms=0)
+    headers: Mapping[str, str] = {}
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        raise AssertionError("nobody to connect to")
+
+
+class Silent:
+    async def send_frame(self, message: bytes, opcode: aiohttp.WSMsgType) -> None:
+        raise AssertionError("nobody runs this outbox")
+
+
+def a_watched_user() -> tuple[Hub, LiveFeeds, ClientSocket]:
+    hub = Hub()
+    feeds = LiveFeeds(hub, NoAgents())
+    socket = ClientSocket("ann", "c", Outbox(Silent(), lambda: None))
+    hub.join(socket)
+    return hub, feeds, socket
+
+
+def say(feeds: LiveFeeds, type_: str = "executing", **changes: Any) -> None:
+    data = changes.pop("data", {"node": "1", "prompt_id": "p"})
+    fields: dict[str, Any] = {"user": "ann", "job": "j", "attempt": 1, "client_id": "c"}
+    frame = LiveFrame(**(fields | {"message": {"type": type_, "data": data}} | changes))
+    feeds.take_text("host", msgspec.json.encode(frame).decode())
+
+
+async def test_standing_is_told_only_to_the_jobs_own_user_and_client() -> None:
+    _, feeds, _ = a_watched_user()
+    say(feeds)
+    assert [job for job, _ in feeds.standing("ann", "c")] == ["j"]
+    assert feeds.standing("ann", "other") == []
+    assert feeds.standing("bob", "c") == []
+
+
+async def test_a_job_without_client_id_stands_for_all_of_its_users_clients() -> None:
+    _, feeds, _ = a_watched_user()
+    say(feeds, client_id=None)
+    assert len(feeds.standing("ann", "any")) == 1
+    assert feeds.standing("bob", "any") == []
+
+
+async def test_frames_after_the_end_or_of_an_earlier_attempt_are_dropped() -> None:
+    _, feeds, socket = a_watched_user()
+    say(feeds, attempt=2)
+    say(feeds, attempt=1)
+    say(feeds, attempt=2, message=None, end=True)
+    say(feeds, attempt=2)
+    header = LiveHeader(user="ann", job="j", attempt=2, event=1, client_id="c")
+    feeds.take_binary("host", pack_binary(header, b"late"))
+    assert socket.outbox.waiting == 1
+    assert feeds.standing("ann", "c") == []
+
+
+async def test_what_was_known_of_a_user_without_sockets_is_forgotten() -> None:
+    hub, feeds, socket = a_watched_user()
+    say(feeds)
+    hub.leave(socket)
+    assert feeds.standing("ann", "c") == []
+
+
+async def test_unreadable_frames_are_left_out_and_the_feed_goes_on() -> None:
+    _, feeds, socket = a_watched_user()
+    for text in ("", "[]", "{", '{"user": 1}'):
+        feeds.take_text("host", text)
+    for body in (b"", b"\0\0\0\xff", b"\0\0\0\2{}", b"\xff\xff\xff\xff"):
+        feeds.take_binary("host", body)
+    say(feeds)
+    assert socket.outbox.waiting == 1
+
+
+async def test_nobody_waits_for_an_end_that_cannot_come() -> None:
+    _, feeds, _ = a_watched_user()
+    async with asyncio.timeout(1):
+        await feeds.ended("host", "j", 1, timeout_s=60)
