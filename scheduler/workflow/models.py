@@ -68,6 +68,7 @@ _SIZES: Final[tuple[tuple[float, float, Family], ...]] = (
     (6.4e9, 7.4e9, "sdxl"),
     (11e9, 25e9, "flux"),
 )
+_HEAVIEST_FIRST: Final[tuple[Family, ...]] = ("flux", "unknown", "sdxl", "sd15")
 
 
 def models_of(graph: Graph) -> tuple[str, ...]:
@@ -101,16 +102,15 @@ def folder_of(model: str) -> str:
 
 
 def family_of(models: tuple[str, ...], sizes: Mapping[str, int]) -> Family:
-    """Guesses the base model's family from its file's name, else from its size in bytes."""
-    for model in models:
-        if folder_of(model) not in BASE_FOLDERS:
-            continue
-        name = model.lower()
-        for word, family in _NAMES:
-            if word in name:
-                return family
-        size = sizes.get(model, 0)
-        for low, high, family in _SIZES:
-            if low <= size <= high:
-                return family
-    return "unknown"
+    """The family of the base models; of several, the one that needs most per pixel."""
+    found = {_family(m, sizes.get(m, 0)) for m in models if folder_of(m) in BASE_FOLDERS}
+    return next((family for family in _HEAVIEST_FIRST if family in found), "unknown")
+
+
+def _family(model: str, size: int) -> Family:
+    """Guesses by the file's name, else by its size in bytes."""
+    name = model.lower()
+    for word, family in _NAMES:
+        if word in name:
+            return family
+    return next((family for low, high, family in _SIZES if low <= size <= high), "unknown")

@@ -226,7 +226,6 @@ class _Walk:
         if step.cycle is not None:
             found = step.cycle
             verdict.reasons.append(reasons.cycle(step.node_id, found.named, found.length))
-            verdict.valid = False
             if path and found.start < len(path):
                 _widen(path[-1], found)
         self.verdicts[step.node_id] = verdict

@@ -208,6 +208,13 @@ def test_a_broken_node_upstream_is_reported_at_itself_by_its_consumer() -> None:
     assert found.error["details"] == ""
 
 
+def test_a_broken_node_with_two_consumers_is_reported_once() -> None:
+    prompt = {"1": node("ImageScale", image=["99", 0]), "2": save(), "3": save()}
+    found = validate(prompt, INFO)
+    assert only_error(found)["type"] == "exception_during_inner_validation"
+    assert found.node_errors["1"]["dependent_outputs"] == ["2", "3"]
+
+
 @pytest.mark.parametrize("inputs", [None, "text", [], 3])
 def test_inputs_that_are_no_object_break_only_their_node(inputs: Any) -> None:
     prompt = {"1": {"class_type": "SaveImage", "inputs": inputs}, "2": image(), "3": save("2")}
@@ -339,6 +346,38 @@ def test_a_node_linked_to_itself_is_a_cycle_and_other_outputs_still_run() -> Non
     found = validate(prompt, INFO)
     assert found.outputs == ("4",)
     assert only_error(found)["type"] == "dependency_cycle"
+
+
+def test_a_node_on_two_cycles_belongs_to_the_wider_one() -> None:
+    def composite(to: str, source: str) -> dict[str, Any]:
+        return node("LatentComposite", samples_to=[to, 0], samples_from=[source, 0])
+
+    info = INFO | {
+        "LatentComposite": {
+            "input": {"required": {"samples_to": ["LATENT"], "samples_from": ["LATENT"]}},
+            "output": ["LATENT"],
+        }
+    }
+    prompt = {
+        "0": composite("1", "1"),
+        "1": composite("2", "2"),
+        "2": composite("1", "0"),
+        "3": node("SaveLatent", samples=["0", 0], filename_prefix="x"),
+    }
+    found = validate(prompt, info)
+    assert set(found.node_errors) == {"0", "1", "2"}
+    for entry in found.node_errors.values():
+        (error,) = entry["errors"]
+        assert error["extra_info"]["cycle_nodes"] == ["0", "1", "2"]
+
+
+def test_one_sound_source_does_not_make_up_for_a_refused_one() -> None:
+    prompt = {
+        "1": image(width=0),
+        "2": image(),
+        "3": node("Anything", any=["1", 0], more=["2", 0]),
+    }
+    assert not validate(prompt, INFO).ok
 
 
 def test_a_chain_of_5000_nodes_is_walked_without_recursion() -> None:
