@@ -124,7 +124,7 @@ async def compare(stack: Stack, bare: BareWorker, prompts: int, seconds: float) 
         http = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
         await bare.ready(http)
         sides = {"direct": Client(http, bare.url), "gateway": Client(http, stack.url)}
-        gateway = stack.state()["pids"]["gateway"]
+        gateway = stack.pids()["gateway"]
         idle = await idle_socket_bytes(sides["gateway"], gateway, 100, open_)
         sockets = {s: await open_.enter_async_context(c.socket()) for s, c in sides.items()}
         for n in range(prompts):

@@ -14,6 +14,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import redis
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -66,13 +68,20 @@ class Stack:
         return self.log.read_text(errors="replace")[-4000:]
 
     def state(self) -> dict[str, Any]:
-        """What ``up`` wrote down of itself: urls and pids by role."""
+        """What ``up`` wrote down of itself."""
         found: dict[str, Any] = json.loads((self.data_dir / "run" / "up.json").read_text())
         return found
 
+    def pids(self) -> dict[str, int]:
+        """Every process of ours by its role, the embedded server included."""
+        state = self.state()
+        with redis.Redis.from_url(state["redis"]) as server:
+            valkey = server.info("server")["process_id"]
+        return {"valkey": valkey} | {role: row["pid"] for role, row in state["services"].items()}
+
     def kill(self, role: str) -> None:
         """kill -9 one process by its role."""
-        os.kill(self.state()["pids"][role], signal.SIGKILL)
+        os.kill(self.pids()[role], signal.SIGKILL)
 
     def workers(self) -> list[int]:
         """Pids of the worker processes, as the agent wrote them down."""
