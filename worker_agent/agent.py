@@ -23,6 +23,7 @@ from worker_agent import endpoint
 from worker_agent.bench import Bench, patiently
 from worker_agent.changes import differs
 from worker_agent.comfy_client import ComfyClient, new_session
+from worker_agent.crew import run_together, stop_all
 from worker_agent.files import WorkerFiles
 from worker_agent.gpus import GpuBook
 from worker_agent.launch import LaunchSpec
@@ -164,26 +165,27 @@ class Agent:
         if handled:
             loop.add_signal_handler(signal.SIGTERM, working.cancel)
         try:
-            await working
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            _log.info("agent_terminated", agent=self.id)
+            await asyncio.wait([working])
         finally:
-            working.cancel()
+            await stop_all([working])
             if handled:
                 loop.remove_signal_handler(signal.SIGTERM)
+        if not working.cancelled():
+            working.result()
+        _log.info("agent_terminated", agent=self.id)
 
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._supervisor.run())
-            await self._adopt()
-            for driver in self._drivers.values():
-                tasks.create_task(driver.run())
-            tasks.create_task(self._report_forever())
-            tasks.create_task(self._take_orders())
-            self.started.set()
+        # workers start while the ledger may still be away
+        await run_together(self._supervisor.run(), self._drive())
+
+    async def _drive(self) -> None:
+        await self._adopt()
+        self.started.set()
+        await run_together(
+            *(driver.run() for driver in self._drivers.values()),
+            self._report_forever(),
+            self._take_orders(),
+        )
 
     async def _adopt(self) -> None:
         for job in await patiently(lambda: self._ledger.held(self.id), "held"):

@@ -19,6 +19,7 @@ from scheduler.states import FailReason, Job, JobState
 from worker_agent import loose_json, verdict
 from worker_agent.bench import Bench, patiently
 from worker_agent.comfy_client import Rejected, WorkerUnreachable
+from worker_agent.crew import stop_all
 from worker_agent.follow import Follower, Host, Stop
 from worker_agent.frames import Frame
 from worker_agent.inputs import InputGone, InputsUnavailable
@@ -154,10 +155,13 @@ class Attempt:
             classes,
             lambda: link.previews_with_metadata,
         )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell(teller))
+        telling = asyncio.create_task(self._tell(teller))
+        try:
             stop = await self._follower.follow()
             self._follower.frames.put_nowait(None)
+            await telling
+        finally:
+            await stop_all([telling])
         if stop is Stop.FENCED:
             self._log.warning("attempt_fenced")
             return None
@@ -221,7 +225,7 @@ class Attempt:
         try:
             yield
         finally:
-            renewing.cancel()
+            await stop_all([renewing])
 
     async def _renew(self) -> None:
         while True:

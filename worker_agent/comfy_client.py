@@ -172,7 +172,7 @@ class ComfyClient:
                 await socket.send_json(_FLAGS)
                 yield socket
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise WorkerUnreachable(f"{self._base}/ws: {error!r}") from error
+            raise WorkerUnreachable(f"{self._base}/ws: {_short(error)}") from error
 
     # ── plumbing ─────────────────────────────────────────────────────────────
 
@@ -186,7 +186,7 @@ class ComfyClient:
             ) as reply:
                 yield reply
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise WorkerUnreachable(f"{self._base}: {error!r}") from error
+            raise WorkerUnreachable(f"{self._base}: {_short(error)}") from error
 
     async def _json(self, path: str, **options: Any) -> dict[str, Any]:
         async with self._asked("GET", path, **options) as reply:
@@ -213,3 +213,7 @@ def _object(body: bytes) -> dict[str, Any]:
 def _dict(answer: Mapping[str, Any], key: str) -> dict[str, Any]:
     found = answer.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -217,9 +217,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep all processes running; cancel it, then ``stop``."""
-        async with asyncio.TaskGroup() as tasks:
-            for process in self._processes.values():
-                tasks.create_task(process.run())
+        await asyncio.gather(*(process.run() for process in self._processes.values()))
 
     async def stop(self, grace_s: float = STOP_GRACE) -> None:
         """Stop all processes."""

@@ -19,6 +19,7 @@ from scheduler.states import Job, JobState, Worker, WorkerState
 from worker_agent.attempt import Attempt
 from worker_agent.bench import Bench, patiently
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+from worker_agent.crew import run_together
 from worker_agent.frames import Frame
 from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
 from worker_agent.inputs import Inputs
@@ -35,6 +36,10 @@ _SILENCE: Final = 12.0
 #: how long a release may take until the memory is seen back, and how often that is looked at, seconds
 _RELEASE: Final = 10.0
 _RELEASE_LOOK: Final = 0.2
+#: share of a lease that a job waits for a worker that is not up, and how often that is
+#: looked at, seconds
+_START_SHARE: Final = 0.6
+_START_LOOK: Final = 0.05
 #: an idle process that was told to let go holds at most this much beside its context
 _EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
 #: models remembered as loaded
@@ -163,10 +168,7 @@ class WorkerDriver:
 
     async def run(self) -> None:
         """Drive the worker; ends by cancellation."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.link.run())
-            tasks.create_task(self._poll())
-            tasks.create_task(self._serve())
+        await run_together(self.link.run(), self._poll(), self._serve())
 
     async def give_up(self) -> None:
         """Stop and hand back what runs, after ``run`` was cancelled."""
@@ -206,7 +208,15 @@ class WorkerDriver:
                     # a second attempt reaches ComfyUI under an id of its own
                     uuid = task.job if task.attempt == 1 else self._bench.new_id()
                     attempt = self._attempt(task.job, task.attempt, uuid)
+                    await self._until_up()
                     await self._occupied(attempt, attempt.run())
+
+    async def _until_up(self) -> None:
+        """Give a worker that is just starting some of the lease, rather than lose the job."""
+        until = self._bench.clock() + self._bench.settings.scheduler.lease * _START_SHARE
+        # two parts of us have to agree on ``up``; a look costs nothing
+        while not self.up and self._bench.clock() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_START_LOOK)
 
     def _attempt(self, job: str, number: int, uuid: str) -> Attempt:
         return Attempt(self._bench, self, job, number, uuid)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from scheduler.redis_ledger import RedisLedger
 
 from config.settings import Settings
+from scheduler.redis_ledger import RedisLedger
 from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, WorkerState
 from worker_agent.agent import Agent
 from worker_agent.launch import LaunchSpec
@@ -63,7 +63,7 @@ class Bed:
         self.agent = agent
         self.specs = specs
 
-    async def until(self, true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    async def until(self, true: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any:
         async with asyncio.timeout(seconds):
             while not (found := await true()):
                 await asyncio.sleep(0.02)
@@ -123,7 +123,7 @@ class Bed:
         assert found is not None
         return found
 
-    async def until_state(self, job_id: str, *states: JobState, seconds: float = 10.0) -> Job:
+    async def until_state(self, job_id: str, *states: JobState, seconds: float = 30.0) -> Job:
         async def there() -> Job | None:
             found = await self.job(job_id)
             return found if found.state in states else None
@@ -196,11 +196,16 @@ def make_agent(
 async def running(agent: Agent) -> AsyncIterator[None]:
     task = asyncio.create_task(agent.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await agent.started.wait()
         yield
     finally:
         task.cancel()
+        await asyncio.wait([task], timeout=30)
+        if not task.done():
+            for stuck in asyncio.all_tasks():
+                stuck.print_stack()
+            raise AssertionError("the agent does not stop")
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

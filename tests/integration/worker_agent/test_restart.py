@@ -1,0 +1,111 @@
+"""kill -9 of the agent loses nothing: the next one adopts workers and prompts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import JobState
+from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
+from worker_agent.launch import LaunchSpec
+
+MAIN = Path(__file__).parent / "agent_main.py"
+ROOT = Path(__file__).parents[3]
+
+
+class Killable:
+    """An agent in a process of its own."""
+
+    def __init__(self, url: str, pool: str, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, str(MAIN), url, pool, str(folder)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def spec(self) -> LaunchSpec:
+        """Of the worker it started, as it noted it."""
+        noted = json.loads((self.folder / "workers.json").read_text())
+        spec = fake_spec(self.folder)
+        return LaunchSpec(
+            id=spec.id,
+            command=spec.command,
+            env=spec.env,
+            url=noted[spec.id]["url"],
+            gpu_uuid="",
+            log_path=spec.log_path,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize("ends_meanwhile", [False, True])
+async def test_a_restarted_agent_adopts_the_running_prompt(
+    ledger: RedisLedger, valkey_url: str, pool_name: str, tmp_path: Path, ends_meanwhile: bool
+) -> None:
+    first = Killable(valkey_url, pool_name, tmp_path)
+    bed = Bed(ledger, make_agent(ledger, tmp_path, []), [])
+    await bed.ready()
+    spec = first.spec()
+    bed.specs = [spec]
+    seconds = 0.4 if ends_meanwhile else 2.5
+    save = {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}
+    sleep = {"class_type": "Sleep", "inputs": {"seconds": seconds}}
+    job = await bed.start({"1": sleep, "2": save})
+    await bed.running(job.id)
+    first.kill()
+
+    async def gone_quiet() -> bool:
+        entry = spec.folders.get("output", tmp_path / "worker0" / "output") / "vg/ann"
+        return not ends_meanwhile or entry.exists()
+
+    await bed.until(gone_quiet)
+    second = make_agent(ledger, tmp_path, [fake_spec(tmp_path)])
+    async with running(second):
+        ended = await bed.until_ended(job.id)
+        assert ended.state is JobState.SUCCEEDED
+        assert ended.attempt == 1
+        assert ended.losses == 0
+        assert len((await bed.seen())["prompts"]) == 1
+        outputs = (await bed.result(job.id))["outputs"]
+        assert outputs["2"]["images"][0]["filename"] == "p_00001_.png"
+
+
+async def test_a_clean_stop_hands_the_prompt_back_and_stops_the_worker(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(ledger, tmp_path, specs)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        job = await bed.start({"1": {"class_type": "Sleep", "inputs": {"seconds": 30}}})
+        await bed.running(job.id)
+        pid = bed.pid()
+    assert (await bed.job(job.id)).state is JobState.QUEUED
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_reserved_job_whose_order_was_lost_is_run(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(ledger, tmp_path, specs)
+    bed = Bed(ledger, agent, specs)
+    async with running(agent):
+        await bed.ready()
+    # the agent is away; its last report is recent enough to admit
+    await ledger.report(agent._reported or pytest.fail("no report"))
+    job = await bed.start({"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}})
+    assert await ledger.next_order("host", 1.0) is not None
+    async with running(make_agent(ledger, tmp_path, specs)):
+        assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED

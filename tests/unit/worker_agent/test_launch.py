@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from config.settings import Comfyui
+from worker_agent.launch import NotComfyui, comfyui_specs, worker_environment
+from worker_agent.nvml import GpuReading
+
+
+def card(index: int) -> GpuReading:
+    return GpuReading(uuid=f"GPU-{index}", index=index, name="Card", total_bytes=1, used_bytes=0)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "ComfyUI"
+    folder.mkdir()
+    (folder / "main.py").touch()
+    return folder
+
+
+def test_each_gpu_gets_its_workers_with_folders_of_their_own(
+    checkout: Path, tmp_path: Path
+) -> None:
+    settings = Comfyui(path=checkout, workers_per_gpu=2, args=("--lowvram",))
+    ports = itertools.count(9000)
+    specs = comfyui_specs(settings, [card(0), card(1)], "host", tmp_path / "d", lambda: next(ports))
+    assert [spec.id for spec in specs] == ["host-0", "host-1", "host-2", "host-3"]
+    assert [spec.gpu_uuid for spec in specs] == ["GPU-0", "GPU-0", "GPU-1", "GPU-1"]
+    assert [spec.env["CUDA_VISIBLE_DEVICES"] for spec in specs][1:3] == ["GPU-0", "GPU-1"]
+    assert len({spec.url for spec in specs}) == 4
+    assert len({str(spec.folders) for spec in specs}) == 4
+    assert "--cpu" not in specs[0].command
+    assert specs[0].command[-1] == "--lowvram"
+    options = dict(itertools.pairwise(specs[0].command))
+    assert options["--listen"] == "127.0.0.1"
+    # 0.3.64 does not make it
+    assert Path(options["--user-directory"]).is_dir()
+    assert options["--database-url"].endswith("host-0/comfyui.db")
+
+
+def test_without_a_gpu_workers_compute_on_the_cpu(checkout: Path, tmp_path: Path) -> None:
+    specs = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 9000)
+    assert len(specs) == 1
+    assert "--cpu" in specs[0].command
+    assert specs[0].gpu_uuid is None
+
+
+def test_the_checkouts_own_interpreter_is_used(checkout: Path, tmp_path: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 9000)
+    assert spec.command[0] == str(python)
+
+
+def test_a_folder_without_main_py_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotComfyui, match=r"no main\.py"):
+        comfyui_specs(Comfyui(path=tmp_path), [], "host", tmp_path, lambda: 1)
+
+
+def test_our_import_path_and_secrets_do_not_reach_a_worker() -> None:
+    ours = {"PYTHONPATH": "/x", "VRAMGATE_CLUSTER__TOKEN": "t", "PATH": "/bin", "VIRTUAL_ENV": "v"}
+    assert worker_environment(ours) == {"PATH": "/bin"}

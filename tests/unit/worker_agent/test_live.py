@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from scheduler.live import LiveFrame, LiveHeader, unpack_binary
+from worker_agent.live import Feed, LiveHub
+
+
+def frame(type_: str, user: str = "ann", job: str = "j", **data: Any) -> LiveFrame:
+    return LiveFrame(user=user, job=job, attempt=1, message={"type": type_, "data": data})
+
+
+def image(job: str = "j", *, lossless: bool = False) -> LiveHeader:
+    return LiveHeader(user="ann", job=job, attempt=1, event=4, image_type=1, lossless=lossless)
+
+
+async def drain(feed: Feed) -> list[Any]:
+    """What waits, short: data of messages, payloads of images."""
+    found: list[Any] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            while (wire := await feed.get()) is not None:
+                if isinstance(wire, bytes):
+                    found.append(bytes(unpack_binary(wire)[1]))
+                else:
+                    found.append(msgspec.json.decode(wire, type=LiveFrame))
+    return found
+
+
+def types(frames: list[Any]) -> list[str]:
+    return [row.message["type"] for row in frames if isinstance(row, LiveFrame) and row.message]
+
+
+@pytest.fixture
+def hub() -> LiveHub:
+    return LiveHub()
+
+
+async def test_of_previews_and_states_a_slow_gateway_gets_the_newest(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    for step in range(50):
+        hub.publish(frame("progress_state", value=step))
+        hub.publish_binary(image(), b"%d" % step)
+    got = await drain(feed)
+    assert [row.message["data"]["value"] for row in got if isinstance(row, LiveFrame)] == [49]
+    assert [row for row in got if isinstance(row, bytes)] == [b"49"]
+
+
+async def test_previews_of_different_jobs_do_not_replace_each_other(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    hub.publish_binary(image("a"), b"a")
+    hub.publish_binary(image("b"), b"b")
+    assert await drain(feed) == [b"a", b"b"]
+
+
+async def test_lifecycle_text_and_results_all_arrive_in_order(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    for node in range(20):
+        hub.publish(frame("executing", node=str(node)))
+        hub.publish_binary(image(lossless=True), b"%d" % node)
+    text = LiveHeader(user="ann", job="j", attempt=1, event=3, node="1")
+    hub.publish_binary(text, b"one")
+    hub.publish_binary(text, b"two")
+    got = await drain(feed)
+    nodes = [row.message["data"]["node"] for row in got if isinstance(row, LiveFrame)]
+    assert nodes == [str(node) for node in range(20)]
+    assert [row for row in got if isinstance(row, bytes)][-2:] == [b"one", b"two"]
+    assert len(got) == 42
+
+
+async def test_a_gateway_that_lags_too_far_is_disconnected_and_harms_nobody() -> None:
+    hub = LiveHub(limit_bytes=1000)
+    slow, fast = hub.attach(), hub.attach()
+    for feed in (slow, fast):
+        hub.subscribe(feed, frozenset({"ann"}))
+    for _ in range(30):
+        hub.publish(frame("executed", x="y" * 50))
+        assert await fast.get() is not None
+    assert slow.closed
+    assert await slow.get() is None
+    assert not fast.closed
+
+
+async def test_only_subscribed_users_are_heard(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.publish(frame("executing", node="1"))
+    hub.subscribe(feed, frozenset({"bob"}))
+    hub.publish(frame("executing", node="2"))
+    assert await drain(feed) == []
+    hub.publish(frame("executing", user="bob", job="k", node="3"))
+    assert types(await drain(feed)) == ["executing"]
+
+
+async def test_a_new_subscriber_is_told_where_running_jobs_stand_once(hub: LiveHub) -> None:
+    hub.publish(frame("executing", node="1"))
+    hub.publish(frame("progress_state", value=3))
+    hub.publish(frame("executed", node="1"))
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    hub.subscribe(feed, frozenset({"ann", "bob"}))
+    got = await drain(feed)
+    assert types(got) == ["executing", "progress_state"]
+    assert all(row.replay for row in got)
+
+
+async def test_an_ended_job_is_not_repeated(hub: LiveHub) -> None:
+    hub.publish(frame("executing", node="1"))
+    hub.end(LiveFrame(user="ann", job="j", attempt=1, end=True))
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    assert await drain(feed) == []
+
+
+async def test_a_lone_surrogate_does_not_stop_the_stream(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    hub.publish(frame("x", text="\ud800"))
+    wire = await feed.get()
+    assert isinstance(wire, str)
+    assert "\\ud800" in wire

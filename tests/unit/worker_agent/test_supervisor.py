@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from worker_agent.launch import LaunchSpec
+from worker_agent.supervisor import Noted, Process, Registry, Supervisor, start_time
+
+SLEEPER = "import time; time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+
+
+def spec(folder: Path, code: str = SLEEPER, worker: str = "host-0") -> LaunchSpec:
+    return LaunchSpec(
+        id=worker,
+        command=(sys.executable, "-c", code),
+        env={},
+        url="http://127.0.0.1:1",
+        gpu_uuid=None,
+        log_path=folder / "log" / "worker.log",
+    )
+
+
+async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def supervised(*specs: LaunchSpec, folder: Path) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(specs, folder / "workers.json")
+    await supervisor.take_over()
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield supervisor
+    finally:
+        task.cancel()
+        await supervisor.stop(grace_s=0.3)
+
+
+def process(supervisor: Supervisor, worker: str = "host-0") -> Process:
+    found = supervisor.process(worker)
+    assert found is not None
+    return found
+
+
+async def test_a_dead_process_is_started_again(tmp_path: Path) -> None:
+    async with supervised(spec(tmp_path), folder=tmp_path) as supervisor:
+        await until(lambda: process(supervisor).pid is not None)
+        first = process(supervisor).pid
+        process(supervisor).kill()
+        await until(lambda: process(supervisor).pid not in (None, first))
+
+
+async def test_workers_run_in_a_session_of_their_own_and_write_to_their_log(tmp_path: Path) -> None:
+    loud = spec(tmp_path, "import time; print('hello', flush=True); time.sleep(60)")
+    async with supervised(loud, folder=tmp_path) as supervisor:
+        await until(lambda: process(supervisor).pid is not None)
+        pid = process(supervisor).pid
+        assert pid is not None
+        assert os.getsid(pid) == pid
+        await until(lambda: loud.log_path.read_text() == "hello\n")
+
+
+async def test_stopping_ends_even_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
+    async with supervised(spec(tmp_path, STUBBORN), folder=tmp_path) as supervisor:
+        await until(lambda: process(supervisor).pid is not None)
+        pid = process(supervisor).pid
+        assert pid is not None
+    assert start_time(pid) is None
+    assert json.loads((tmp_path / "workers.json").read_text()) == {}
+
+
+async def test_a_process_that_outlived_its_agent_is_adopted(tmp_path: Path) -> None:
+    old = Supervisor([spec(tmp_path)], tmp_path / "workers.json")
+    task = asyncio.create_task(old.run())
+    await until(lambda: process(old).pid is not None)
+    pid = process(old).pid
+    task.cancel()  # as a killed agent: nothing is stopped
+    moved = LaunchSpec(
+        id="host-0",
+        command=("false",),
+        env={},
+        url="http://other",
+        gpu_uuid=None,
+        log_path=tmp_path / "other.log",
+    )
+    async with supervised(moved, folder=tmp_path) as supervisor:
+        assert process(supervisor).pid == pid
+        assert process(supervisor).adopted
+        assert process(supervisor).url == "http://127.0.0.1:1"
+
+
+async def test_a_pid_that_is_somebody_elses_by_now_is_not_adopted(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "workers.json")
+    registry.write({"host-0": Noted(os.getpid(), 1, "http://x")})
+    async with supervised(spec(tmp_path), folder=tmp_path) as supervisor:
+        assert not process(supervisor).adopted
+        await until(lambda: process(supervisor).pid not in (None, os.getpid()))
+
+
+async def test_a_worker_that_is_no_longer_wanted_is_stopped(tmp_path: Path) -> None:
+    old = Supervisor([spec(tmp_path)], tmp_path / "workers.json")
+    task = asyncio.create_task(old.run())
+    await until(lambda: process(old).pid is not None)
+    pid = process(old).pid
+    assert pid is not None
+    task.cancel()
+    async with supervised(folder=tmp_path):
+        assert start_time(pid) is None
+    await asyncio.to_thread(os.waitpid, pid, 0)
+
+
+async def test_a_damaged_registry_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    (tmp_path / "workers.json").write_text('{"host-0": [1')
+    async with supervised(spec(tmp_path), folder=tmp_path) as supervisor:
+        await until(lambda: process(supervisor).pid is not None)
+
+
+async def test_a_command_that_does_not_exist_is_tried_again_and_stops_cleanly(
+    tmp_path: Path,
+) -> None:
+    missing = LaunchSpec(
+        id="host-0",
+        command=("no-such-program",),
+        env={},
+        url="http://x",
+        gpu_uuid=None,
+        log_path=tmp_path / "x.log",
+    )
+    async with supervised(missing, folder=tmp_path) as supervisor:
+        await asyncio.sleep(0.1)
+        assert process(supervisor).pid is None
+
+
+def test_a_zombie_counts_as_dead() -> None:
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", SLEEPER], {})
+    assert start_time(pid) is not None
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert start_time(pid) is None
+    os.waitpid(pid, 0)
