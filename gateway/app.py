@@ -33,6 +33,8 @@ from scheduler.ledger import Ledger
 _COMFY_API: Final = (files, history, info, prompt, queue, uploads, userdata)
 #: seconds that running requests get when the gateway stops
 _SHUTDOWN_S: Final = 5.0
+#: seconds after which a task that should have stopped is told again
+_STOP_S: Final = 1.0
 
 
 def make_services(
@@ -141,11 +143,19 @@ def _running(
             announce(services.ledger, services.new_id(), url), name="announce"
         )
         yield
-        announcing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await announcing
-        await following.stop()
+        await _ended(announcing)
+        # redis-py 8.1 may answer a command although its task was cancelled, and the
+        # cancellation is lost; cancelling the wait cancels the task once more
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(following.stop(), _STOP_S)
         await services.info.close()
         await services.agents.close()
 
     return context
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel until it is so (see above)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_STOP_S)

@@ -22,7 +22,7 @@ from yarl import URL
 
 from config.settings import AuthMode, Role, Settings
 from gateway import browser_rules
-from gateway.context import Credential, Identity, set_identity
+from gateway.context import Credential, Identity, has_identity, set_identity
 from gateway.effective import EffectiveSettings
 from gateway.errors import Forbidden, Unauthorized, WrongHost
 from gateway.keys import Holder, KeyKind, KeyRing
@@ -176,7 +176,7 @@ async def refresh_overrides(app: web.Application) -> None:
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in who may come in; see the module's docstring."""
     path = request.rel_url.raw_path
-    if request.get("vramgate.identity") is not None:  # comes from its personal URL
+    if has_identity(request):  # comes from its personal URL
         return await handler(request)
     if path in _OPEN_PATHS or path.startswith(_CLUSTER):
         return await handler(request)

@@ -74,6 +74,11 @@ def identity(request: web.Request) -> Identity:
     return request[_IDENTITY]
 
 
+def has_identity(request: web.Request) -> bool:
+    """Whether the auth middleware has been here already (a request of a personal URL)."""
+    return _IDENTITY in request
+
+
 def set_identity(request: web.Request, who: Identity) -> None:
     """Called by the auth middleware alone."""
     request[_IDENTITY] = who

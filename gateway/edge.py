@@ -6,6 +6,7 @@ client an id and the log the rest.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -77,8 +78,14 @@ def _as_comfyui(error: web.HTTPException) -> web.StreamResponse:
 
 def _unexpected(request: web.Request) -> web.StreamResponse:
     request_id = request.app[SERVICES].new_id()
-    # the route, not the path: a path may hold a key
-    log.exception("request_failed", request=request_id, route=_route(request))
+    # the route, not the path: a path may hold a key. The traceback as text: renderers of
+    # exceptions may print local variables, and those hold keys and prompts
+    log.error(
+        "request_failed",
+        request=request_id,
+        route=_route(request),
+        traceback=traceback.format_exc(),
+    )
     return reply(
         500,
         "internal_error",

@@ -1,0 +1,197 @@
+"""A whole gateway over a real ledger, memory ports, and one agent that answers like a worker's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from PIL import Image
+
+from config.settings import Settings
+from gateway.app import build, make_services
+from gateway.context import Services
+from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
+from scheduler.ledger import Ledger, Report
+from scheduler.states import Agent
+from tests.factories import GIB, gpu, worker
+
+TOKEN = "cluster-token-0001"
+USERS: list[dict[str, Any]] = [
+    {"name": "ann", "group": "film", "key": "key-of-ann-01", "url_key": "url-of-ann-01"},
+    {"name": "bob", "key": "key-of-bob-01", "url_key": "url-of-bob-01"},
+    {"name": "ada", "key": "key-of-ada-01", "role": "admin"},
+    {"name": "vic", "key": "key-of-vic-01", "role": "viewer"},
+]
+KEYS: dict[str, Any] = {"auth": {"mode": "keys"}, "users": USERS}
+
+
+def as_user(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer key-of-{name}-01"}
+
+
+ANN, BOB, VIC = as_user("ann"), as_user("bob"), as_user("vic")
+
+
+def png(color: tuple[int, ...] = (255, 0, 0), size: tuple[int, int] = (8, 8)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGBA" if len(color) == 4 else "RGB", size, color).save(out, "png")
+    return out.getvalue()
+
+
+@dataclass
+class FakeAgent:
+    """The agent's endpoint: what its worker says, and the files on its disk."""
+
+    routes: dict[str, Any] = field(default_factory=dict)
+    files: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/v1/workers/{worker}/comfy/{path:.*}", self.comfy)
+        app.router.add_get("/v1/workers/{worker}/file", self.file)
+        app.router.add_get("/v1/live", self.live)
+        return app
+
+    def guard(self, request: web.Request) -> None:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise web.HTTPUnauthorized
+
+    async def live(self, request: web.Request) -> web.WebSocketResponse:
+        self.guard(request)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    async def comfy(self, request: web.Request) -> web.StreamResponse:
+        self.guard(request)
+        path = request.match_info["path"]
+        self.asked.append(path)
+        found = self.routes.get(path)
+        if isinstance(found, web.HTTPException):
+            raise found
+        if found is None:
+            raise web.HTTPNotFound
+        if isinstance(found, bytes):
+            return web.Response(body=found, headers={"Set-Cookie": "evil=1", "X-Host": "secret"})
+        return web.json_response(found)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        self.guard(request)
+        query = request.query
+        body = self.files.get((query["type"], query["subfolder"], query["filename"]))
+        if body is None:
+            raise web.HTTPNotFound
+        if "preview" in query:
+            return web.Response(body=b"preview:" + query["preview"].encode())
+        headers = {"ETag": '"on-disk"', "Accept-Ranges": "bytes"}
+        if request.headers.get("If-None-Match") == '"on-disk"':
+            return web.Response(status=304, headers=headers)
+        if "Range" in request.headers:
+            part = request.http_range
+            headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(body)}"
+            return web.Response(status=206, body=body[part], headers=headers)
+        headers["Content-Disposition"] = f'filename="{query["filename"]}"'
+        return web.Response(body=body, content_type="image/png", headers=headers)
+
+
+@dataclass
+class Gateway:
+    """A running gateway as tests see it."""
+
+    client: TestClient[web.Request, web.Application]
+    services: Services
+    agent: FakeAgent
+    ledger: Ledger
+    clock: Callable[[], float]
+    files_dir: Path
+
+    async def json(self, path: str, who: dict[str, str] | None = None, status: int = 200) -> Any:
+        answer = await self.client.get(path, headers=who or ANN)
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+    async def output(
+        self, user: str, body: bytes, name: str = "x_00001_.png", kind: str = "output"
+    ) -> tuple[str, str]:
+        """Put a file on the worker's disk and into the user's books: subfolder, filename."""
+        folder = f"vg_{user}"
+        self.agent.files[kind, folder, name] = body
+        (record,) = await self.ledger.name_files(user, "host", "host-0", [(kind, folder, name)])
+        return record.subfolder, record.filename
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Start = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[FakeAgent]:
+    fake = FakeAgent()
+    server = TestServer(fake.app())
+    await server.start_server()
+    fake.url = str(server.make_url("/")).rstrip("/")
+    yield fake
+    await server.close()
+
+
+@pytest.fixture
+async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterator[Start]:
+    """Start gateways with given settings; they are stopped with the test."""
+    running: list[TestClient[web.Request, web.Application]] = []
+
+    async def starter(
+        settings: dict[str, Any] | None = None, *, workers: int = 1, extra: Any = None
+    ) -> Gateway:
+        await ledger.report(
+            Report(
+                agent=Agent(id="host", url=agent.url, version="1", heartbeat_ms=0),
+                workers=[worker(f"host-{n}", "host-gpu", used_bytes=GIB) for n in range(workers)],
+                gpus=[gpu("host-gpu", "host", used_bytes=3 * GIB)],
+            )
+        )
+        current = Settings.model_validate(KEYS if settings is None else settings)
+        clock = Clock()
+        services = make_services(
+            settings=lambda: current,
+            ledger=ledger,
+            archive=MemoryArchive(),
+            documents=MemoryDocuments(clock),
+            input_files=MemoryInputFiles(),
+            files_dir=tmp_path / "files",
+            cluster_token=TOKEN,
+            clock=clock,
+        )
+        app = build(services, cluster_token=TOKEN, extra_apps=extra)
+        client = TestClient(TestServer(app))
+        running.append(client)
+        await client.start_server()
+        return Gateway(client, services, agent, ledger, clock, tmp_path / "files")
+
+    yield starter
+    for client in running:
+        await client.close()
+
+
+@pytest.fixture
+async def gateway(start: Start) -> Gateway:
+    """Keys, four users, one worker."""
+    return await start()
