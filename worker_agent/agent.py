@@ -122,6 +122,7 @@ class Agent:
             wall=self._wall,
             new_id=self._new_id,
             sample=self._sample,
+            report=self._report,
             client_of=self._client_of,
         )
         for place in self._places():
@@ -212,14 +213,16 @@ class Agent:
     async def _report_forever(self) -> None:
         while True:
             await self._sample()
-            await self._report_if_news()
+            if self._is_news():
+                await self._report()
             await asyncio.sleep(self._settings.agent.sample)
 
-    async def _report_if_news(self) -> None:
-        report = self._look()
+    def _is_news(self) -> bool:
         due = self._clock() - self._reported_at >= _REPORT
-        if not due and self._reported is not None and not differs(self._reported, report):
-            return
+        return due or self._reported is None or differs(self._reported, self._look())
+
+    async def _report(self) -> None:
+        report = self._look()
         try:
             await self._ledger.report(report)
         except LedgerUnavailable as error:

@@ -53,8 +53,8 @@ class Attempt:
         """Stop the prompt; it settles as whatever it becomes."""
         self._follower.cancel()
 
-    async def run(self) -> Job | None:
-        """Claim, post, follow, settle. The job if it ran here, else None."""
+    async def run(self) -> None:
+        """Claim, post, follow, settle."""
         sid = self._host.link.sid
         claimed = await patiently(
             lambda: self._bench.ledger.claim(
@@ -64,14 +64,13 @@ class Attempt:
         )
         if isinstance(claimed, Refusal):
             self._log.info("claim_refused", reason=claimed.value)
-            return None
+            return
         job = claimed.job
         self._log.info("claimed", user=job.user, uuid=self._uuid)
         async with self._renewing():
             await self._settle(job, await self._play(claimed))
-        return job
 
-    async def adopt(self, job: Job) -> Job:
+    async def adopt(self, job: Job) -> None:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
         self._bench.book.start_peak(self._host.id)
@@ -79,7 +78,6 @@ class Attempt:
             self.cancel()
         async with self._renewing():
             await self._settle(job, await self._follow(job, _names(job), {}))
-        return job
 
     async def give_up(self) -> None:
         """Interrupt and settle LOST, because this agent stops."""
@@ -176,7 +174,11 @@ class Attempt:
             await teller.tell(frame)
 
     async def _judge(self, stop: Stop, job: Job, names: Names, teller: Teller) -> Outcome:
+        if stop is Stop.ENDED:
+            self._host.ran(job)
+        # what it holds now must be known before its reservation goes
         await self._bench.sample()
+        await self._bench.report()
         figures = self._figures(job.reserved_bytes)
         entry = await self._follower.history() if stop is Stop.ENDED else None
         if stop is Stop.HUNG or (self._follower.hung and entry is None):

@@ -44,6 +44,8 @@ class Bench:
     new_id: Callable[[], str]
     #: bring ``book`` up to date now
     sample: Callable[[], Awaitable[None]]
+    #: tell the ledger what ``book`` and workers look like now
+    report: Callable[[], Awaitable[None]]
     #: another worker of this agent, None: not ours
     client_of: Callable[[str], ComfyClient | None]
 

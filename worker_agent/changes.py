@@ -13,22 +13,21 @@ STEP_BYTES: Final = 64 * 2**20
 
 def differs(last: Report, now: Report) -> bool:
     """True where a plan made on the last report could be wrong now."""
-    return _workers(last) != _workers(now) or _gpus_differ(last, now)
-
-
-def _workers(report: Report) -> list[tuple[object, ...]]:
-    return [_worker(worker) for worker in report.workers]
-
-
-def _worker(worker: Worker) -> tuple[object, ...]:
-    return worker.id, worker.gpu, worker.state, worker.models
-
-
-def _gpus_differ(last: Report, now: Report) -> bool:
-    before = {gpu.id: gpu for gpu in last.gpus}
-    if before.keys() != {gpu.id for gpu in now.gpus}:
+    workers = {worker.id: worker for worker in last.workers}
+    gpus = {gpu.id: gpu for gpu in last.gpus}
+    if workers.keys() != {worker.id for worker in now.workers}:
         return True
-    return any(_gpu_differs(before[gpu.id], gpu) for gpu in now.gpus)
+    if gpus.keys() != {gpu.id for gpu in now.gpus}:
+        return True
+    return any(_worker_differs(workers[worker.id], worker) for worker in now.workers) or any(
+        _gpu_differs(gpus[gpu.id], gpu) for gpu in now.gpus
+    )
+
+
+def _worker_differs(last: Worker, now: Worker) -> bool:
+    if (last.gpu, last.state, last.models) != (now.gpu, now.state, now.models):
+        return True
+    return abs(last.used_bytes - now.used_bytes) > STEP_BYTES
 
 
 def _gpu_differs(last: Gpu, now: Gpu) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from scheduler.states import Job
 from worker_agent.bench import Bench
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.frames import Binary, Frame, Message
@@ -77,6 +78,10 @@ class Host(Protocol):
 
     def restart(self) -> bool:
         """End the process, to be started anew. False: it is not ours."""
+        ...
+
+    def ran(self, job: Job) -> None:
+        """The job's models are loaded now."""
         ...
 
 

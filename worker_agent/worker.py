@@ -123,6 +123,11 @@ class WorkerDriver:
         self._process.kill()
         return True
 
+    def ran(self, job: Job) -> None:
+        """The job's models are loaded now."""
+        newest = dict.fromkeys((*job.models, *self._models))
+        self._models = tuple(newest)[:_MODELS_KEPT]
+
     def tenant(self) -> Tenant:
         """How to find what it holds."""
         pid = self._process.pid if self._process is not None else None
@@ -221,21 +226,17 @@ class WorkerDriver:
     def _attempt(self, job: str, number: int, uuid: str) -> Attempt:
         return Attempt(self._bench, self, job, number, uuid)
 
-    async def _occupied(self, attempt: Attempt, running: Coroutine[Any, Any, Job | None]) -> None:
+    async def _occupied(self, attempt: Attempt, running: Coroutine[Any, Any, None]) -> None:
         self._current = attempt
         self.link.pin()
-        job = None
         try:
-            job = await running
+            await running
         except Exception:
             # one broken attempt must not take the agent's other workers down
             _log.exception("attempt_broke", job=attempt.job_id, worker=self.id)
             await attempt.give_up()
         self._current = None
         self.link.unpin()
-        if job is not None:
-            newest = dict.fromkeys((*job.models, *self._models))
-            self._models = tuple(newest)[:_MODELS_KEPT]
 
     async def _release(self) -> None:
         """Make an idle worker give its memory back, and say so once that is seen."""

@@ -18,6 +18,7 @@ LAST = report(workers=[WORKER], gpus=[CARD])
     [
         report(workers=[replace(WORKER, state=WorkerState.DOWN)], gpus=[CARD]),
         report(workers=[replace(WORKER, models=("m",))], gpus=[CARD]),
+        report(workers=[replace(WORKER, used_bytes=STEP_BYTES + 1)], gpus=[CARD]),
         report(workers=[], gpus=[CARD]),
         report(workers=[WORKER], gpus=[]),
         report(workers=[WORKER], gpus=[replace(CARD, state=GpuState.SUSPECT)]),

@@ -1,0 +1,187 @@
+"""The agent with workers on simulated GPUs: what it measures, and what it does about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import FailReason, Gpu, GpuState, JobState, MemorySource
+from simulator.gpu import SimulatedGpu
+from simulator.launch import prepare_gpus, worker_command
+from simulator.nvml import FakeNvml
+from simulator.spec import SimulationSpec
+from tests.clients import sampling_prompt
+from tests.integration.worker_agent.bed import (
+    AGENT,
+    SETTINGS,
+    Bed,
+    free_port,
+    make_agent,
+    running,
+)
+from worker_agent.launch import LaunchSpec
+
+GIB = 2**30
+SPEC = SimulationSpec(gpus=1, vram_bytes=8 * GIB, workers=1, speed=50)
+ROOT = Path(__file__).parents[3]
+
+
+def simulated_spec(folder: Path, gpu_dir: Path | None, uuid: str | None) -> LaunchSpec:
+    port = free_port()
+    return LaunchSpec(
+        id=f"{AGENT}-0",
+        command=tuple(worker_command(sys.executable, port, gpu_dir, folder / "data", SPEC)),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        url=f"http://127.0.0.1:{port}",
+        gpu_uuid=uuid,
+        log_path=folder / "worker.log",
+    )
+
+
+@dataclass
+class Card:
+    bed: Bed
+    gpu: SimulatedGpu
+
+    async def seen(self) -> Gpu:
+        return (await self.bed.ledger.pool()).gpus[self.gpu.uuid]
+
+    async def used(self) -> int:
+        return (await self.bed.ledger.pool()).workers["host-0"].used_bytes
+
+
+@pytest.fixture
+async def card(ledger: RedisLedger, tmp_path: Path) -> AsyncIterator[Card]:
+    """One worker on one simulated GPU of 8 GiB."""
+    (gpu_dir,) = prepare_gpus(SPEC, tmp_path / "gpus")
+    gpu = SimulatedGpu.open(gpu_dir)
+    specs = [simulated_spec(tmp_path, gpu_dir, gpu.uuid)]
+    agent = make_agent(ledger, tmp_path, specs, FakeNvml([gpu_dir]))
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        yield Card(bed, gpu)
+
+
+async def test_peak_and_residency_of_a_prompt_are_measured(card: Card) -> None:
+    job = await card.bed.start(sampling_prompt())
+    ended = await card.bed.until_ended(job.id)
+    assert ended.state is JobState.SUCCEEDED
+    # SD 1.5 at 512²: 2.72 GiB reserved and a context of 1.36 GiB on a real card
+    assert 3 * GIB < ended.peak_bytes < 6 * GIB
+    assert await card.used() > 2 * GIB
+    seen = await card.seen()
+    assert seen.memory_source is MemorySource.NVML
+    assert seen.foreign_bytes < GIB // 2
+
+
+async def test_a_release_gives_the_memory_back_before_it_says_so(card: Card) -> None:
+    job = await card.bed.start(sampling_prompt())
+    await card.bed.until_ended(job.id)
+    epoch = await card.bed.ledger.lead("test", 60_000)
+    assert epoch is not None
+    assert await card.bed.ledger.release(epoch, "host-0")
+    await card.bed.ready()
+    assert card.gpu.read().used_bytes < 2 * GIB
+    assert await card.used() < 2 * GIB
+
+
+async def test_another_program_on_the_card_is_seen_as_foreign_and_leaves_again(card: Card) -> None:
+    card.gpu.set_foreign(3 * GIB)
+
+    async def is_seen() -> bool:
+        return (await card.seen()).foreign_bytes >= 3 * GIB
+
+    await card.bed.until(is_seen)
+    card.gpu.set_foreign(0)
+
+    async def has_left() -> bool:
+        return (await card.seen()).foreign_bytes < GIB
+
+    await card.bed.until(has_left)
+
+
+async def test_out_of_memory_goes_back_to_the_queue_with_a_larger_need(card: Card) -> None:
+    card.gpu.set_foreign(6 * GIB)
+    job = await card.bed.start(sampling_prompt())
+    queued = await card.bed.until_state(job.id, JobState.QUEUED, JobState.FAILED)
+    assert queued.state is JobState.QUEUED
+    assert queued.ooms == 1
+    assert queued.need_bytes > 0
+    card.gpu.set_foreign(0)
+    await card.bed.admit(job.id)
+    assert (await card.bed.until_ended(job.id)).state is JobState.SUCCEEDED
+
+
+async def test_a_card_that_cannot_be_read_is_suspect(card: Card) -> None:
+    facts = card.gpu.directory / "gpu.json"
+    moved = facts.rename(facts.with_suffix(".away"))
+
+    async def is_suspect() -> bool:
+        return (await card.seen()).state is GpuState.SUSPECT
+
+    await card.bed.until(is_suspect)
+    moved.rename(facts)
+
+    async def is_back() -> bool:
+        return (await card.seen()).state is GpuState.READY
+
+    await card.bed.until(is_back)
+
+
+async def test_a_real_validation_error_fails_the_job_in_the_users_words(card: Card) -> None:
+    job = await card.bed.start(sampling_prompt(checkpoint="nowhere.safetensors"))
+    ended = await card.bed.until_ended(job.id)
+    assert ended.reason is FailReason.NODE_ERROR
+    assert "nowhere.safetensors" in (await card.bed.frames(job.id))[0][1]["exception_message"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_an_existing_worker_is_driven_on_the_gpu_it_computes_on(
+    ledger: RedisLedger, tmp_path: Path, named: bool
+) -> None:
+    (gpu_dir,) = prepare_gpus(SPEC, tmp_path / "gpus")
+    uuid = SimulatedGpu.open(gpu_dir).uuid
+    # the other agent stands for whoever runs that ComfyUI
+    theirs = simulated_spec(tmp_path, gpu_dir, uuid)
+    keeper = make_agent(ledger, tmp_path / "keeper", [theirs], None)
+    worker: dict[str, Any] = {"url": theirs.url} | ({"gpu": 0} if named else {})
+    settings = {**SETTINGS, "agent": {"sample": 0.05, "workers": [worker]}}
+    agent = make_agent(ledger, tmp_path, [], FakeNvml([gpu_dir]), settings)
+    process = keeper._supervisor.process(theirs.id)
+    assert process is not None
+    process.start()
+    try:
+        async with running(agent):
+            bed = Bed(ledger, agent, [theirs])
+            await bed.ready()
+            found = (await ledger.pool()).workers["host-0"]
+            assert found.gpu == uuid
+            job = await bed.start(sampling_prompt())
+            assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+            pid = process.pid
+        assert process.pid == pid
+    finally:
+        await process.stop()
+
+
+async def test_a_worker_on_the_cpu_has_no_gpu(ledger: RedisLedger, tmp_path: Path) -> None:
+    specs = [simulated_spec(tmp_path, None, None)]
+    agent = make_agent(ledger, tmp_path, specs, None)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        pool = await ledger.pool()
+        assert pool.workers["host-0"].gpu == ""
+        assert pool.gpus == {}
+        job = await bed.start(sampling_prompt(size=64))
+        ended = await bed.until_ended(job.id)
+        assert ended.state is JobState.SUCCEEDED
+        assert ended.peak_bytes == 0
