@@ -1,7 +1,7 @@
 """A worker of a hundred lines that speaks ComfyUI's protocol; run as a program.
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
-interrupted), ``Deaf`` (the same, but cannot), ``SaveImage``, ``Fail``, ``Oom``.
+interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``SaveImage``, ``Fail``, ``Oom``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STRING = ["STRING", {"default": "x"}]
 OBJECT_INFO: dict[str, Any] = {
     "Sleep": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Deaf": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
+    "Silent": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Fail": {"input": {"required": {}}, "output_node": True},
     "Oom": {"input": {"required": {}}, "output_node": True},
-    "Die": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
     "LoadImage": {
         "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
@@ -76,7 +76,8 @@ class FakeWorker:
         return web.Response()
 
     async def show(self, request: web.Request) -> web.Response:
-        return _json({"prompts": self.seen, "interrupts": self.interrupts, "freed": self.freed})
+        told = {"prompts": self.seen, "interrupts": self.interrupts, "freed": self.freed}
+        return _json({**told, "idle": self.running is None})
 
     async def stats(self, request: web.Request) -> web.Response:
         return _json({"system": {}, "devices": [{"name": "cpu", "type": "cpu"}]})
@@ -204,6 +205,11 @@ class FakeWorker:
     async def node(self, id_: str, node_id: str, node: dict[str, Any], sid: str) -> Any:
         inputs = node["inputs"]
         match node["class_type"]:
+            case "Silent":
+                for _ in range(round(inputs["seconds"] / 0.02)):
+                    await asyncio.sleep(0.02)
+                    if self.interrupted:
+                        raise Interrupted
             case "Sleep" | "Deaf":
                 steps = max(1, round(inputs["seconds"] / 0.02))
                 for step in range(steps):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from scheduler.redis_ledger import RedisLedger
 from scheduler.states import JobState
 from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
 from worker_agent.launch import LaunchSpec
+from worker_agent.supervisor import Registry, start_time
 
 MAIN = Path(__file__).parent / "agent_main.py"
 ROOT = Path(__file__).parents[3]
@@ -47,11 +50,22 @@ class Killable:
         self.process.wait()
 
 
+@pytest.fixture
+def killable(valkey_url: str, pool_name: str, tmp_path: Path) -> Iterator[Killable]:
+    """An agent to be killed; nothing it started outlives the test."""
+    agent = Killable(valkey_url, pool_name, tmp_path)
+    yield agent
+    agent.kill()
+    for noted in Registry(tmp_path / "workers.json").read().values():
+        if start_time(noted.pid) == noted.started:
+            os.killpg(noted.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
 async def test_a_restarted_agent_adopts_the_running_prompt(
-    ledger: RedisLedger, valkey_url: str, pool_name: str, tmp_path: Path, ends_meanwhile: bool
+    ledger: RedisLedger, killable: Killable, tmp_path: Path, ends_meanwhile: bool
 ) -> None:
-    first = Killable(valkey_url, pool_name, tmp_path)
+    first = killable
     bed = Bed(ledger, make_agent(ledger, tmp_path, []), [])
     await bed.ready()
     spec = first.spec()

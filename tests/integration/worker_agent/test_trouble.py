@@ -1,0 +1,126 @@
+"""When the ledger is away, a worker falls silent, or one that is not ours dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.ledger import LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import FailReason, JobState
+from tests.integration.worker_agent.bed import SETTINGS, Bed, fake_spec, make_agent, running
+
+
+class MoodyLedger(RedisLedger):
+    """The real ledger, out of reach while ``away``."""
+
+    away = False
+    refused = 0
+
+    def _look(self) -> None:
+        if self.away:
+            MoodyLedger.refused += 1
+            raise LedgerUnavailable("away")
+
+    async def report(self, report: Report) -> None:
+        self._look()
+        await super().report(report)
+
+    async def renew(self, job_id: str, attempt: int, lease_ms: int) -> Renewed | Refusal:
+        self._look()
+        return await super().renew(job_id, attempt, lease_ms)
+
+    async def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
+        self._look()
+        return await super().settle(job_id, attempt, outcome)
+
+
+@pytest.fixture
+async def moody(valkey_url: str, pool_name: str) -> AsyncIterator[MoodyLedger]:
+    connected = MoodyLedger.connect(valkey_url, pool_name)
+    yield connected
+    await connected.close()
+
+
+async def test_a_prompt_outlives_an_outage_of_the_ledger_and_is_settled_after_it(
+    moody: MoodyLedger, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(moody, tmp_path, specs)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        job = await bed.start({"1": {"class_type": "Sleep", "inputs": {"seconds": 0.3}}})
+        await bed.running(job.id)
+        moody.away = True
+
+        async def is_done() -> bool:
+            return MoodyLedger.refused > 0 and (await bed.seen())["idle"]
+
+        await bed.until(is_done)
+        await asyncio.sleep(0.3)
+        assert (await bed.job(job.id)).state is JobState.RUNNING
+        moody.away = False
+        ended = await bed.until_ended(job.id)
+        assert ended.state is JobState.SUCCEEDED
+        assert ended.attempt == 1
+        assert (await bed.seen())["interrupts"] == []
+
+
+async def test_a_prompt_without_a_sign_of_life_ends_as_hung(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {**SETTINGS, "scheduler": {"lease": 3.0, "no_progress": 0.5}}
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(ledger, tmp_path, specs, settings=settings)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        job = await bed.start({"1": {"class_type": "Silent", "inputs": {"seconds": 60}}})
+        ended = await bed.until_ended(job.id)
+        assert ended.reason is FailReason.HUNG
+        assert "no sign of life" in (await bed.frames(job.id))[-1][1]["exception_message"]
+        assert (await bed.seen())["interrupts"] == [job.id]
+
+
+@pytest.mark.slow
+async def test_a_worker_that_ignores_interrupts_is_started_anew(bed: Bed) -> None:
+    job = await bed.start({"1": {"class_type": "Deaf", "inputs": {"seconds": 60}}})
+    await bed.running(job.id)
+    before = bed.pid()
+    await bed.ledger.cancel("ann", job.id)
+    ended = await bed.until_ended(job.id)
+    assert ended.state is JobState.CANCELLED
+    await bed.ready()
+    assert bed.pid() != before
+
+
+@pytest.mark.slow
+async def test_a_dead_worker_of_somebody_elses_loses_its_job(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    theirs = fake_spec(tmp_path)
+    keeper = make_agent(ledger, tmp_path / "keeper", [theirs])
+    process = keeper._supervisor.process(theirs.id)
+    assert process is not None
+    process.start()
+    settings = {**SETTINGS, "agent": {"sample": 0.05, "workers": [{"url": theirs.url}]}}
+    agent = make_agent(ledger, tmp_path, [], settings=settings)
+    try:
+        async with running(agent):
+            bed = Bed(ledger, agent, [theirs])
+            await bed.ready()
+            job = await bed.start({"1": {"class_type": "Sleep", "inputs": {"seconds": 60}}})
+            await bed.running(job.id)
+            process.kill()
+            lost = await bed.until_state(job.id, JobState.QUEUED)
+            assert lost.losses == 1
+            # it comes back under the same address
+            process.start()
+            await bed.ready()
+    finally:
+        await process.stop()
