@@ -101,15 +101,18 @@ class WorkerInfo:
         Such events also tell of memory and jobs; only another set of living workers
         makes the answers old, and they are asked for again on next use.
         """
-        alive = frozenset(
-            worker.id
-            for worker in self._agents.pool.workers.values()
-            if worker.state is not WorkerState.DOWN
-        )
+        alive = self._living()
         if alive != self._alive:
             self._alive = alive
             self._stale = True
             self._changes += 1
+
+    def _living(self) -> frozenset[str]:
+        return frozenset(
+            worker.id
+            for worker in self._agents.pool.workers.values()
+            if worker.state is not WorkerState.DOWN
+        )
 
     def note_files(self, user: str) -> None:
         """The user's files changed: their choices are read again on next use."""
@@ -200,10 +203,10 @@ class WorkerInfo:
             await asyncio.shield(self._fetching)
 
     async def _fetch(self) -> None:
-        self._stale = False
         self._fetched_at = self._clock()
         try:
             workers = await self._agents.ready()
+            self._alive, self._stale = self._living(), False
             infos = await self._ask_all("object_info", workers)
         except LedgerUnavailable:
             log.warning("object_info_kept", reason="ledger unavailable")

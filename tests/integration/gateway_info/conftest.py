@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class FakeAgent:
         self.guard(request)
         path = request.match_info["path"]
         self.asked.append(path)
-        found = self.routes.get(path)
+        found = self.routes.get(f"{request.match_info['worker']}:{path}", self.routes.get(path))
         if isinstance(found, web.HTTPException):
             raise found
         if found is None:
@@ -119,6 +120,18 @@ class Gateway:
         answer = await self.client.get(path, headers=who or ANN)
         assert answer.status == status, await answer.text()
         return await answer.json()
+
+    async def raw(self, path: str, who: dict[str, str] | None = None) -> tuple[int, bytes]:
+        """GET a path exactly as written; clients tidy paths up before they send them."""
+        url = self.client.make_url("/")
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        lines = [f"{name}: {value}" for name, value in (who or ANN).items()]
+        head = [f"GET {path} HTTP/1.1", f"Host: {url.host}", "Connection: close", *lines]
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        answer = await reader.read()
+        writer.close()
+        top, _, body = answer.partition(b"\r\n\r\n")
+        return int(top.split(b" ")[1]), body
 
     async def output(
         self, user: str, body: bytes, name: str = "x_00001_.png", kind: str = "output"
