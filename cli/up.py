@@ -67,18 +67,18 @@ def up(
 ) -> None:
     """Start gateway, scheduler, agent, recorder and jobs here, and keep them running.
 
-    Brings its own queue server (Valkey) and database (SQLite) unless the config file names
-    others. Ctrl-C stops everything; the queue and the history are there again next time.
+    Brings its own queue server (Valkey) and database (SQLite), unless settings name others.
+    Ctrl-C stops everything; queue and history are there again next time.
 
     [bold]Examples[/bold]
 
-    vramgate up                                          try it: simulated GPUs
+    Try it, with simulated GPUs: vramgate up
 
-    vramgate up --comfyui ~/ComfyUI --workers-per-gpu 2   two ComfyUIs on each GPU
+    Two ComfyUIs on each GPU: vramgate up --comfyui ~/ComfyUI --workers-per-gpu 2
 
-    vramgate up --worker http://127.0.0.1:8188@gpu0       in front of one that runs already
+    In front of one that runs: vramgate up --worker http://127.0.0.1:8188@gpu0
 
-    vramgate up --config vramgate.yaml --host 0.0.0.0     for the whole studio
+    For the whole studio: vramgate up --config vramgate.yaml --host 0.0.0.0
     """
     options = _options(
         host=host,
