@@ -33,7 +33,13 @@ async def _opened(context: NodeContext, files: Iterable[ModelFile]) -> tuple[Mod
     return needed
 
 
-@NODES.node("CheckpointLoaderSimple", "CheckpointLoader", "unCLIPCheckpointLoader")
+@NODES.node(
+    "CheckpointLoaderSimple",
+    "CheckpointLoader",
+    "unCLIPCheckpointLoader",
+    # the stock frontend's table of loaders breaks on a server without it
+    "ImageOnlyCheckpointLoader",
+)
 async def _load_checkpoint(context: NodeContext, inputs: Inputs) -> NodeResult:
     file = context.catalog.find("checkpoints", inputs["ckpt_name"])
     files = await _opened(context, [file])

@@ -34,9 +34,12 @@ class Frontend:
 
     async def _wait_for_app(self) -> None:
         await self.page.wait_for_function(
-            "() => window.app?.graph && window.app?.extensionManager && window.app.api?.clientId",
+            """() => window.app?.api?.clientId
+                && window.app.extensionManager?.workflow?.activeWorkflow
+                && !window.app.extensionManager.spinner""",
             timeout=60_000,
         )
+        await self.page.wait_for_timeout(500)  # the first workflow is still being drawn
 
     async def _only_ours(self, route: Route) -> None:
         if urlsplit(route.request.url).netloc == urlsplit(self.url).netloc:
@@ -55,7 +58,9 @@ class Frontend:
 
     async def open_graph(self, prompt: dict[str, Any]) -> None:
         """Put an API-format graph on the canvas."""
-        await self.page.evaluate("prompt => window.app.loadApiJson(prompt, 'test')", prompt)
+        await self.page.evaluate(
+            "prompt => { window.app.graph.clear(); window.app.loadApiJson(prompt, 'test'); }", prompt
+        )
 
     async def command(self, name: str) -> None:
         """Run one of the frontend's own commands, as its buttons do."""
