@@ -36,6 +36,7 @@ _BLOCK_GRACE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _CLUSTER_SCHEME: Final = "redis+cluster://"
+_REFUSED: Final = "Redis refuses us ({}): check user and password in redis.url"
 _AWAY: Final = (
     errors.ConnectionError,  # also: loading its data, no free connection
     errors.TimeoutError,
@@ -102,7 +103,8 @@ class Connection:
 
         async def once() -> Any:
             async with asyncio.timeout(block_s + _BLOCK_GRACE_S):
-                return await _awaitable(self._blocking.execute_command(*words))
+                await _know_nodes(self._blocking)
+                return await self._blocking.execute_command(*words)
 
         return await self._patiently(once)
 
@@ -113,6 +115,7 @@ class Connection:
 
     async def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         async with self._slots:
+            await _know_nodes(self._commands)
             head = (len(keys), *keys, *args)
             try:
                 return await self._commands.execute_command("EVALSHA", self._digests[name], *head)
@@ -121,10 +124,12 @@ class Connection:
 
     async def _execute(self, words: Sequence[Arg]) -> Any:
         async with self._slots:
-            return await _awaitable(self._commands.execute_command(*words))
+            await _know_nodes(self._commands)
+            return await self._commands.execute_command(*words)
 
     async def _pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
         async with self._slots:
+            await _know_nodes(self._commands)
             pipe = (
                 self._commands.pipeline()
                 if isinstance(self._commands, RedisCluster)
@@ -147,8 +152,10 @@ class Connection:
                     "Redis is full: raise its maxmemory or lower store.keep_jobs"
                 ) from error
             except (errors.AuthenticationError, errors.NoPermissionError) as error:
-                raise LedgerUnavailable(f"Redis refuses us ({error}): check redis.url") from error
+                raise LedgerUnavailable(_REFUSED.format(error)) from error
             except (*_AWAY, errors.ResponseError) as error:
+                if isinstance(error.__cause__, errors.AuthenticationError):
+                    raise LedgerUnavailable(_REFUSED.format(error)) from error
                 if not _is_away(error):
                     raise
                 if loop.time() + pause > deadline:
@@ -156,7 +163,7 @@ class Connection:
                         f"Redis does not answer ({type(error).__name__}: {error}):"
                         " check that it runs and that redis.url is right"
                     ) from error
-                _log.debug("redis_retry", error=type(error).__name__, pause_s=pause)
+                _log.debug("redis_retry", error=f"{type(error).__name__}: {error}", pause_s=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
@@ -166,8 +173,14 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, _AWAY) or str(error).startswith("BUSY ")
 
 
-async def _awaitable(reply: Any) -> Any:
-    return await reply
+async def _know_nodes(client: Client) -> None:
+    """Let a cluster client read the cluster's layout before its first command.
+
+    Left to itself it sends its first commands anywhere, and the redirections
+    then make it drop connections that other tasks are using (redis-py 8.1).
+    """
+    if isinstance(client, RedisCluster):
+        await client.initialize()
 
 
 def _clients(url: str) -> tuple[Client, Client]:
@@ -191,5 +204,8 @@ def _cluster(url: str, socket_timeout: float | None) -> RedisCluster:
         socket_timeout=socket_timeout,
         socket_connect_timeout=_COMMAND_TIMEOUT_S,
         max_connections=4 * _CONNECTIONS,
+        # Each redirection corrects its own slot; reading the layout anew would drop
+        # connections that other tasks are using.
+        reinitialize_steps=0,
         retry=Retry(NoBackoff(), 0),
     )
