@@ -47,7 +47,7 @@ async def test_what_was_reported_is_what_is_read(ledger: RedisLedger) -> None:
         (pool.workers["host-0"], heartbeat.workers[0]),
         (pool.gpus["gpu-0"], heartbeat.gpus[0]),
     ):
-        assert replace(found, heartbeat_ms=0) == told  # type: ignore[type-var]
+        assert replace(found, heartbeat_ms=0) == told
 
 
 async def test_agents_do_not_touch_one_another(ledger: RedisLedger) -> None:

@@ -40,7 +40,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.client = redis.Redis.from_url(self.url)
+        self.client: Any = redis.Redis.from_url(self.url)
         self.client.flushdb()
         self.ledger = RedisLedger.connect(self.url, "p", scripts=self.scripts, patience_s=1)
         self.epoch = 0
