@@ -19,7 +19,7 @@ from gateway.announce import announce
 from gateway.auth import DOOR, Door, authenticate, refresh_overrides
 from gateway.blobs import Blobs
 from gateway.cluster_api import CLUSTER_TOKEN
-from gateway.comfy_api import files, history, info, prompt, queue, uploads, userdata
+from gateway.comfy_api import files, history, info, jobs, prompt, queue, uploads, userdata
 from gateway.context import SERVICES, Services
 from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
@@ -30,7 +30,7 @@ from gateway.ports import Archive, Documents, InputFiles
 from gateway.websocket import handle as websocket
 from scheduler.ledger import Ledger
 
-_COMFY_API: Final = (files, history, info, prompt, queue, uploads, userdata)
+_COMFY_API: Final = (files, history, info, jobs, prompt, queue, uploads, userdata)
 #: seconds that running requests get when the gateway stops
 _SHUTDOWN_S: Final = 5.0
 #: seconds after which a task that should have stopped is told again

@@ -26,6 +26,8 @@ _SECURITY: Final = {
     "Content-Security-Policy": "frame-ancestors 'self'",
     # a personal URL holds a key; it must not travel to other sites
     "Referrer-Policy": "no-referrer",
+    # what one user gets, a shared cache in between must not give to another
+    "Cache-Control": "private",
 }
 log = structlog.get_logger()
 

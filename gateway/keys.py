@@ -145,7 +145,7 @@ def _read_overrides(
         try:
             value = msgspec.json.decode(text)
             if isinstance(value, dict):
-                whole[rest] = User.model_validate({"name": rest, **value})
+                whole[rest] = User.model_validate({**value, "name": rest})
                 continue
         except (msgspec.DecodeError, ValidationError):
             # the text may hold a key: the log names the path alone

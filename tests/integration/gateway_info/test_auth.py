@@ -284,6 +284,7 @@ class TestBrowsers:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert "private" in answer.headers["Cache-Control"]
 
     async def test_a_rebound_host_name_is_refused_where_there_are_no_keys(
         self, start: Start

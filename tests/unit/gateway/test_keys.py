@@ -60,6 +60,14 @@ def test_a_user_added_by_an_override_can_come_in() -> None:
     assert (found.user, found.role) == ("eve", Role.VIEWER)
 
 
+def test_an_override_speaks_of_the_user_in_its_path_alone() -> None:
+    posing = ring({"users.eve": {"name": "ann", "key_hash": hash_key("eve-key-0001")}})
+    found = posing.find("eve-key-0001", KeyKind.API)
+    assert found is not None
+    assert found.user == "eve"
+    assert posing.find("ann-key-0001", KeyKind.API) is not None
+
+
 def test_names_with_dots_are_told_from_fields() -> None:
     dotted = ring(
         {
