@@ -48,6 +48,7 @@ class Frontend:
             await route.abort()
 
     def _listen(self, socket: WebSocket) -> None:
+        self.frames.clear()  # what the tab knew before a reload is gone
         socket.on("framereceived", self._keep)
 
     def _keep(self, payload: str | bytes) -> None:
@@ -59,7 +60,8 @@ class Frontend:
     async def open_graph(self, prompt: dict[str, Any]) -> None:
         """Put an API-format graph on the canvas."""
         await self.page.evaluate(
-            "prompt => { window.app.graph.clear(); window.app.loadApiJson(prompt, 'test'); }", prompt
+            "prompt => { window.app.graph.clear(); window.app.loadApiJson(prompt, 'test'); }",
+            prompt,
         )
 
     async def command(self, name: str) -> None:
@@ -95,6 +97,7 @@ class Frontend:
 
     async def pictures(self) -> list[dict[str, Any]]:
         """Pictures that output nodes on the canvas show: their size, once decoded."""
+        await self.command("Comfy.Canvas.FitView")  # nodes out of sight load nothing
         shown: list[dict[str, Any]] = await self.page.evaluate(
             """async () => {
                 const found = [];
@@ -108,6 +111,14 @@ class Frontend:
             }"""
         )
         return shown
+
+    async def saved_pictures(self) -> list[dict[str, Any]]:
+        """Wait for the pictures that SaveImage nodes show."""
+        for _ in range(200):
+            if found := [p for p in await self.pictures() if p["type"] == "SaveImage"]:
+                return found
+            await self.page.wait_for_timeout(50)
+        raise TimeoutError("no SaveImage node shows a picture")
 
     async def screenshot(self, path: str) -> None:
         await self.page.screenshot(path=path)

@@ -16,11 +16,7 @@ async def test_it_loads_runs_shows_previews_and_the_picture(open_as: Callable[..
     await tab.wait_for("progress", 6)
     await tab.ended()
     assert tab.previews, "no preview frames"
-    for _ in range(200):
-        if pictures := [p for p in await tab.pictures() if p["type"] == "SaveImage"]:
-            break
-        await tab.page.wait_for_timeout(50)
-    assert [p["width"] for p in pictures] == [512]
+    assert [p["width"] for p in await tab.saved_pictures()] == [512]
     assert tab.failed == []
 
 
@@ -46,7 +42,7 @@ async def test_two_users_in_two_browsers_see_only_their_own(open_as: Callable[..
     mine = {f["data"]["prompt_id"] for f in ann.frames if "prompt_id" in f["data"]}
     assert mine
     assert not any(prompt_id in str(bob.frames) for prompt_id in mine)
-    (picture,) = await ann.pictures()
+    (picture,) = await ann.saved_pictures()
     found = await bob.page.evaluate("async src => (await fetch(src)).status", picture["src"])
     assert found == 404
     history = await bob.page.evaluate("async () => (await fetch('/api/history')).json()")
@@ -57,11 +53,11 @@ async def test_a_reload_keeps_the_login_and_finds_the_running_prompt(
     open_as: Callable[..., Any],
 ) -> None:
     tab = await open_as(BOB)
-    await tab.open_graph(sampling_prompt(seed=8, steps=400))
+    await tab.open_graph(sampling_prompt(seed=8, steps=6000))
     await tab.command("Comfy.QueuePrompt")
     await tab.wait_for("progress", 3)
-    tab.frames.clear()
     await tab.reload()
+    await tab.wait_for("executing")
     await tab.wait_for("progress", 3)
     await tab.command("Comfy.Interrupt")
     await tab.wait_for("execution_interrupted")
