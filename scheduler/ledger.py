@@ -135,6 +135,8 @@ class Outcome:
     run_seconds: float = 0.0
     #: reservation to ask for when it is tried again after OOM
     retry_bytes: int = 0
+    #: True: the worker held nothing of earlier jobs when it began; False: or nobody knows
+    clean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,13 @@ class SubmitSide(Protocol):
         """The user's outputs of one type (``output`` or ``temp``), newest first."""
         ...
 
+    async def profiles(self, fingerprints: Sequence[str]) -> list[bytes | None]:
+        """What was learned of each fingerprint (``scheduler.profile``), in the order asked.
+
+        A profile that nobody has asked for or added to in 90 days is forgotten.
+        """
+        ...
+
 
 class PlanSide(Protocol):
     """What the scheduler needs."""
@@ -362,6 +371,15 @@ class PlanSide(Protocol):
 
     async def reap(self, epoch: int, max_losses: int) -> list[Reaped]:
         """Close every attempt whose lease has passed."""
+        ...
+
+    async def learn(self, epoch: int, job_id: str, profiles: Mapping[str, bytes]) -> bool:
+        """Store what a closed attempt taught, by fingerprint; each attempt counts once.
+
+        Returns:
+            True: it is stored, by this call or an earlier one. False: the leader is
+            stale, or the job unknown or never closed by its agent; nothing changed.
+        """
         ...
 
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
@@ -451,6 +469,10 @@ class WatchSide(Protocol):
 
     async def ping(self) -> bool:
         """True when the server answers."""
+        ...
+
+    async def run_id(self) -> str:
+        """Names this life of the server: another one after a restart or a failover."""
         ...
 
 

@@ -168,6 +168,7 @@ class RedisAgent(RedisSide):
             outcome.run_seconds,
             outcome.retry_bytes,
             self.max_losses,
+            int(outcome.clean),
         )
 
 

@@ -40,6 +40,8 @@ class Spec(msgspec.Struct, frozen=True, array_like=True):
     needs_gpu: bool
     #: (path, sha256, size_bytes)
     inputs: tuple[tuple[str, str, int], ...]
+    #: absent in records of older versions
+    parents: tuple[str, ...] = ()
 
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
@@ -58,6 +60,7 @@ def encode_spec(job: NewJob) -> bytes:
             job.need_seconds,
             job.needs_gpu,
             inputs,
+            job.parents,
         )
     )
 
@@ -113,6 +116,8 @@ def decode_job(fields: Fields) -> Job | None:
         wait_detail=_text(fields, b"wait_detail"),
         peak_bytes=_int(fields, b"peak_bytes"),
         run_seconds=float(fields.get(b"run_seconds", 0)),
+        clean=fields.get(b"clean") == b"1",
+        parents=spec.parents,
     )
 
 

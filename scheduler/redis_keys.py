@@ -31,6 +31,7 @@ gateways          hash    id → ``<until ms> <url>``
 files:<user>      hash    user's name of an output → where it lies
 origins:<user>    hash    where an output lies → user's name
 counters:<user>   hash    file name pattern → highest number given
+profile:<fp>      string  what was learned of a fingerprint; expires
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret

@@ -1,7 +1,7 @@
 """The ledger on Redis or Valkey: one Lua script per transition (``lua/``).
 
 Split by who calls: ``redis_submit``, ``redis_plan``, ``redis_agent``,
-``redis_watch``, ``redis_overrides``; below them ``redis_connection`` (clients,
+``redis_watch``, ``redis_overrides``, ``redis_profiles``; below them ``redis_connection`` (clients,
 retries), ``redis_keys`` (every key) and ``redis_codec`` (hashes ↔ nouns).
 """
 
@@ -16,6 +16,7 @@ from scheduler.redis_connection import Connection
 from scheduler.redis_keys import Keys
 from scheduler.redis_overrides import RedisOverrides
 from scheduler.redis_plan import RedisPlan
+from scheduler.redis_profiles import RedisProfiles
 from scheduler.redis_submit import RedisSubmit
 from scheduler.redis_watch import RedisWatch
 
@@ -24,7 +25,7 @@ def _random_call() -> str:
     return secrets.token_urlsafe(6)
 
 
-class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides):
+class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides, RedisProfiles):
     """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
 
     @classmethod

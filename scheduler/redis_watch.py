@@ -146,6 +146,11 @@ class RedisWatch(RedisSide):
         except LedgerUnavailable:
             return False
 
+    async def run_id(self) -> str:
+        """Names this life of the server that holds the pool."""
+        found: bytes = await self.server.script("run_id", [self.keys.leader], [])
+        return found.decode()
+
 
 def _events(reply: Any) -> list[Event]:
     if not reply:

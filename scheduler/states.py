@@ -157,6 +157,8 @@ class NewJob:
     inputs: tuple[InputFile, ...] = ()
     #: the client's idempotency key, unique per user; None: none given
     idempotency_key: str | None = None
+    #: coarser fingerprints of the same workflow, nearest first: what is known when it is new
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,10 @@ class Job:
     peak_bytes: int = 0
     #: as its agent measured; 0 until it has ended
     run_seconds: float = 0.0
+    #: the last attempt began on an empty worker, so ``peak_bytes`` is this job's alone
+    clean: bool = False
+    #: coarser fingerprints of the same workflow, nearest first
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

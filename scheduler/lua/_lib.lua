@@ -93,7 +93,7 @@ local function end_job(K, job, state, end_)
   }
   for name, value in pairs({reason = end_.reason, peak_bytes = end_.peak_bytes,
                             run_seconds = end_.run_seconds, call = end_.call,
-                            losses = end_.losses, ooms = end_.ooms,
+                            losses = end_.losses, ooms = end_.ooms, clean = end_.clean,
                             closed = end_.closed, closed_as = end_.closed and state}) do
     if value and value ~= '' then
       fields[#fields + 1] = name

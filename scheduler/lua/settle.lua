@@ -1,8 +1,8 @@
 -- Close an attempt's books: into a terminal state, or back to QUEUED (lost, out of memory).
 -- KEYS  1-12 job keys
 -- ARGV  1 attempt, 2 worker, 3 gpu (as the caller believes), 4 ending, 5 result, 6 frames, 7 reason,
---       8 peak_bytes, 9 run_seconds, 10 retry_bytes, 11 max_losses,
---       12 cancel result, 13 cancel frames, 14 poison result, 15 poison frames
+--       8 peak_bytes, 9 run_seconds, 10 retry_bytes, 11 max_losses, 12 clean (1/0),
+--       13 cancel result, 14 cancel frames, 15 poison result, 16 poison frames
 -- Reply {'SETTLED', state} | {'UNKNOWN' | 'FENCED' | 'MOVED'}
 local K = job_keys()
 local attempt, ending, reason = ARGV[1], ARGV[4], ARGV[7]
@@ -15,8 +15,8 @@ if job.state == 'RESERVED' and ending == 'SUCCEEDED' then return {'FENCED'} end
 if moved(job, ARGV[2], ARGV[3]) then return {'MOVED'} end
 
 local closing = {
-  cancel_result = ARGV[12], cancel_frames = ARGV[13],
-  poison_result = ARGV[14], poison_frames = ARGV[15],
+  cancel_result = ARGV[13], cancel_frames = ARGV[14],
+  poison_result = ARGV[15], poison_frames = ARGV[16],
 }
 -- Whoever asked to cancel gets that, unless the job ended by itself first.
 local by_interrupt = ending == 'OOM'
@@ -32,17 +32,17 @@ if ending == 'OOM' then
     local retry = tonumber(ARGV[10])
     return {'SETTLED', requeue(K, job, 'oom', {
       ooms = ooms, need_bytes = retry > 0 and ARGV[10] or job.need_bytes,
-      peak_bytes = ARGV[8], closed = attempt, closed_as = 'QUEUED',
+      peak_bytes = ARGV[8], clean = ARGV[12], closed = attempt, closed_as = 'QUEUED',
     })}
   end
   return {'SETTLED', end_job(K, job, 'FAILED', {
     reason = 'oom', result = ARGV[5], frames = ARGV[6], listed = true, ooms = ooms,
-    peak_bytes = ARGV[8], run_seconds = ARGV[9], closed = attempt,
+    peak_bytes = ARGV[8], run_seconds = ARGV[9], clean = ARGV[12], closed = attempt,
   })}
 end
 return {'SETTLED', end_job(K, job, ending, {
   reason = ending == 'FAILED' and reason or nil, result = ARGV[5], frames = ARGV[6],
   -- ComfyUI keeps no history of a prompt that was cancelled before it ran.
   listed = not (ending == 'CANCELLED' and job.state == 'RESERVED'),
-  peak_bytes = ARGV[8], run_seconds = ARGV[9], closed = attempt,
+  peak_bytes = ARGV[8], run_seconds = ARGV[9], clean = ARGV[12], closed = attempt,
 })}

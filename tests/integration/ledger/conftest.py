@@ -108,15 +108,35 @@ async def studio(ledger: RedisLedger) -> Studio:
 
 
 @pytest.fixture
-def dump(server_url: str, pool_name: str) -> Iterator[Callable[[], Dump]]:
-    """Everything the pool's keys hold, to compare before and after."""
+def raw(server_url: str) -> Iterator[Any]:
+    """A client that goes behind the ledger's back."""
     client: Any
     if server_url.startswith("redis+cluster"):
         client = RedisCluster.from_url(server_url.replace("redis+cluster", "redis"))
     else:
         client = redis.Redis.from_url(server_url)
     with closing(client):
-        yield lambda: dump_pool(client, pool_name)
+        yield client
+
+
+@pytest.fixture
+def dump(raw: Any, pool_name: str) -> Callable[[], Dump]:
+    """Everything the pool's keys hold, to compare before and after."""
+    return lambda: dump_pool(raw, pool_name)
+
+
+@pytest.fixture
+def expiry(raw: Any, pool_name: str) -> Callable[..., int]:
+    """Seconds that a key has left, after setting them if told so; -1: it stays."""
+
+    def look(key: str, seconds: int | None = None) -> int:
+        name = f"vg:{{{pool_name}}}:{key}"
+        if seconds is not None:
+            raw.expire(name, seconds)
+        left: int = raw.ttl(name)
+        return left
+
+    return look
 
 
 def dump_pool(client: Any, pool: str) -> Dump:

@@ -1,0 +1,97 @@
+"""profiles and learn: what kinds of workflow needed, written once per attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scheduler.ledger import Ending
+from scheduler.redis_ledger import RedisLedger
+from tests.factories import new_job, outcome
+from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
+
+
+async def closed(studio: Studio, ending: Ending = Ending.SUCCEEDED, **changes: Any) -> str:
+    job = await studio.run()
+    await studio.ledger.settle(job.id, job.attempt, outcome(ending, **changes))
+    return job.id
+
+
+async def test_unknown_fingerprints_have_no_profile(studio: Studio) -> None:
+    assert await studio.ledger.profiles(["a", "b"]) == [None, None]
+    assert await studio.ledger.profiles([]) == []
+
+
+async def test_what_is_learned_can_be_asked_for(studio: Studio) -> None:
+    job_id = await closed(studio)
+    assert await studio.ledger.learn(studio.epoch, job_id, {"a": b"1", "b": b"2"})
+    assert await studio.ledger.profiles(["b", "x", "a"]) == [b"2", None, b"1"]
+
+
+async def test_each_attempt_is_learned_from_once(studio: Studio, dump: Callable[[], Dump]) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    before = dump()
+    assert await studio.ledger.learn(studio.epoch, job_id, {"a": b"2"})
+    assert dump() == before
+
+
+async def test_the_attempt_after_an_out_of_memory_is_learned_from_too(studio: Studio) -> None:
+    job_id = await closed(studio, Ending.OOM)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    again = await studio.run(await studio.job(job_id))
+    await studio.ledger.settle(job_id, again.attempt, outcome())
+    assert await studio.ledger.learn(studio.epoch, job_id, {"a": b"2"})
+    assert await studio.ledger.profiles(["a"]) == [b"2"]
+
+
+async def test_a_stale_leader_teaches_nothing(studio: Studio) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.resign("leader", studio.epoch)
+    await studio.ledger.lead("other", LEASE_MS)
+    assert not await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    assert await studio.ledger.profiles(["a"]) == [None]
+
+
+async def test_nothing_is_learned_from_a_job_that_runs_or_is_unknown(studio: Studio) -> None:
+    job = await studio.run()
+    assert not await studio.ledger.learn(studio.epoch, job.id, {"a": b"1"})
+    assert not await studio.ledger.learn(studio.epoch, "nope", {"a": b"1"})
+    assert await studio.ledger.profiles(["a"]) == [None]
+
+
+async def test_profiles_that_nobody_uses_are_forgotten(
+    studio: Studio, expiry: Callable[[str], int]
+) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    assert 0 < expiry("profile:a") <= 90 * 24 * 3600
+
+
+async def test_asking_for_a_profile_keeps_it(studio: Studio, expiry: Callable[..., int]) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    assert expiry("profile:a", 60) <= 60
+    await studio.ledger.profiles(["a"])
+    assert expiry("profile:a") > 60
+
+
+async def test_profiles_of_two_pools_never_meet(studio: Studio, server_url: str) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    other = RedisLedger.connect(server_url, "another")
+    assert await other.profiles(["a"]) == [None]
+    await other.close()
+
+
+async def test_a_job_carries_its_parents_and_whether_its_worker_was_clean(studio: Studio) -> None:
+    job = await studio.run(await studio.submit(new_job(parents=("p", "pp"))))
+    assert (job.parents, job.clean) == (("p", "pp"), False)
+    await studio.ledger.settle(job.id, 1, outcome(clean=True))
+    assert (await studio.job(job.id)).clean
+
+
+async def test_the_run_id_stays_while_the_server_lives(studio: Studio) -> None:
+    first = await studio.ledger.run_id()
+    assert len(first) == 40
+    assert await studio.ledger.run_id() == first
