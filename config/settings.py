@@ -128,7 +128,7 @@ class Auth(Model):
 
 
 class Frontend(StrEnum):
-    """Where the browser UI comes from."""
+    """Where the browser UI comes from; ``auto``: from a worker that has one, else the package."""
 
     AUTO = "auto"
     WORKER = "worker"
@@ -143,7 +143,7 @@ class Gateway(Model):
     port: int = Field(8288, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
     frontend: Frontend = Frontend.AUTO
-    """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: the first that exists."""
+    """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: a READY worker's own UI if one has it (it answers `/` with a page), else the package; without that worker the package at once."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names clients may use besides the listening address and loopback (guards against DNS rebinding); empty with `auth.mode: keys`: any."""
     max_body: Bytes = 100 * 2**20

@@ -47,6 +47,10 @@ _REPLY_HEADERS: Final = (
 )
 #: an agent is on the studio's network; a file may be large, but bytes keep coming
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+#: whether there is a page at all is told at once, or the worker counts as silent
+_GLANCE: Final = aiohttp.ClientTimeout(total=2)
+#: what an agent answers where its worker does not
+_SILENT: Final = frozenset({502, 503, 504})
 #: events push changes; this is how old the view of the pool may get when none comes
 _POOL_MAX_AGE_S: Final = 5.0
 log = structlog.get_logger()
@@ -138,6 +142,24 @@ class Agents:
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
             log.warning("worker_get_failed", worker=worker.id, path=path, error=repr(error))
             raise UpstreamDown(f"Worker {worker.id} does not answer; try again.") from error
+
+    async def has_page(self, worker: Worker) -> bool:
+        """Whether a worker answers ``/`` with a page.
+
+        Raises:
+            UpstreamDown: the agent or the worker does not answer.
+        """
+        url = self._worker_url(worker, "", "")
+        headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
+        try:
+            async with self.session.get(
+                url, headers=headers, allow_redirects=False, timeout=_GLANCE
+            ) as answer:
+                if answer.status in _SILENT:
+                    raise UpstreamDown(f"Worker {worker.id} does not answer; try again.")
+                return answer.status == 200 and answer.content_type == "text/html"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(worker.agent, error) from error
 
     async def worker_get(
         self,
@@ -235,6 +257,8 @@ class Agents:
             ) as answer:
                 if 300 <= answer.status < 400 and answer.status != 304:
                     return web.Response(status=404)
+                if answer.status in _SILENT:
+                    raise UpstreamDown("The worker that holds this does not answer; try again.")
                 response = web.StreamResponse(
                     status=answer.status, headers=_kept(answer.headers, replaced, answer.status)
                 )
@@ -260,7 +284,9 @@ class Agents:
 
 
 def allowed(path: str) -> bool:
-    """Whether a worker may be asked for this (percent-encoded) path."""
+    """Whether a worker may be asked for this (percent-encoded) path; "" is its page."""
+    if path == "":
+        return True
     decoded = URL.build(path="/" + path, encoded=True).path
     if "\\" in decoded or "\0" in decoded or posixpath.normpath(decoded) != decoded.rstrip("/"):
         return False

@@ -28,6 +28,7 @@ from gateway.info import WorkerInfo
 from gateway.login import ATTEMPTS, Attempts
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.websocket import handle as websocket
+from gateway.worker_ui import WORKER_UI, WorkerUi
 from scheduler.ledger import Ledger
 
 _COMFY_API: Final = (files, history, info, jobs, prompt, queue, uploads, userdata)
@@ -108,6 +109,7 @@ def build(
     app[CLUSTER_TOKEN] = cluster_token
     app[DOOR] = Door(services.settings, services.ledger, services.clock)
     app[ATTEMPTS] = Attempts(services.clock)
+    app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_running(url))
     _add_routes(app, extra_apps or {})

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import mimetypes
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from config.settings import Frontend, Settings
+from config.settings import Frontend
 from gateway.agents import allowed
 from gateway.context import services
-from gateway.errors import Unavailable
+from gateway.errors import Unavailable, UpstreamDown
+from gateway.worker_ui import WORKER_UI
+from scheduler.states import Worker
 
 _PACKAGE: Final = "comfyui_frontend_package"
 _NO_CACHE: Final = "no-cache"
@@ -41,14 +42,6 @@ def package_root() -> Path | None:
     return None
 
 
-def root_for(settings: Settings) -> Path | None:
-    """Folder that the UI is served from; None: from a worker.
-
-    ``auto`` prefers the package: it is there even while no worker is.
-    """
-    return None if settings.gateway.frontend is Frontend.WORKER else package_root()
-
-
 @cache
 def _package_extensions(root: Path) -> tuple[str, ...]:
     folder = root / "extensions"
@@ -57,43 +50,83 @@ def _package_extensions(root: Path) -> tuple[str, ...]:
     )
 
 
-async def extensions(settings: Settings, from_workers: Sequence[Any]) -> list[str]:
+async def extensions(request: web.Request) -> list[str]:
     """What ``/extensions`` lists: the UI's core scripts must match the UI that is shown."""
-    root = root_for(settings)
-    told = [entry for entry in from_workers if isinstance(entry, str)]
-    if root is None:
-        return told
-    core = await asyncio.to_thread(_package_extensions, root)
-    return [*core, *(entry for entry in told if not entry.startswith(_CORE))]
+    info = services(request).info
+    listed = _texts(await info.union("extensions"))
+    worker = await shown_worker(request)
+    root = package_root()
+    if worker is not None:
+        own = _texts(await info.of(worker, "extensions"))
+        core = [entry for entry in own if entry.startswith(_CORE)]
+    elif root is not None:
+        core = list(await asyncio.to_thread(_package_extensions, root))
+    else:
+        core = []
+    return [*core, *(entry for entry in listed if not entry.startswith(_CORE))]
+
+
+def _texts(told: Any) -> list[str]:
+    return [entry for entry in told or () if isinstance(entry, str)]
+
+
+async def shown_worker(request: web.Request) -> Worker | None:
+    """The worker whose own UI is shown; None: the installed package is."""
+    svc = services(request)
+    kind = svc.settings().gateway.frontend
+    if kind is Frontend.PACKAGE:
+        return None
+    worker = await request.app[WORKER_UI].worker()
+    if worker is None and kind is Frontend.WORKER:
+        worker = next(iter(await svc.agents.ready()), None)
+    return worker
 
 
 async def serve(request: web.Request) -> web.StreamResponse:
     """The last route: a file of the UI, or 404 with an empty body as ComfyUI answers."""
-    raw_path = request.rel_url.raw_path.lstrip("/")
-    svc = services(request)
-    root = root_for(svc.settings())
+    path = request.rel_url.raw_path.lstrip("/")
+    kind = services(request).settings().gateway.frontend
+    worker = await shown_worker(request)
+    if worker is not None:
+        try:
+            return await _from_worker(request, worker, path)
+        except UpstreamDown:
+            if kind is Frontend.WORKER:
+                raise
+            request.app[WORKER_UI].gone(worker)
+    if kind is Frontend.WORKER:
+        return _no_page(path, "No worker is ready, so there is no page yet; try again shortly.")
+    return await _from_package(request, path)
+
+
+async def _from_package(request: web.Request, path: str) -> web.StreamResponse:
+    root = package_root()
     if root is not None:
         file = await asyncio.to_thread(_find, root, request.match_info["path"])
         if file is not None:
             headers = {hdrs.CACHE_CONTROL: _cache_for(file.name)}
             return web.FileResponse(file, headers=headers)
-    elif svc.settings().gateway.frontend is Frontend.PACKAGE:
-        raise Unavailable(f"The package {_PACKAGE} is not installed; see gateway.frontend.")
-    return await _from_worker(request, raw_path, whole=root is None)
+    worker = next(iter(await services(request).agents.ready()), None)
+    if path.split("/", 1)[0] in _WORKER_FOLDERS and worker is not None:
+        return await _from_worker(request, worker, path)
+    if root is None:
+        return _no_page(path, f"No worker has a page, and {_PACKAGE} is not installed here.")
+    return _missing(path)
 
 
-async def _from_worker(request: web.Request, path: str, *, whole: bool) -> web.StreamResponse:
-    wanted = (path or "index.html") if whole else path
-    in_folders = wanted.split("/", 1)[0] in _WORKER_FOLDERS
-    if not (whole or in_folders) or not allowed(wanted) or _is_api(wanted):
+async def _from_worker(request: web.Request, worker: Worker, path: str) -> web.StreamResponse:
+    wanted = "" if path == "index.html" else path
+    if not allowed(wanted) or _is_api(wanted):
         return _missing(path)
     agents = services(request).agents
-    worker = next(iter(await agents.ready()), None)
-    if worker is None:
-        if wanted != "index.html":
-            return _missing(path)
-        raise Unavailable("No worker is ready, so there is no page yet; try again shortly.")
     return await agents.worker_get(request, worker, wanted, request.rel_url.raw_query_string)
+
+
+def _no_page(path: str, message: str) -> web.Response:
+    """Raises Unavailable for the page itself; anything else is just not there."""
+    if path in ("", "index.html"):
+        raise Unavailable(message, headers={hdrs.RETRY_AFTER: "5"})
+    return _missing(path)
 
 
 def _is_api(path: str) -> bool:

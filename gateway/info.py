@@ -179,6 +179,17 @@ class WorkerInfo:
 
         return await self._cached(f"first {path}", ask)
 
+    async def of(self, worker: Worker, path: str) -> Any | None:
+        """One worker's own answer; None: it gives none."""
+
+        async def ask() -> Any | None:
+            try:
+                return await self._agents.get_json(worker, path)
+            except UpstreamDown:
+                return None
+
+        return await self._cached(f"{worker.id} {path}", ask)
+
     async def _cached(self, key: str, ask: Callable[[], Awaitable[Any]]) -> Any:
         known = self._lists.get(key)
         now = self._clock()

@@ -166,9 +166,7 @@ async def features(request: web.Request) -> web.Response:
 
 async def extensions(request: web.Request) -> web.Response:
     """Scripts that the browser UI loads: the UI's own and the workers' packs'."""
-    svc = services(request)
-    worker_list = await svc.info.union("extensions") or []
-    return _json(await frontend_extensions(svc.settings(), worker_list))
+    return _json(await frontend_extensions(request))
 
 
 async def i18n(request: web.Request) -> web.Response:

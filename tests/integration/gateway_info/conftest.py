@@ -19,7 +19,7 @@ from gateway.app import build, make_services
 from gateway.context import Services
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from scheduler.ledger import Ledger, Report
-from scheduler.states import Agent
+from scheduler.states import Agent, Worker
 from tests.factories import GIB, gpu, worker
 
 TOKEN = "cluster-token-0001"
@@ -83,7 +83,9 @@ class FakeAgent:
         if found is None:
             raise web.HTTPNotFound
         if isinstance(found, bytes):
-            return web.Response(body=found, headers={"Set-Cookie": "evil=1", "X-Host": "secret"})
+            headers = {"Set-Cookie": "evil=1", "X-Host": "secret"}
+            kind = "text/html" if found.startswith(b"<html") else "application/octet-stream"
+            return web.Response(body=found, headers=headers, content_type=kind)
         return web.json_response(found)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
@@ -120,6 +122,18 @@ class Gateway:
         answer = await self.client.get(path, headers=who or ANN)
         assert answer.status == status, await answer.text()
         return await answer.json()
+
+    async def report(self, workers: list[Worker]) -> None:
+        """What the agent says it has now; the gateway has heard of it."""
+        await self.ledger.report(
+            Report(
+                agent=Agent(id="host", url=self.agent.url, version="1", heartbeat_ms=0),
+                workers=workers,
+                gpus=[gpu("host-gpu", "host")],
+            )
+        )
+        await self.services.agents.refresh()
+        self.services.info.note_change()
 
     async def raw(self, path: str, who: dict[str, str] | None = None) -> tuple[int, bytes]:
         """GET a path exactly as written; clients tidy paths up before they send them."""

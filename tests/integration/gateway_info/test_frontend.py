@@ -6,6 +6,8 @@ import pytest
 from aiohttp import web
 
 from gateway.frontend import package_root
+from scheduler.states import WorkerState
+from tests.factories import worker
 from tests.integration.gateway_info.conftest import ANN, KEYS, FakeAgent, Gateway, Start
 
 pytestmark = pytest.mark.skipif(
@@ -80,6 +82,7 @@ class TestPackage:
         ],
     )
     async def test_nothing_outside_is_ever_read(self, gateway: Gateway, path: str) -> None:
+        await gateway.raw("/")
         gateway.agent.asked.clear()
         assert await gateway.raw(path) == (404, b"")
         assert gateway.agent.asked == []
@@ -88,6 +91,8 @@ class TestPackage:
         "path", ["/nosuchroute", "/api/nosuchroute", "/user.css", "/manager/reboot", "/jobs.json"]
     )
     async def test_an_unknown_path_is_an_empty_404(self, gateway: Gateway, path: str) -> None:
+        await get(gateway, "/")
+        gateway.agent.asked.clear()
         assert await get(gateway, path) == (404, "")
         assert gateway.agent.asked == []
 
@@ -98,7 +103,7 @@ class TestPackage:
 
 class TestWorker:
     async def test_the_workers_own_page_is_shown(self, start: Start, agent: FakeAgent) -> None:
-        agent.routes |= {"index.html": b"<html>theirs", "assets/x.js": b"x()"}
+        agent.routes |= {"": b"<html>theirs", "assets/x.js": b"x()"}
         gateway = await start(with_frontend("worker"))
         assert await get(gateway, "/") == (200, "<html>theirs")
         assert await get(gateway, "/assets/x.js") == (200, "x()")
@@ -108,7 +113,7 @@ class TestWorker:
         gateway = await start(with_frontend("worker"))
         for path in ("/manager/reboot", "/queue/x", "/object_info/a/b", "/api/x", "/system_stats/"):
             assert (await get(gateway, path))[0] == 404, path
-        assert agent.asked == []
+        assert set(agent.asked) == {""}
 
     async def test_a_redirect_of_a_worker_is_not_followed(
         self, start: Start, agent: FakeAgent
@@ -121,3 +126,82 @@ class TestWorker:
         gateway = await start(with_frontend("worker"), workers=0)
         assert (await get(gateway, "/"))[0] == 503
         assert await get(gateway, "/assets/x.js") == (404, "")
+
+
+class TestAuto:
+    """The workers' own UI if one has it, else the package."""
+
+    PAGE = b"<html>theirs"
+
+    async def test_a_workers_own_page_goes_before_the_package(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes |= {"": self.PAGE, "assets/x.js": b"x()"}
+        gateway = await start()
+        assert await get(gateway, "/") == (200, "<html>theirs")
+        assert await get(gateway, "/index.html") == (200, "<html>theirs")
+        assert await get(gateway, "/assets/x.js") == (200, "x()")
+        script = "/scripts/app.js"  # of the package, and not of this worker
+        assert (await get(gateway, script))[0] == 404
+
+    @pytest.mark.parametrize("answer", [None, b"{}", web.HTTPFound("/x"), web.HTTPForbidden()])
+    async def test_what_is_no_page_is_not_taken_for_one(
+        self, start: Start, agent: FakeAgent, answer: Any
+    ) -> None:
+        agent.routes[""] = answer
+        gateway = await start()
+        status, page = await get(gateway, "/")
+        assert status == 200
+        assert "<title>ComfyUI" in page
+
+    async def test_the_listed_core_scripts_are_those_of_the_ui_that_is_shown(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        gateway = await start(workers=3)
+        for number, core in enumerate(("a.js", "b.js", "b.js")):
+            agent.routes[f"host-{number}:extensions"] = [
+                f"/extensions/core/{core}",
+                f"/extensions/pack{number}/p.js",
+            ]
+        agent.routes |= {"host-1:": self.PAGE, "host-2:": b"<html>other"}
+        assert await gateway.json("/extensions") == [
+            "/extensions/core/b.js",
+            "/extensions/pack0/p.js",
+            "/extensions/pack1/p.js",
+            "/extensions/pack2/p.js",
+        ]
+
+    async def test_pages_and_scripts_come_from_one_worker(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes |= {"host-0:": None, "host-1:": self.PAGE, "host-2:": b"<html>other"}
+        agent.routes |= {"host-1:assets/x.js": b"one", "host-2:assets/x.js": b"two"}
+        gateway = await start(workers=3)
+        for _ in range(3):
+            assert await get(gateway, "/") == (200, "<html>theirs")
+            assert await get(gateway, "/assets/x.js") == (200, "one")
+        assert agent.asked.count("") == 3 + 3, "each worker is asked for its page once"
+
+    async def test_the_package_steps_in_at_once_when_the_worker_goes_and_out_when_it_returns(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes[""] = self.PAGE
+        gateway = await start()
+        assert await get(gateway, "/") == (200, "<html>theirs")
+        await gateway.report([worker("host-0", "host-gpu", state=WorkerState.DOWN)])
+        assert "<title>ComfyUI" in (await get(gateway, "/"))[1]
+        assert "/extensions/core/groupNode.js" in await gateway.json("/extensions")
+        await gateway.report([worker("host-0", "host-gpu")])
+        assert await get(gateway, "/") == (200, "<html>theirs")
+
+    async def test_a_worker_that_does_not_answer_is_passed_over_before_the_pool_knows(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes[""] = self.PAGE
+        gateway = await start()
+        assert await get(gateway, "/") == (200, "<html>theirs")
+        agent.routes[""] = web.HTTPBadGateway()
+        assert "<title>ComfyUI" in (await get(gateway, "/"))[1]
+        agent.routes[""] = self.PAGE
+        gateway.clock.now += 3  # type: ignore[attr-defined]
+        assert await get(gateway, "/") == (200, "<html>theirs")
