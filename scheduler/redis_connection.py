@@ -5,6 +5,11 @@ script runs twice, a blocking read ends in a time-out): so commands have a
 bounded pool, explicit time-outs and no automatic retry, and blocking reads a
 client of their own without a socket time-out. We retry ourselves: every script
 is idempotent.
+
+On Python 3.11 redis-py 8.1 may answer a command although its task was cancelled:
+it sends through ``asyncio.wait_for``, which drops a cancellation that comes in
+the moment its inner call is done. Every call goes through ``_heeding``, which
+makes good for that.
 """
 
 from __future__ import annotations
@@ -146,7 +151,7 @@ class Connection:
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                return await call()
+                return await _heeding(call)
             except errors.OutOfMemoryError as error:
                 raise LedgerUnavailable(
                     "Redis is full: raise its maxmemory or lower store.keep_jobs"
@@ -166,6 +171,21 @@ class Connection:
                 _log.debug("redis_retry", error=f"{type(error).__name__}: {error}", pause_s=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+async def _heeding(call: Callable[[], Awaitable[T]]) -> T:
+    """Await ``call``; if its task was cancelled meanwhile, that is what comes of it."""
+    task = asyncio.current_task()
+    asked = task.cancelling() if task else 0
+    try:
+        reply = await call()
+    except Exception as error:
+        if task and task.cancelling() > asked:
+            raise asyncio.CancelledError from error
+        raise
+    if task and task.cancelling() > asked:
+        raise asyncio.CancelledError
+    return reply
 
 
 def _is_away(error: Exception) -> bool:
