@@ -32,6 +32,7 @@ _NAMES_MAX_AGE_S: Final = 2.0
 _USERS: Final = 256
 _LISTS: Final = 256
 _PARALLEL: Final = 4
+_TEMPLATES: Final = "templates/index.json"
 log = structlog.get_logger()
 
 
@@ -178,6 +179,15 @@ class WorkerInfo:
             return None
 
         return await self._cached(f"first {path}", ask)
+
+    async def has_templates(self) -> bool:
+        """Whether any worker has workflow templates for the UI to offer."""
+
+        async def ask() -> bool | None:
+            answers = await self._ask_all(_TEMPLATES)
+            return True if any(answer is not None for answer in answers) else None
+
+        return bool(await self._cached(f"any {_TEMPLATES}", ask))
 
     async def of(self, worker: Worker, path: str) -> Any | None:
         """One worker's own answer; None: it gives none."""

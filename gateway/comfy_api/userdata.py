@@ -23,6 +23,7 @@ from gateway.ports import Document
 
 #: the UI loads it as the user's own style sheet, so it must not become a download
 _STYLE: Final = "user.css"
+_NO_TUTORIAL: Final = {"Comfy.TutorialCompleted": True}
 
 
 def routes() -> list[web.RouteDef]:
@@ -79,7 +80,7 @@ async def add_user(request: web.Request) -> web.Response:
 
 async def settings(request: web.Request) -> web.Response:
     """All settings of the user."""
-    return _json(await services(request).documents.settings(identity(request).user))
+    return _json(await _settings(request))
 
 
 async def change_settings(request: web.Request) -> web.Response:
@@ -93,8 +94,18 @@ async def change_settings(request: web.Request) -> web.Response:
 
 async def setting(request: web.Request) -> web.Response:
     """One setting, or null."""
-    found = await services(request).documents.settings(identity(request).user)
-    return _json(found.get(request.match_info["id"]))
+    return _json((await _settings(request)).get(request.match_info["id"]))
+
+
+async def _settings(request: web.Request) -> dict[str, Any]:
+    """As stored. Where there are none of either, a default in place of templates.
+
+    A frontend greets whoever has no settings with a choice of templates. Without any
+    that is an empty dialog; told that it has been seen, it opens its default workflow.
+    """
+    svc = services(request)
+    stored = await svc.documents.settings(identity(request).user)
+    return stored if stored or await svc.info.has_templates() else dict(_NO_TUTORIAL)
 
 
 async def change_setting(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway_info.conftest import ANN, BOB, Gateway
+from tests.integration.gateway_info.conftest import ANN, BOB, FakeAgent, Gateway, Start
 
 A, NOW = "workflows%2Fa.json", 1_800_000_000.0
 
@@ -24,6 +24,10 @@ async def status(gateway: Gateway, method: str, path: str, who: dict[str, str] =
 
 
 class TestSettings:
+    @pytest.fixture(autouse=True)
+    def with_templates(self, agent: FakeAgent) -> None:
+        agent.routes["templates/index.json"] = []
+
     async def test_they_are_merged_one_by_one_and_whole(self, gateway: Gateway) -> None:
         assert await gateway.json("/settings") == {}
         assert await gateway.json("/settings/Comfy.Foo") is None
@@ -171,3 +175,24 @@ async def test_there_is_one_user_to_see_and_none_to_add(gateway: Gateway) -> Non
     answer: dict[str, Any] = json.loads(text)
     assert code == 403
     assert "error" in answer
+
+
+class TestNewcomers:
+    """Who has no settings: the UI offers templates, which must not be an empty choice."""
+
+    async def test_without_templates_the_tutorial_is_over(self, gateway: Gateway) -> None:
+        assert await gateway.json("/settings") == {"Comfy.TutorialCompleted": True}
+        assert await gateway.json("/settings/Comfy.TutorialCompleted") is True
+        assert await gateway.services.documents.settings("ann") == {}, "a default is not stored"
+
+    async def test_with_templates_nothing_is_said_for_the_user(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes["host-1:templates/index.json"] = [{"title": "first steps"}]
+        gateway = await start(workers=2)
+        assert await gateway.json("/settings") == {}
+        assert await gateway.json("/settings/Comfy.TutorialCompleted") is None
+
+    async def test_who_has_settings_gets_those_alone(self, gateway: Gateway) -> None:
+        await gateway.services.documents.change_settings("ann", {"mine": 1})
+        assert await gateway.json("/settings") == {"mine": 1}
