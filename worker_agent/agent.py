@@ -19,7 +19,7 @@ from config.settings import Settings
 from scheduler.ledger import Ledger, LedgerUnavailable, Report
 from scheduler.states import Agent as AgentRecord
 from scheduler.states import WorkerState
-from worker_agent import endpoint
+from worker_agent import endpoint, verdict
 from worker_agent.bench import Bench, patiently
 from worker_agent.changes import differs
 from worker_agent.comfy_client import ComfyClient, new_session
@@ -30,6 +30,7 @@ from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
 from worker_agent.supervisor import Supervisor
+from worker_agent.verdict import Figures
 from worker_agent.worker import Place, WorkerDriver
 
 _log = structlog.get_logger(__name__)
@@ -160,17 +161,15 @@ class Agent:
         await self._supervisor.take_over()
         await self._sample()
         working = asyncio.create_task(self._work())
-        loop = asyncio.get_running_loop()
         # only the main thread may handle signals, and only Unix loops can
-        handled = threading.current_thread() is threading.main_thread()
-        if handled:
-            loop.add_signal_handler(signal.SIGTERM, working.cancel)
+        if threading.current_thread() is threading.main_thread():
+            # Left in place to the end: a supervisor that is killed sends a second SIGTERM,
+            # and by default that one would end us before our workers are stopped.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
         try:
             await asyncio.wait([working])
         finally:
             await stop_all([working])
-            if handled:
-                loop.remove_signal_handler(signal.SIGTERM)
         if not working.cancelled():
             working.result()
         _log.info("agent_terminated", agent=self.id)
@@ -248,8 +247,10 @@ class Agent:
         self._hub.close()
         try:
             async with asyncio.timeout(_HAND_BACK):
-                await asyncio.gather(*(driver.give_up() for driver in self._drivers.values()))
+                # first of all: what is given back must not come back here
                 await self._say_goodbye()
+                await asyncio.gather(*(driver.hand_back() for driver in self._drivers.values()))
+                await self._hand_back_unclaimed()
         except TimeoutError:
             _log.warning("agent_stop_incomplete", agent=self.id)
         await self._supervisor.stop()
@@ -264,6 +265,15 @@ class Agent:
             await self._ledger.report(Report(agent=report.agent, workers=down, gpus=report.gpus))
         except LedgerUnavailable as error:
             _log.warning("ledger_unavailable", call="report", detail=str(error))
+
+    async def _hand_back_unclaimed(self) -> None:
+        """Give back what was promised to our workers but has not begun."""
+        try:
+            for job in await self._ledger.held(self.id):
+                figures = Figures(peak_bytes=0, run_seconds=0.0, reserved_bytes=0)
+                await self._ledger.settle(job.id, job.attempt, verdict.returned(figures))
+        except LedgerUnavailable as error:
+            _log.warning("ledger_unavailable", call="settle", detail=str(error))
 
     # ── look-ups ─────────────────────────────────────────────────────────────
 
