@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -51,9 +51,21 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60
 _GLANCE: Final = aiohttp.ClientTimeout(total=2)
 #: what an agent answers where its worker does not
 _SILENT: Final = frozenset({502, 503, 504})
+#: seconds that a GET waits for an agent to come back (a restart takes one to three), and
+#: between its attempts
+PATIENCE_S: Final = 5.0
+_FIRST_PAUSE_S: Final = 0.1
+_LAST_PAUSE_S: Final = 1.0
+#: seconds until a client may ask again what could not be had
+_RETRY_AFTER: Final[Mapping[str, str]] = {hdrs.RETRY_AFTER: "5"}
 #: events push changes; this is how old the view of the pool may get when none comes
 _POOL_MAX_AGE_S: Final = 5.0
 log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class _Away(UpstreamDown):
+    """Nobody answered, which a moment later may be different."""
 
 
 class Agents:
@@ -124,24 +136,46 @@ class Agents:
             key=lambda worker: worker.id,
         )
 
-    async def get_json(self, worker: Worker, path: str, query: str = "") -> Any | None:
+    async def get_json(
+        self, worker: Worker, path: str, query: str = "", *, patience_s: float = PATIENCE_S
+    ) -> Any | None:
         """A worker's JSON answer; None: it has no such thing (404).
 
         Raises:
-            UpstreamDown: the agent or the worker does not answer.
+            UpstreamDown: the agent or the worker does not answer for ``patience_s``.
         """
+        return await self._patiently(lambda: self._get_json(worker, path, query), patience_s)
+
+    async def _get_json(self, worker: Worker, path: str, query: str) -> Any | None:
         url = self._worker_url(worker, path, query)
         headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
         try:
             async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
                 if answer.status == 404:
                     return None
+                _check(answer)
                 if answer.status != 200:
                     raise UpstreamDown(f"Worker {worker.id} answered {answer.status}.")
                 return msgspec.json.decode(await answer.read())
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+        except msgspec.DecodeError as error:
+            raise UpstreamDown(f"Worker {worker.id} answered something else than JSON.") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("worker_get_failed", worker=worker.id, path=path, error=repr(error))
-            raise UpstreamDown(f"Worker {worker.id} does not answer; try again.") from error
+            raise _down(f"Worker {worker.id} does not answer; try again shortly.") from error
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], patience_s: float) -> T:
+        """Ask again while the agent is away; it may come back at another address."""
+        loop = asyncio.get_running_loop()
+        give_up_at, pause_s = loop.time() + patience_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                return await ask()
+            except _Away:
+                if loop.time() + pause_s > give_up_at:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+            await self.refresh()
 
     async def has_page(self, worker: Worker) -> bool:
         """Whether a worker answers ``/`` with a page.
@@ -155,8 +189,7 @@ class Agents:
             async with self.session.get(
                 url, headers=headers, allow_redirects=False, timeout=_GLANCE
             ) as answer:
-                if answer.status in _SILENT:
-                    raise UpstreamDown(f"Worker {worker.id} does not answer; try again.")
+                _check(answer)
                 return answer.status == 200 and answer.content_type == "text/html"
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(worker.agent, error) from error
@@ -169,6 +202,7 @@ class Agents:
         query: str = "",
         *,
         headers: Mapping[str, str] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> web.StreamResponse:
         """Stream a worker's answer to a GET or HEAD (None: any ready worker).
 
@@ -177,17 +211,20 @@ class Agents:
 
         Raises:
             Unavailable: no worker is ready.
-            UpstreamDown: the agent does not answer.
+            UpstreamDown: the agent or the worker does not answer for ``patience_s``.
         """
         if not allowed(path):
             return web.Response(status=404)
         if worker is None:
             worker = next(iter(await self.ready()), None)
             if worker is None:
-                raise Unavailable(
-                    "No worker is ready; try again shortly.", headers={hdrs.RETRY_AFTER: "5"}
-                )
-        return await self._stream(request, self._worker_url(worker, path, query), headers or {})
+                raise Unavailable("No worker is ready; try again shortly.", headers=_RETRY_AFTER)
+        asked = worker
+
+        async def url() -> URL:
+            return self._worker_url(asked, path, query)
+
+        return await self._stream(request, url, headers or {}, patience_s)
 
     async def file(
         self, record: FileRecord, request: web.Request, headers: Mapping[str, str]
@@ -195,23 +232,29 @@ class Agents:
         """Stream an output's bytes; preview, channel, Range and conditions go along.
 
         Raises:
-            UpstreamDown: the host that holds the file does not answer.
+            UpstreamDown: the host that holds the file does not answer, not even after a while.
         """
         extra = {key: request.query[key] for key in ("preview", "channel") if key in request.query}
-        return await self._stream(request, await self._file_url(record, extra), headers)
+        return await self._stream(
+            request, lambda: self._file_url(record, extra), headers, PATIENCE_S
+        )
 
     async def read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
         """An output's bytes; None: it is gone.
 
         Raises:
             TooLarge: it has more than ``limit_bytes``.
-            UpstreamDown: the host that holds the file does not answer.
+            UpstreamDown: the host that holds the file does not answer, not even after a while.
         """
+        return await self._patiently(lambda: self._read_file(record, limit_bytes), PATIENCE_S)
+
+    async def _read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
         url = await self._file_url(record, {})
         headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
         body = bytearray()
         try:
             async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
+                _check(answer)
                 if answer.status != 200:
                     return None
                 async for chunk in answer.content.iter_any():
@@ -242,32 +285,48 @@ class Agents:
     def _agent_url(self, agent: str) -> str:
         found = self._pool.agents.get(agent)
         if found is None:
-            raise UpstreamDown(f"The host {agent} is not connected; its files come back with it.")
+            raise _down(f"The host {agent} is not connected; its files come back with it.")
         return found.url.rstrip("/")
 
     async def _stream(
-        self, request: web.Request, url: URL, replaced: Mapping[str, str]
+        self,
+        request: web.Request,
+        find_url: Callable[[], Awaitable[URL]],
+        replaced: Mapping[str, str],
+        patience_s: float,
     ) -> web.StreamResponse:
+        """Pass on an answer; asked again while there is none, never once it has begun."""
+
+        async def ask() -> aiohttp.ClientResponse:
+            return await self._ask(request, await find_url())
+
+        async with await self._patiently(ask, patience_s) as answer:
+            if 300 <= answer.status < 400 and answer.status != 304:
+                return web.Response(status=404)
+            response = web.StreamResponse(
+                status=answer.status, headers=_kept(answer.headers, replaced, answer.status)
+            )
+            await response.prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                await self._copy(request, answer, response)
+            return response
+
+    async def _ask(self, request: web.Request, url: URL) -> aiohttp.ClientResponse:
         sent = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         sent.setdefault(hdrs.ACCEPT_ENCODING, "identity")
-        method = "HEAD" if request.method == "HEAD" else "GET"
+        method = hdrs.METH_HEAD if request.method == hdrs.METH_HEAD else hdrs.METH_GET
         try:
-            async with self.session.request(
+            answer = await self.session.request(
                 method, url, headers={**sent, **self.headers}, allow_redirects=False
-            ) as answer:
-                if 300 <= answer.status < 400 and answer.status != 304:
-                    return web.Response(status=404)
-                if answer.status in _SILENT:
-                    raise UpstreamDown("The worker that holds this does not answer; try again.")
-                response = web.StreamResponse(
-                    status=answer.status, headers=_kept(answer.headers, replaced, answer.status)
-                )
-                await response.prepare(request)
-                if method != "HEAD":
-                    await self._copy(request, answer, response)
-                return response
+            )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(url.host or "", error) from error
+        try:
+            _check(answer)
+        except UpstreamDown:
+            answer.release()
+            raise
+        return answer
 
     async def _copy(
         self, request: web.Request, answer: aiohttp.ClientResponse, response: web.StreamResponse
@@ -276,7 +335,7 @@ class Agents:
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
             await response.write_eof()
-        except (aiohttp.ClientPayloadError, TimeoutError) as error:
+        except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, TimeoutError) as error:
             # the status is sent: only a broken connection says that bytes are missing
             log.warning("stream_broken", host=answer.url.host, error=repr(error))
             if request.transport is not None:
@@ -300,6 +359,16 @@ def _kept(headers: Mapping[str, str], replaced: Mapping[str, str], status: int) 
     return kept
 
 
-def _unreachable(host: str, error: Exception) -> UpstreamDown:
+def _check(answer: aiohttp.ClientResponse) -> None:
+    """Raises UpstreamDown where the agent says that its worker does not answer."""
+    if answer.status in _SILENT:
+        raise _down("The worker that holds this does not answer; try again shortly.")
+
+
+def _unreachable(host: str, error: Exception) -> _Away:
     log.warning("agent_unreachable", host=host, error=repr(error))
-    return UpstreamDown("The host that holds this does not answer; try again shortly.")
+    return _down("The host that holds this does not answer; try again shortly.")
+
+
+def _down(message: str) -> _Away:
+    return _Away(message, headers=_RETRY_AFTER)

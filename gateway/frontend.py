@@ -16,7 +16,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from config.settings import Frontend
-from gateway.agents import allowed
+from gateway.agents import PATIENCE_S, allowed
 from gateway.context import services
 from gateway.errors import Unavailable, UpstreamDown
 from gateway.worker_ui import WORKER_UI
@@ -89,7 +89,9 @@ async def serve(request: web.Request) -> web.StreamResponse:
     worker = await shown_worker(request)
     if worker is not None:
         try:
-            return await _from_worker(request, worker, path)
+            # with the package at hand nobody need wait for a worker to come back
+            patience_s = PATIENCE_S if kind is Frontend.WORKER else 0.0
+            return await _from_worker(request, worker, path, patience_s)
         except UpstreamDown:
             if kind is Frontend.WORKER:
                 raise
@@ -114,12 +116,15 @@ async def _from_package(request: web.Request, path: str) -> web.StreamResponse:
     return _missing(path)
 
 
-async def _from_worker(request: web.Request, worker: Worker, path: str) -> web.StreamResponse:
+async def _from_worker(
+    request: web.Request, worker: Worker, path: str, patience_s: float = PATIENCE_S
+) -> web.StreamResponse:
     wanted = "" if path == "index.html" else path
     if not allowed(wanted) or _is_api(wanted):
         return _missing(path)
-    agents = services(request).agents
-    return await agents.worker_get(request, worker, wanted, request.rel_url.raw_query_string)
+    return await services(request).agents.worker_get(
+        request, worker, wanted, request.rel_url.raw_query_string, patience_s=patience_s
+    )
 
 
 def _no_page(path: str, message: str) -> web.Response:

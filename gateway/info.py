@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from gateway.agents import Agents
+from gateway.agents import PATIENCE_S, Agents
 from gateway.errors import UpstreamDown
 from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs, merge
 from gateway.ports import InputFiles
@@ -171,12 +171,8 @@ class WorkerInfo:
         """A route that is the same on all workers, from the first that answers."""
 
         async def ask() -> Any | None:
-            for worker in await self._agents.ready():
-                try:
-                    return await self._agents.get_json(worker, path)
-                except UpstreamDown:
-                    continue
-            return None
+            answers = await self._ask_all(path, (await self._agents.ready())[:_PARALLEL])
+            return next((answer for answer in answers if answer is not None), None)
 
         return await self._cached(f"first {path}", ask)
 
@@ -241,17 +237,29 @@ class WorkerInfo:
             self._base = base
 
     async def _ask_all(self, path: str, workers: list[Worker] | None = None) -> list[Any]:
-        gate = asyncio.Semaphore(_PARALLEL)
+        """Answers in the workers' order, None for a 404 and for a worker that is silent.
 
-        async def ask(worker: Worker) -> Any | None:
-            async with gate:
-                try:
-                    return await self._agents.get_json(worker, path)
-                except UpstreamDown:
-                    return None
-
+        Only where all are silent are they waited for.
+        """
         asked = await self._agents.ready() if workers is None else workers
-        return list(await asyncio.gather(*(ask(worker) for worker in asked)))
+        for patience_s, some in ((0.0, asked), (PATIENCE_S, asked[:_PARALLEL])):
+            gate = asyncio.Semaphore(_PARALLEL)
+            answers = await asyncio.gather(
+                *(self._ask(worker, path, gate, patience_s) for worker in some)
+            )
+            if any(told for _, told in answers):
+                break
+        return [answer for answer, _ in answers]
+
+    async def _ask(
+        self, worker: Worker, path: str, gate: asyncio.Semaphore, patience_s: float
+    ) -> tuple[Any | None, bool]:
+        """The answer, and whether there was one at all."""
+        async with gate:
+            try:
+                return await self._agents.get_json(worker, path, patience_s=patience_s), True
+            except UpstreamDown:
+                return None, False
 
     async def _user_names(self, user: str) -> _Names:
         known = self._names.get(user)

@@ -79,7 +79,9 @@ class FakeAgent:
         self.asked.append(path)
         found = self.routes.get(f"{request.match_info['worker']}:{path}", self.routes.get(path))
         if isinstance(found, web.HTTPException):
-            raise found
+            # not raised: an exception is an answer that can be given once
+            where = {"Location": found.headers["Location"]} if "Location" in found.headers else {}
+            return web.Response(status=found.status, headers=where)
         if found is None:
             raise web.HTTPNotFound
         if isinstance(found, bytes):
