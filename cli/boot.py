@@ -133,8 +133,14 @@ def run_role(role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, N
 async def _until_told(ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task = asyncio.create_task(work())
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        # once: a second signal must not break off the tidying up
+        if not task.cancelling():
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     watching = asyncio.create_task(ground.source.watch())
     log.info("started", pid=os.getpid())
     try:
