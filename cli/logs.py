@@ -49,7 +49,20 @@ def set_up_logging(settings: Log, role: str, handler: logging.Handler | None = N
     root.setLevel(settings.level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_unquote)
     structlog.contextvars.bind_contextvars(role=role)
+
+
+def _unquote(record: logging.LogRecord) -> bool:
+    """Tell of a malformed request without quoting it: the line at fault may hold a key."""
+    error = record.exc_info[1] if record.exc_info else None
+    # by name: most commands have no other need of aiohttp, which takes long to import
+    if not type(error).__module__.startswith("aiohttp."):
+        return True
+    record.msg, record.args = "malformed_request %s", (type(error).__name__,)
+    record.exc_info = None
+    record.levelno, record.levelname = logging.INFO, "INFO"
+    return logging.getLogger().isEnabledFor(logging.INFO)
 
 
 def _rendering(settings: Log) -> list[Any]:

@@ -1,0 +1,44 @@
+"""What may not reach a log line."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from aiohttp.http_exceptions import BadStatusLine
+
+from cli.logs import set_up_logging
+from config.settings import Log
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    server = logging.getLogger("aiohttp.server")
+    before, level, filters = root.handlers[:], root.level, server.filters[:]
+    written = io.StringIO()
+    set_up_logging(Log(format="json"), "gateway", logging.StreamHandler(written))
+    yield written
+    root.handlers[:], server.filters[:] = before, filters
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_malformed_request_is_told_without_the_key_in_it(lines: io.StringIO) -> None:
+    error = BadStatusLine("GET /?token=secret HTTPX")
+    logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    assert "malformed_request BadStatusLine" in lines.getvalue()
+    assert "secret" not in lines.getvalue()
+    assert "Traceback" not in lines.getvalue()
+
+
+def test_other_errors_keep_their_traceback(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("ours")
+    except ValueError as error:
+        logging.getLogger("aiohttp.server").error("Unhandled exception", exc_info=error)
+    assert "ValueError: ours" in lines.getvalue()
