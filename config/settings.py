@@ -188,7 +188,7 @@ class Scheduler(Model):
     """How long an agent may be silent about a running job before it is queued again."""
     heartbeat: Seconds = 10.0
     """How long an agent may be silent before its workers get no new jobs."""
-    max_losses: int = Field(2, ge=1)
+    max_losses: int = Field(3, ge=1)
     """A job whose worker was lost this often ends FAILED(poison)."""
     leader: Seconds = 5.0
     """How long another scheduler waits before it takes over from a silent leader."""

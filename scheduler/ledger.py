@@ -116,6 +116,8 @@ class Ending(StrEnum):
     CANCELLED = "CANCELLED"
     #: not the job's fault (worker died): back to its old place in the queue
     LOST = "LOST"
+    #: nobody's fault (the agent stops in order): back to its old place, and not counted
+    RETURNED = "RETURNED"
     #: out of device memory: once more with ``retry_bytes``, the second time FAILED(oom)
     OOM = "OOM"
 
@@ -370,7 +372,10 @@ class PlanSide(Protocol):
         ...
 
     async def reap(self, epoch: int, max_losses: int) -> list[Reaped]:
-        """Close every attempt whose lease has passed."""
+        """Close every attempt whose lease has passed.
+
+        A job whose worker was lost ``max_losses`` times ends FAILED(poison).
+        """
         ...
 
     async def learn(self, epoch: int, job_id: str, profiles: Mapping[str, bytes]) -> bool:

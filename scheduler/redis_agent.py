@@ -25,7 +25,7 @@ from scheduler.states import ACTIVE, Job, JobState
 #: One blocking read lasts this long at most, so that a dead connection is noticed.
 _LONGEST_BLOCK_S: Final = 5.0
 #: Endings in which the worker may have left the client without a last word.
-_WORDLESS: Final = (Ending.LOST, Ending.OOM, Ending.FAILED)
+_WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
 #: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
 _ROOT: Final = "vg"
 _NO_CLOSING: Final = (b"", b"", b"", b"")

@@ -41,7 +41,7 @@ class RedisSide:
         self.keys = keys
         #: an agent silent for longer gets no new work
         self.heartbeat_ms = heartbeat_ms
-        #: a job that loses its worker more often than this ends FAILED(poison)
+        #: a job that has lost its worker this often ends FAILED(poison)
         self.max_losses = max_losses
         #: names one call, so that a script knows its own repetition
         self.new_call = new_call

@@ -35,7 +35,7 @@ class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides
         pool: str,
         *,
         heartbeat_ms: int = 10_000,
-        max_losses: int = 2,
+        max_losses: int = 3,
         patience_s: float = 5.0,
         new_call: Callable[[], str] = _random_call,
         scripts: Mapping[str, str] | None = None,
@@ -46,7 +46,7 @@ class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides
             url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://host:port``.
             pool: which pool's books; pools on one server never meet.
             heartbeat_ms: an agent silent for longer gets no new work.
-            max_losses: a job whose worker was lost more often than this ends FAILED(poison).
+            max_losses: a job whose worker was lost this often ends FAILED(poison).
             patience_s: how long a call is tried again while the server is away, before
                 ``LedgerUnavailable``.
             new_call: names one call, unique enough within a job's life.

@@ -29,6 +29,8 @@ from worker_agent.verdict import Figures
 
 _log = structlog.get_logger(__name__)
 
+#: how long a worker may take to answer an interrupt when its prompt is given up, seconds
+_INTERRUPT = 2.0
 _HUNG = "The prompt showed no sign of life for {seconds:.0f} s and was stopped."
 
 
@@ -80,15 +82,21 @@ class Attempt:
             await self._settle(job, await self._follow(job, _names(job), {}))
 
     async def give_up(self) -> None:
-        """Interrupt and settle LOST, because this agent stops."""
+        """Interrupt and settle LOST: the worker or our own part in it is broken."""
+        await self._leave(verdict.lost(self._figures(0)))
+
+    async def hand_back(self) -> None:
+        """Interrupt and settle RETURNED, because this agent stops."""
+        await self._leave(verdict.returned(self._figures(0)))
+
+    async def _leave(self, outcome: Outcome) -> None:
         try:
-            await self._host.client.interrupt(self._uuid)
-        except WorkerUnreachable as error:
+            async with asyncio.timeout(_INTERRUPT):
+                await self._host.client.interrupt(self._uuid)
+        except (WorkerUnreachable, TimeoutError) as error:
             self._log.info("interrupt_failed", detail=str(error))
         try:
-            await self._bench.ledger.settle(
-                self.job_id, self.number, verdict.lost(self._figures(0))
-            )
+            await self._bench.ledger.settle(self.job_id, self.number, outcome)
         except LedgerUnavailable as error:
             # its lease passes, and the scheduler closes it
             self._log.warning("ledger_unavailable", call="settle", detail=str(error))

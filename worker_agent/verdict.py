@@ -123,6 +123,11 @@ def lost(figures: Figures) -> Outcome:
     return _outcome(Ending.LOST, FailReason.LOST, _empty([]), [], figures)
 
 
+def returned(figures: Figures) -> Outcome:
+    """The outcome of an attempt that its agent gives back because it stops."""
+    return _outcome(Ending.RETURNED, None, _empty([]), [], figures)
+
+
 # ── parts ────────────────────────────────────────────────────────────────────
 
 

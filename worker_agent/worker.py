@@ -175,10 +175,10 @@ class WorkerDriver:
         """Drive the worker; ends by cancellation."""
         await run_together(self.link.run(), self._poll(), self._serve())
 
-    async def give_up(self) -> None:
-        """Stop and hand back what runs, after ``run`` was cancelled."""
+    async def hand_back(self) -> None:
+        """Stop what runs and give it back, after ``run`` was cancelled."""
         if self._current is not None:
-            await self._current.give_up()
+            await self._current.hand_back()
 
     # ── inside ───────────────────────────────────────────────────────────────
 

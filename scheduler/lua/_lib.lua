@@ -125,8 +125,9 @@ local function requeue(K, job, reason, fields)
 end
 
 -- An attempt that nobody will finish. `closing` holds result and frames for the
--- two ways it may end; `closed` is the attempt's number when its agent says so.
-local function lose(K, job, max_losses, closing, closed)
+-- two ways it may end; `closed` is the attempt's number when its agent says so;
+-- `returned`: its agent stops in order, which counts against nobody.
+local function lose(K, job, max_losses, closing, closed, returned)
   leave_worker(K, job)
   if job.state == 'CANCELLING' then
     return end_job(K, job, 'CANCELLED', {
@@ -134,8 +135,11 @@ local function lose(K, job, max_losses, closing, closed)
       closed = closed,
     })
   end
+  if returned then
+    return requeue(K, job, 'returned', {closed = closed, closed_as = 'QUEUED'})
+  end
   local losses = (job.losses or 0) + 1
-  if losses > max_losses then
+  if losses >= max_losses then
     return end_job(K, job, 'FAILED', {
       reason = 'poison', result = closing.poison_result, frames = closing.poison_frames,
       listed = true, losses = losses, closed = closed,

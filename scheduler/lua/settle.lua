@@ -1,4 +1,4 @@
--- Close an attempt's books: into a terminal state, or back to QUEUED (lost, out of memory).
+-- Close an attempt's books: into a terminal state, or back to QUEUED (lost, returned, out of memory).
 -- KEYS  1-12 job keys
 -- ARGV  1 attempt, 2 worker, 3 gpu (as the caller believes), 4 ending, 5 result, 6 frames, 7 reason,
 --       8 peak_bytes, 9 run_seconds, 10 retry_bytes, 11 max_losses, 12 clean (1/0),
@@ -14,6 +14,16 @@ if job.attempt ~= attempt or not is_active(job.state) then return {'FENCED'} end
 if job.state == 'RESERVED' and ending == 'SUCCEEDED' then return {'FENCED'} end
 if moved(job, ARGV[2], ARGV[3]) then return {'MOVED'} end
 
+-- The agent's last heartbeat may be older than the peak. Until the next one the worker
+-- is taken to hold what it held then, lest its neighbours be promised the difference.
+local function keep_residency(K, job, peak)
+  if peak == 0 or job.gpu == '' or redis.call('HGET', K.worker, 'state') == 'DOWN' then return end
+  local field = 'u:' .. job.worker
+  if peak > tonumber(redis.call('HGET', K.holds, field) or 0) then
+    redis.call('HSET', K.holds, field, peak)
+  end
+end
+
 local closing = {
   cancel_result = ARGV[13], cancel_frames = ARGV[14],
   poison_result = ARGV[15], poison_frames = ARGV[16],
@@ -21,8 +31,11 @@ local closing = {
 -- Whoever asked to cancel gets that, unless the job ended by itself first.
 local by_interrupt = ending == 'OOM'
   or (ending == 'FAILED' and (reason == '' or reason == 'lost' or reason == 'hung'))
-if ending == 'LOST' or (job.state == 'CANCELLING' and by_interrupt) then
-  return {'SETTLED', lose(K, job, tonumber(ARGV[11]), closing, attempt)}
+local given_up = ending == 'LOST' or ending == 'RETURNED'
+if not given_up then keep_residency(K, job, tonumber(ARGV[8])) end
+if given_up or (job.state == 'CANCELLING' and by_interrupt) then
+  local returned = ending == 'RETURNED'
+  return {'SETTLED', lose(K, job, tonumber(ARGV[11]), closing, attempt, returned)}
 end
 
 leave_worker(K, job)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from scheduler.ledger import (
+    Admitted,
     Claimed,
     Ending,
     Event,
@@ -18,9 +19,9 @@ from scheduler.ledger import (
     Settled,
 )
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import FailReason, Job, JobState
-from tests.factories import GIB, new_job, outcome
-from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
+from scheduler.states import FailReason, Job, JobState, WorkerState
+from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio, two_workers
 
 
 async def last_event(ledger: RedisLedger) -> Event:
@@ -244,7 +245,29 @@ async def lose_until_it_ends(studio: Studio, job: Job) -> Job:
     return job
 
 
-async def test_a_job_lost_more_often_than_allowed_ends_as_poison(studio: Studio) -> None:
+async def test_a_returned_job_gets_its_old_place_and_nobody_is_blamed(studio: Studio) -> None:
+    first = await studio.submit()
+    second = await studio.submit()
+    for attempt in range(1, 6):
+        await studio.run(await studio.job(first.id))
+        reply = await studio.ledger.settle(first.id, attempt, outcome(Ending.RETURNED))
+        assert reply == Settled(JobState.QUEUED)
+    job = await studio.job(first.id)
+    assert (job.losses, job.attempt, job.worker, job.reason) == (0, 5, "", None)
+    assert [one.id for one in await studio.ledger.unfinished("ann")] == [first.id, second.id]
+    event = await last_event(studio.ledger)
+    assert (event.kind, event.reason) == (EventKind.REQUEUED, "returned")
+    await assert_free(studio)
+
+
+async def test_a_job_that_has_not_begun_can_be_returned(studio: Studio) -> None:
+    job = await studio.reserve()
+    reply = await studio.ledger.settle(job.id, 1, outcome(Ending.RETURNED))
+    assert reply == Settled(JobState.QUEUED)
+    assert (await studio.job(job.id)).losses == 0
+
+
+async def test_a_job_lost_as_often_as_allowed_ends_as_poison(studio: Studio) -> None:
     job = await lose_until_it_ends(studio, await studio.submit())
     assert (job.state, job.reason) == (JobState.FAILED, FailReason.POISON)
     assert (job.losses, job.attempt) == (3, 3)
@@ -260,10 +283,10 @@ async def test_a_job_lost_more_often_than_allowed_ends_as_poison(studio: Studio)
 
 
 async def test_how_often_it_may_be_lost_can_be_set(server_url: str, pool_name: str) -> None:
-    ledger = RedisLedger.connect(server_url, pool_name, max_losses=0)
+    ledger = RedisLedger.connect(server_url, pool_name, max_losses=2)
     studio = await Studio(ledger).open()
     job = await lose_until_it_ends(studio, await studio.submit())
-    assert (job.reason, job.losses) == (FailReason.POISON, 1)
+    assert (job.reason, job.losses) == (FailReason.POISON, 2)
     await ledger.close()
 
 
@@ -294,6 +317,7 @@ async def test_out_of_memory_without_a_figure_keeps_the_need(studio: Studio) -> 
     [
         (Ending.CANCELLED, None, JobState.CANCELLED),
         (Ending.LOST, None, JobState.CANCELLED),
+        (Ending.RETURNED, None, JobState.CANCELLED),
         (Ending.OOM, None, JobState.CANCELLED),
         (Ending.FAILED, FailReason.HUNG, JobState.CANCELLED),
         (Ending.FAILED, FailReason.NODE_ERROR, JobState.FAILED),
@@ -320,6 +344,56 @@ async def test_of_many_racing_settles_one_writes(studio: Studio) -> None:
     )
     assert len(set(replies)) == 1
     assert (await studio.kinds()).count("settled") + (await studio.kinds()).count("requeued") == 1
+
+
+# ── residency after the end ──────────────────────────────────────────────────
+
+
+async def neighbour_fits(studio: Studio, need: int) -> bool:
+    other = await studio.submit(new_job("bob", need_bytes=need))
+    return isinstance(await studio.admit(other, "host-1"), Admitted)
+
+
+async def test_after_the_end_the_worker_holds_its_peak_until_it_reports_again(
+    studio: Studio,
+) -> None:
+    job = await studio.run()
+    await studio.ledger.settle(job.id, 1, outcome(peak_bytes=12 * GIB))
+    assert (await studio.worker()).used_bytes == 12 * GIB
+    assert not await neighbour_fits(studio, 9 * GIB)
+    await studio.ledger.report(two_workers())
+    assert await neighbour_fits(studio, 9 * GIB)
+
+
+async def test_a_residency_above_the_peak_stays_as_reported(studio: Studio) -> None:
+    job = await studio.run()
+    await studio.ledger.report(
+        report(workers=[worker("host-0", used_bytes=14 * GIB), worker("host-1")], gpus=[gpu()])
+    )
+    await studio.ledger.settle(job.id, 1, outcome(peak_bytes=12 * GIB))
+    assert (await studio.worker()).used_bytes == 14 * GIB
+
+
+async def test_an_out_of_memory_leaves_its_peak_behind_too(studio: Studio) -> None:
+    job = await studio.run()
+    await studio.ledger.settle(job.id, 1, outcome(Ending.OOM, peak_bytes=12 * GIB))
+    assert (await studio.worker()).used_bytes == 12 * GIB
+
+
+@pytest.mark.parametrize("ending", [Ending.LOST, Ending.RETURNED])
+async def test_a_lost_worker_holds_nothing_more(studio: Studio, ending: Ending) -> None:
+    job = await studio.run()
+    await studio.ledger.settle(job.id, 1, outcome(ending, peak_bytes=12 * GIB))
+    assert (await studio.worker()).used_bytes == 0
+
+
+async def test_a_worker_that_is_down_holds_nothing_more(studio: Studio) -> None:
+    job = await studio.run()
+    down = worker("host-0", state=WorkerState.DOWN)
+    await studio.ledger.report(report(workers=[down, worker("host-1")], gpus=[gpu()]))
+    closing = outcome(Ending.FAILED, reason=FailReason.HUNG, peak_bytes=12 * GIB)
+    await studio.ledger.settle(job.id, 1, closing)
+    assert (await studio.worker()).used_bytes == 0
 
 
 # ── held, orders ─────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.ledger import Admitted
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import JobState
+from scheduler.states import JobState, WorkerState
 from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
 from worker_agent.launch import LaunchSpec
 from worker_agent.supervisor import Registry, start_time
@@ -104,9 +106,37 @@ async def test_a_clean_stop_hands_the_prompt_back_and_stops_the_worker(
         job = await bed.start({"1": {"class_type": "Sleep", "inputs": {"seconds": 30}}})
         await bed.running(job.id)
         pid = bed.pid()
-    assert (await bed.job(job.id)).state is JobState.QUEUED
+    back = await bed.job(job.id)
+    assert (back.state, back.losses) == (JobState.QUEUED, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_clean_stop_hands_back_what_has_not_begun(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    sleeper = (sys.executable, "-c", "import time; time.sleep(60)")
+    spec = dataclasses.replace(fake_spec(tmp_path), command=sleeper)
+    agent = make_agent(ledger, tmp_path, [spec])
+    bed = Bed(ledger, agent, [spec])
+    async with running(agent):
+        job = await bed.submit({})
+
+        async def admitted() -> bool:
+            # it never comes up, so that the job stays RESERVED; we say that it is
+            if (reported := agent._reported) is None:
+                return False
+            ready = [dataclasses.replace(reported.workers[0], state=WorkerState.READY)]
+            await ledger.report(dataclasses.replace(reported, workers=ready))
+            epoch = await ledger.lead("test", 60_000)
+            assert epoch is not None
+            reply = await ledger.admit(epoch, await bed.job(job.id), ready[0], 0, 0, 3000)
+            return isinstance(reply, Admitted)
+
+        await bed.until(admitted)
+        assert (await bed.job(job.id)).state is JobState.RESERVED
+    back = await bed.job(job.id)
+    assert (back.state, back.losses) == (JobState.QUEUED, 0)
 
 
 async def test_a_reserved_job_whose_order_was_lost_is_run(
