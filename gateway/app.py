@@ -27,6 +27,7 @@ from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.login import ATTEMPTS, Attempts
 from gateway.ports import Archive, Documents, InputFiles
+from gateway.revocation import close_revoked
 from gateway.websocket import handle as websocket
 from gateway.worker_ui import WORKER_UI, WorkerUi
 from scheduler.ledger import Ledger
@@ -111,6 +112,7 @@ def build(
     app[ATTEMPTS] = Attempts(services.clock)
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(_close_sockets)
     app.cleanup_ctx.append(_running(url))
     _add_routes(app, extra_apps or {})
     return app
@@ -135,6 +137,11 @@ def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application])
     app.router.add_get("/{path:.*}", frontend.serve)
 
 
+async def _close_sockets(app: web.Application) -> None:
+    """Before running requests are waited for: an open socket is one that never ends."""
+    app[SERVICES].hub.close()
+
+
 def _running(
     url: Callable[[], str | None],
 ) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -144,8 +151,12 @@ def _running(
         announcing = asyncio.create_task(
             announce(services.ledger, services.new_id(), url), name="announce"
         )
+        revoking = asyncio.create_task(
+            close_revoked(app[DOOR], services.hub), name="close revoked sockets"
+        )
         yield
         await _ended(announcing)
+        await _ended(revoking)
         # redis-py 8.1 may answer a command although its task was cancelled, and the
         # cancellation is lost; cancelling the wait cancels the task once more
         with contextlib.suppress(TimeoutError):

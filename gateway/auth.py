@@ -259,7 +259,7 @@ def _basic(request: web.Request, value: str) -> tuple[str, str]:
 
 
 def _as_identity(holder: Holder, credential: Credential) -> Identity:
-    return Identity(holder.user, holder.group, holder.role, credential)
+    return Identity(holder.user, holder.group, holder.role, credential, holder.stamp)
 
 
 def _opens_page(request: web.Request) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +38,8 @@ class Identity:
     group: str
     role: Role
     credential: Credential
+    #: digest of the key that was shown; empty where none is asked for
+    key: str = field(default="", repr=False)
 
     @property
     def ambient(self) -> bool:

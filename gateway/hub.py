@@ -52,8 +52,10 @@ class ClientSocket:
     outbox: Outbox
     #: the client declared ``supports_preview_metadata``
     previews_with_metadata: bool = False
-    #: closes the connection politely, when the gateway stops
+    #: closes the connection politely: the gateway stops, or the key has ended
     close: Callable[[], None] = lambda: None
+    #: digest of the key that it was opened with; empty where none is asked for
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,11 @@ class Hub:
     def users(self) -> frozenset[str]:
         """Users who have at least one socket here."""
         return frozenset(self._sockets)
+
+    @property
+    def sockets(self) -> list[ClientSocket]:
+        """All sockets open here."""
+        return [socket for sockets in self._sockets.values() for socket in sockets]
 
     @property
     def size(self) -> int:
@@ -157,9 +164,8 @@ class Hub:
 
     def close(self) -> None:
         """Close all sockets, as the gateway stops."""
-        for sockets in list(self._sockets.values()):
-            for socket in list(sockets):
-                socket.close()
+        for socket in self.sockets:
+            socket.close()
 
     def _meant(self, user: str, client_id: str | None) -> Iterator[ClientSocket]:
         # a copy: giving up on a socket inside ``put`` takes it out of the set

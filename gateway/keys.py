@@ -82,6 +82,11 @@ class KeyRing:
             return None
         return holder
 
+    def holds(self, user: str, stamp: str) -> bool:
+        """Whether the key with this digest is still one of the user's."""
+        of_user = (self._of_user.get((user, kind)) for kind in KeyKind)
+        return any(holder is not None and holder.stamp == stamp for holder in of_user)
+
     def holder(self, user: str, kind: KeyKind) -> Holder | None:
         """The user's present key of that kind (for sessions), or None."""
         return self._of_user.get((user, kind))

@@ -21,7 +21,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import frames
-from gateway.context import Services, identity, services
+from gateway.context import Identity, Services, identity, services
 from gateway.errors import BadRequest
 from gateway.hub import MAX_CLIENT_ID, ClientSocket
 from gateway.outbox import Outbox
@@ -29,6 +29,8 @@ from scheduler.ledger import LedgerUnavailable
 
 #: seconds between pings; below the minute after which middleboxes forget a connection
 _HEARTBEAT_S: Final = 25.0
+#: seconds that a client gets to answer our close; then the connection ends anyway
+_CLOSE_S: Final = 1.0
 #: the only message that means anything is small
 _MAX_MESSAGE_BYTES: Final = 2**20
 
@@ -46,10 +48,13 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     if len(client_id) > MAX_CLIENT_ID:
         raise BadRequest(f"clientId may have {MAX_CLIENT_ID} characters; use a shorter one.")
     response = web.WebSocketResponse(
-        heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=_MAX_MESSAGE_BYTES
+        heartbeat=_HEARTBEAT_S,
+        compress=False,
+        max_msg_size=_MAX_MESSAGE_BYTES,
+        timeout=_CLOSE_S,
     )
     await response.prepare(request)
-    socket = _join(request, response, found, who.user, client_id)
+    socket = _join(request, response, found, who, client_id)
     try:
         await _serve(response, socket, found)
     finally:
@@ -61,14 +66,14 @@ def _join(
     request: web.Request,
     response: web.WebSocketResponse,
     found: Services,
-    user: str,
+    who: Identity,
     client_id: str,
 ) -> ClientSocket:
     """Make the socket known; from here on its frames queue up."""
     closing: set[asyncio.Task[Any]] = set()
 
     def cut() -> None:
-        _log.warning("client_too_slow", user=user, client_id=client_id)
+        _log.warning("client_too_slow", user=who.user, client_id=client_id)
         if request.transport is not None:
             request.transport.abort()
 
@@ -77,7 +82,7 @@ def _join(
         closing.add(task)
         task.add_done_callback(closing.discard)
 
-    socket = ClientSocket(user, client_id, Outbox(response, cut), close=close)
+    socket = ClientSocket(who.user, client_id, Outbox(response, cut), close=close, key=who.key)
     found.hub.join(socket)
     return socket
 

@@ -119,6 +119,8 @@ class Gateway:
     ledger: Ledger
     clock: Callable[[], float]
     files_dir: Path
+    #: the settings in force, as the only item: what a reload of the file replaces
+    config: list[Settings]
 
     async def json(self, path: str, who: dict[str, str] | None = None, status: int = 200) -> Any:
         answer = await self.client.get(path, headers=who or ANN)
@@ -197,10 +199,10 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
                 gpus=[gpu("host-gpu", "host", used_bytes=3 * GIB)],
             )
         )
-        current = Settings.model_validate(KEYS if settings is None else settings)
+        config = [Settings.model_validate(KEYS if settings is None else settings)]
         clock = Clock()
         services = make_services(
-            settings=lambda: current,
+            settings=lambda: config[0],
             ledger=ledger,
             archive=MemoryArchive(),
             documents=MemoryDocuments(clock),
@@ -213,7 +215,7 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
         client = TestClient(TestServer(app))
         running.append(client)
         await client.start_server()
-        return Gateway(client, services, agent, ledger, clock, tmp_path / "files")
+        return Gateway(client, services, agent, ledger, clock, tmp_path / "files", config)
 
     yield starter
     for client in running:

@@ -1,0 +1,35 @@
+"""A key that ends takes its open sockets with it; requests are checked one by one anyway."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway.auth import Door
+from gateway.hub import Hub
+from scheduler.ledger import LedgerUnavailable
+
+#: seconds between looks; keys change by overrides and by the config file alike
+_EVERY_S: Final = 0.5
+log = structlog.get_logger()
+
+
+async def close_revoked(door: Door, hub: Hub) -> None:
+    """Close sockets whose key is no longer valid, until cancelled.
+
+    All sockets each time, not only after a change: one that was let in under the old keys
+    may have joined just after it.
+    """
+    while True:
+        try:
+            ring = await door.ring()
+        except LedgerUnavailable:
+            ring = None  # nothing is known of revocations, and nobody new comes in
+        if ring is not None:
+            for socket in hub.sockets:
+                if socket.key and not ring.holds(socket.user, socket.key):
+                    log.info("socket_revoked", user=socket.user)
+                    socket.close()
+        await asyncio.sleep(_EVERY_S)
