@@ -68,5 +68,7 @@ def _unquote(record: logging.LogRecord) -> bool:
 def _rendering(settings: Log) -> list[Any]:
     as_console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     if as_console:
-        return [structlog.dev.ConsoleRenderer()]
+        # local variables hold keys and prompts: neither format shows them
+        plain = structlog.dev.RichTracebackFormatter(show_locals=False)
+        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

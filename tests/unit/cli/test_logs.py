@@ -14,13 +14,13 @@ from cli.logs import set_up_logging
 from config.settings import Log
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+@pytest.fixture(params=["json"])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     server = logging.getLogger("aiohttp.server")
     before, level, filters = root.handlers[:], root.level, server.filters[:]
     written = io.StringIO()
-    set_up_logging(Log(format="json"), "gateway", logging.StreamHandler(written))
+    set_up_logging(Log(format=request.param), "gateway", logging.StreamHandler(written))
     yield written
     root.handlers[:], server.filters[:] = before, filters
     root.setLevel(level)
@@ -42,3 +42,17 @@ def test_other_errors_keep_their_traceback(lines: io.StringIO) -> None:
     except ValueError as error:
         logging.getLogger("aiohttp.server").error("Unhandled exception", exc_info=error)
     assert "ValueError: ours" in lines.getvalue()
+
+
+@pytest.mark.parametrize("lines", ["json", "console"], indirect=True)
+def test_an_exception_does_not_show_the_key_that_was_in_a_variable(lines: io.StringIO) -> None:
+    def let_in(key: str) -> None:
+        raise ValueError("no such user")
+
+    try:
+        let_in("-".join(["a", "key", "in", "a", "local"]))
+    except ValueError:
+        logging.getLogger("anything").exception("failed")
+        structlog.get_logger().exception("failed")
+    assert lines.getvalue().count("no such user") >= 2
+    assert "a-key-in-a-local" not in lines.getvalue()
