@@ -203,7 +203,7 @@ class Admission(Model):
     """Share of a GPU's memory (less foreign use) that is never promised."""
     safety_min: Bytes = 512 * 2**20
     """Least memory of a GPU that is never promised."""
-    foreign_window: Seconds = 0.75
+    foreign_window: Seconds = 0.4
     """Other processes' memory counts at its highest within this time: upwards at once, downwards after it."""
     max_job_bytes: Bytes | None = None
     """Most device memory any one job may need; more is refused at once."""

@@ -33,6 +33,11 @@ def capacity_bytes(gpu: Gpu, safety: Safety) -> int:
     return max(0, ours - max(safety.min_bytes, int(safety.share * ours)))
 
 
+def empty_capacity_bytes(gpu: Gpu, safety: Safety) -> int:
+    """What the GPU could promise if no other process used it."""
+    return capacity_bytes(replace(gpu, foreign_bytes=0), safety)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A worker that could take a job now, and the reservation it would get."""
@@ -55,9 +60,24 @@ class Room:
     """One plan's picture of the pool, in which admissions made so far count."""
 
     def __init__(
-        self, snapshot: Snapshot, safety: Safety, floors: Mapping[str, int] | None = None
+        self,
+        snapshot: Snapshot,
+        safety: Safety,
+        floors: Mapping[str, int] | None = None,
+        resigned_ms: int = 600_000,
     ) -> None:
-        """``floors``: what a worker still held after its last release, in bytes."""
+        """Picture a snapshot.
+
+        Args:
+            snapshot: the pool as the ledger knows it.
+            safety: what is never promised.
+            floors: bytes that a worker still held after its last release.
+            resigned_ms: after so long a job no longer waits for other processes to leave.
+        """
+        self._resigned_at = snapshot.now_ms - resigned_ms
+        self._largest_empty = max(
+            (empty_capacity_bytes(gpu, safety) for gpu in snapshot.gpus), default=0
+        )
         self._workers = {worker.id: worker for worker in snapshot.workers}
         self._gpus = {gpu.id: gpu for gpu in snapshot.gpus}
         self._capacity = {gpu.id: capacity_bytes(gpu, safety) for gpu in snapshot.gpus}
@@ -77,6 +97,16 @@ class Room:
     def largest_capacity(self) -> int:
         """The most any one GPU of the pool can promise; 0 without a GPU that counts bytes."""
         return max(self._capacity.values(), default=0)
+
+    def wants_a_whole_gpu(self, job: Job) -> bool:
+        """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
+
+        Memory that other processes hold today counts as free, as they may leave;
+        a job that has waited for that too long takes what there is.
+        """
+        if job.submitted_ms <= self._resigned_at:
+            return job.need_bytes > self.largest_capacity()
+        return job.need_bytes > self._largest_empty
 
     def on(self, gpu: str) -> list[Worker]:
         """Workers of a GPU, gone ones included only while they still hold memory."""
@@ -127,7 +157,7 @@ class Room:
         need = self.need_on(job, worker)
         if need <= headroom:
             return Offer(worker, need, capacity, warm, empty)
-        if job.need_bytes > self.largest_capacity() and self._alone(worker):
+        if self.wants_a_whole_gpu(job) and self._alone(worker):
             return Offer(worker, headroom, capacity, warm, empty)
         return None
 
@@ -176,8 +206,7 @@ class Room:
             (other for other in self.on(worker.gpu) if self.releasable(other)),
             key=lambda other: (other.id == worker.id, other.used_bytes),
         )
-        alone = job.need_bytes > self.largest_capacity()
-        if alone:
+        if self.wants_a_whole_gpu(job):
             busy = any(other.job for other in self.on(worker.gpu))
             return None if busy else candidates
         chosen: list[Worker] = []
@@ -210,6 +239,8 @@ class Room:
         twin._safety = self._safety
         twin._floors = self._floors
         twin._kept = self._kept
+        twin._resigned_at = self._resigned_at
+        twin._largest_empty = self._largest_empty
         return twin
 
     def give_back(self, worker: Worker) -> None:

@@ -197,7 +197,7 @@ class _Planner:
     def _shortage(self, job: Job) -> str:
         rooms = [self._room.headroom(w) for w in self._room.idle(needs_gpu=True) if w.gpu]
         best = max(0, max(rooms, default=0))
-        if job.need_bytes > self._room.largest_capacity():
+        if self._room.wants_a_whole_gpu(job):
             return (
                 f"needs {gib(job.need_bytes)}, more than any GPU can promise "
                 f"({gib(self._room.largest_capacity())}): waits for a whole GPU"
@@ -226,7 +226,7 @@ class _Planner:
 
     def _gpu_freed_soonest(self, job: Job) -> str | None:
         """The GPU that could hold the job with the fewest running bytes in the way."""
-        whole = job.need_bytes > self._room.largest_capacity()
+        whole = self._room.wants_a_whole_gpu(job)
         fits = [g for g in self._room.gpus if whole or self._room.capacity(g.id) >= job.need_bytes]
         if not fits:
             return None

@@ -74,6 +74,21 @@ def test_a_job_larger_than_every_gpu_never_starts_beside_another():
     assert "more than any GPU" in decision.detail
 
 
+def test_memory_that_another_process_holds_is_waited_for() -> None:
+    jobs = [job("j", need=9, submitted_ms=0)]
+    pool = snapshot([gpu(foreign=20)], [worker("w0")], jobs, now_ms=500_000)
+    (decision,) = plan(pool, config())
+    assert decision == Wait(jobs[0], WaitReason.NO_HEADROOM, "needs 9.0 GiB, 4.0 GiB free")
+
+
+def test_a_job_that_waited_in_vain_for_another_process_takes_what_there_is() -> None:
+    jobs = [job("j", need=9, submitted_ms=0)]
+    pool = snapshot([gpu(foreign=20)], [worker("w0")], jobs, now_ms=700_000)
+    (decision,) = plan(pool, config())
+    assert isinstance(decision, Admit)
+    assert decision.bytes == 4 * GIB
+
+
 def test_a_users_cap_holds_back_only_that_user():
     pool = snapshot(
         [gpu()],
