@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,7 +22,7 @@ from yarl import URL
 
 from gateway.errors import Unavailable, UpstreamDown, too_large
 from scheduler.ledger import FileRecord, Ledger, Pool
-from scheduler.live import WORKER_GET_ALLOWED
+from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
 from scheduler.states import Worker, WorkerState
 
 _REQUEST_HEADERS: Final = (
@@ -197,34 +197,54 @@ class Agents:
     async def worker_get(
         self,
         request: web.Request,
-        worker: Worker | None,
+        workers: Sequence[Worker],
         path: str,
         query: str = "",
         *,
-        headers: Mapping[str, str] | None = None,
         patience_s: float = PATIENCE_S,
     ) -> web.StreamResponse:
-        """Stream a worker's answer to a GET or HEAD (None: any ready worker).
+        """Stream the answer to a GET or HEAD of the first worker that has something there.
 
-        ``headers`` replace or add to the answer's own. A path whose first segment is not
-        allowed, or that climbs, is a 404 without asking anybody.
+        A path whose first segment is not allowed, or that climbs, is a 404 without asking
+        anybody. Node packs may differ from worker to worker.
 
         Raises:
-            Unavailable: no worker is ready.
-            UpstreamDown: the agent or the worker does not answer for ``patience_s``.
+            Unavailable: there are no workers.
+            UpstreamDown: those that may have it do not answer for ``patience_s``.
         """
         if not allowed(path):
             return web.Response(status=404)
-        if worker is None:
-            worker = next(iter(await self.ready()), None)
-            if worker is None:
-                raise Unavailable("No worker is ready; try again shortly.", headers=_RETRY_AFTER)
-        asked = worker
+        if not workers:
+            raise Unavailable("No worker is ready; try again shortly.", headers=_RETRY_AFTER)
 
-        async def url() -> URL:
-            return self._worker_url(asked, path, query)
+        async def ask() -> aiohttp.ClientResponse:
+            return await self._ask_first(request, workers, path, query)
 
-        return await self._stream(request, url, headers or {}, patience_s)
+        return await self._stream(request, ask, {}, patience_s)
+
+    async def _ask_first(
+        self, request: web.Request, workers: Sequence[Worker], path: str, query: str
+    ) -> aiohttp.ClientResponse:
+        """The first answer that is no 404, else the last one.
+
+        Raises:
+            UpstreamDown: one that might have it was silent, and no other has it.
+        """
+        silent: _Away | None = None
+        missing: aiohttp.ClientResponse | None = None
+        for worker in workers:
+            try:
+                answer = await self._ask(request, self._worker_url(worker, path, query))
+            except _Away as error:
+                silent = error
+                continue
+            if answer.status != 404:
+                return answer
+            answer.release()
+            missing = answer
+        if silent is not None or missing is None:
+            raise silent or _down("No worker answers; try again shortly.")
+        return missing
 
     async def file(
         self, record: FileRecord, request: web.Request, headers: Mapping[str, str]
@@ -235,9 +255,11 @@ class Agents:
             UpstreamDown: the host that holds the file does not answer, not even after a while.
         """
         extra = {key: request.query[key] for key in ("preview", "channel") if key in request.query}
-        return await self._stream(
-            request, lambda: self._file_url(record, extra), headers, PATIENCE_S
-        )
+
+        async def ask() -> aiohttp.ClientResponse:
+            return await self._ask(request, await self._file_url(record, extra))
+
+        return await self._stream(request, ask, headers, PATIENCE_S)
 
     async def read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
         """An output's bytes; None: it is gone.
@@ -291,17 +313,14 @@ class Agents:
     async def _stream(
         self,
         request: web.Request,
-        find_url: Callable[[], Awaitable[URL]],
+        ask: Callable[[], Awaitable[aiohttp.ClientResponse]],
         replaced: Mapping[str, str],
         patience_s: float,
     ) -> web.StreamResponse:
         """Pass on an answer; asked again while there is none, never once it has begun."""
-
-        async def ask() -> aiohttp.ClientResponse:
-            return await self._ask(request, await find_url())
-
         async with await self._patiently(ask, patience_s) as answer:
-            if 300 <= answer.status < 400 and answer.status != 304:
+            # no redirect is followed, and what is missing is empty as ComfyUI answers it
+            if answer.status == 404 or (300 <= answer.status < 400 and answer.status != 304):
                 return web.Response(status=404)
             response = web.StreamResponse(
                 status=answer.status, headers=_kept(answer.headers, replaced, answer.status)
@@ -349,7 +368,10 @@ def allowed(path: str) -> bool:
     decoded = URL.build(path="/" + path, encoded=True).path
     if "\\" in decoded or "\0" in decoded or posixpath.normpath(decoded) != decoded.rstrip("/"):
         return False
-    return path.split("/", 1)[0] in WORKER_GET_ALLOWED
+    first, *more = path.split("/")
+    if first == "api":
+        return len(more) > 1 and more[0] in WORKER_GET_ALLOWED_API
+    return first in WORKER_GET_ALLOWED
 
 
 def _kept(headers: Mapping[str, str], replaced: Mapping[str, str], status: int) -> CIMultiDict[str]:

@@ -125,7 +125,7 @@ def runner(app: web.Application) -> web.AppRunner:
 
 def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
     app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
-    app.add_routes(info.internal_routes())
+    app.add_routes([*info.internal_routes(), *info.api_only_routes()])
     bare = [route for part in _COMFY_API for route in part.routes()]
     bare.append(web.get("/ws", websocket))
     app.add_routes(bare)

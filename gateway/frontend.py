@@ -91,7 +91,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
         try:
             # with the package at hand nobody need wait for a worker to come back
             patience_s = PATIENCE_S if kind is Frontend.WORKER else 0.0
-            return await _from_worker(request, worker, path, patience_s)
+            return await _from_workers(request, worker, path, patience_s)
         except UpstreamDown:
             if kind is Frontend.WORKER:
                 raise
@@ -108,23 +108,26 @@ async def _from_package(request: web.Request, path: str) -> web.StreamResponse:
         if file is not None:
             headers = {hdrs.CACHE_CONTROL: _cache_for(file.name)}
             return web.FileResponse(file, headers=headers)
-    worker = next(iter(await services(request).agents.ready()), None)
-    if path.split("/", 1)[0] in _WORKER_FOLDERS and worker is not None:
-        return await _from_worker(request, worker, path)
+    if path.split("/", 1)[0] in _WORKER_FOLDERS and await services(request).agents.ready():
+        return await _from_workers(request, None, path)
     if root is None:
         return _no_page(path, f"No worker has a page, and {_PACKAGE} is not installed here.")
     return _missing(path)
 
 
-async def _from_worker(
-    request: web.Request, worker: Worker, path: str, patience_s: float = PATIENCE_S
+async def _from_workers(
+    request: web.Request, shown: Worker | None, path: str, patience_s: float = PATIENCE_S
 ) -> web.StreamResponse:
+    """From the worker that is shown; scripts of packs also from any other that has the pack."""
     wanted = "" if path == "index.html" else path
     if not allowed(wanted) or _is_api(wanted):
         return _missing(path)
-    return await services(request).agents.worker_get(
-        request, worker, wanted, request.rel_url.raw_query_string, patience_s=patience_s
-    )
+    agents = services(request).agents
+    workers = [] if shown is None else [shown]
+    if shown is None or (path.startswith("extensions/") and not f"/{path}".startswith(_CORE)):
+        workers += [one for one in await agents.ready() if one not in workers]
+    query = request.rel_url.raw_query_string
+    return await agents.worker_get(request, workers, wanted, query, patience_s=patience_s)
 
 
 def _no_page(path: str, message: str) -> web.Response:

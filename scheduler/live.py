@@ -66,6 +66,10 @@ WORKER_GET_ALLOWED = frozenset(
 )
 
 
+#: the same below ``api/``: what ComfyUI offers there and nowhere else
+WORKER_GET_ALLOWED_API = frozenset({"workflow_templates"})
+
+
 class LiveFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One text frame of ``/v1/live``."""
 

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 from aiohttp import hdrs, web
 
-from scheduler.live import WORKER_GET_ALLOWED
+from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +48,8 @@ def is_allowed(path: str) -> bool:
     parts = path.split("/")
     if ".." in parts or "." in parts or "\\" in path:
         return False
+    if parts[0] == "api":
+        return len(parts) > 2 and parts[1] in WORKER_GET_ALLOWED_API
     return parts[0] in WORKER_GET_ALLOWED or _ROOT_FILES.fullmatch(path) is not None
 
 

@@ -81,6 +81,11 @@ def internal_routes() -> list[web.RouteDef]:
     ]
 
 
+def api_only_routes() -> list[web.RouteDef]:
+    """What ComfyUI offers under ``/api`` alone."""
+    return [web.get("/api/workflow_templates/{tail:.+}", template_file)]
+
+
 def _json(value: Any) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(value), content_type="application/json", charset="utf-8"
@@ -224,11 +229,20 @@ def _folder_path(start: str, folder: str) -> str | None:
 
 
 async def from_any_worker(request: web.Request) -> web.StreamResponse:
-    """Pass on to a ready worker, path as it came."""
+    """Pass on to the workers, path as it came."""
     path = request.rel_url.raw_path.removeprefix("/api").lstrip("/")
-    return await services(request).agents.worker_get(
-        request, None, path, request.rel_url.raw_query_string
-    )
+    return await _from_workers(request, path)
+
+
+async def template_file(request: web.Request) -> web.StreamResponse:
+    """A node pack's template or its picture, from a worker that has the pack."""
+    return await _from_workers(request, request.rel_url.raw_path.lstrip("/"))
+
+
+async def _from_workers(request: web.Request, path: str) -> web.StreamResponse:
+    agents = services(request).agents
+    query = request.rel_url.raw_query_string
+    return await agents.worker_get(request, await agents.ready(), path, query)
 
 
 async def view_metadata(request: web.Request) -> web.Response:

@@ -66,6 +66,36 @@ class TestPackage:
         assert "Set-Cookie" not in answer.headers
         assert "X-Host" not in answer.headers
 
+    async def test_a_packs_files_come_from_whichever_worker_has_the_pack(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        gateway = await start(workers=3)
+        agent.routes["host-1:extensions/pack/pack.js"] = b"pack()"
+        agent.routes["host-2:api/workflow_templates/pack/first steps.json"] = b"{}"
+        assert await get(gateway, "/extensions/pack/pack.js") == (200, "pack()")
+        path = "/api/workflow_templates/pack/first%20steps.json"
+        assert await get(gateway, path) == (200, "{}")
+        assert await get(gateway, path.replace("first", "last")) == (404, "")
+        assert await get(gateway, "/extensions/pack/other.js") == (404, "")
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/workflow_templates/pack/x.json",  # ComfyUI has it under /api alone
+            "/api/workflow_templates/..%2fqueue",
+            "/api/workflow_templates/%2e%2e/queue",
+            "/api/extensions/pack/pack.js",
+            "/api/pack/settings",
+            "/pack/x.js",
+            "/manager/x.json",
+        ],
+    )
+    async def test_other_paths_of_packs_are_out_of_reach(self, gateway: Gateway, path: str) -> None:
+        await gateway.raw("/")
+        gateway.agent.asked.clear()
+        assert await gateway.raw(path) == (404, b"")
+        assert gateway.agent.asked == []
+
     @pytest.mark.parametrize(
         "path",
         [
@@ -153,6 +183,15 @@ class TestAuto:
         status, page = await get(gateway, "/")
         assert status == 200
         assert "<title>ComfyUI" in page
+
+    async def test_a_packs_script_is_found_beside_the_worker_that_is_shown(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes |= {"host-0:": self.PAGE, "host-1:extensions/pack/pack.js": b"pack()"}
+        agent.routes["host-1:extensions/core/other.js"] = b"of another build"
+        gateway = await start(workers=2)
+        assert await get(gateway, "/extensions/pack/pack.js") == (200, "pack()")
+        assert (await get(gateway, "/extensions/core/other.js"))[0] == 404
 
     async def test_the_listed_core_scripts_are_those_of_the_ui_that_is_shown(
         self, start: Start, agent: FakeAgent

@@ -17,6 +17,7 @@ from worker_agent.files import is_allowed
         "extensions/pack/js/a.js",
         "assets/x.woff2",
         "models/checkpoints",
+        "api/workflow_templates/pack/a.json",
     ],
 )
 def test_pages_of_the_frontend_and_facts_are_handed_out(path: str) -> None:
@@ -33,6 +34,8 @@ def test_pages_of_the_frontend_and_facts_are_handed_out(path: str) -> None:
         "manager/reboot",
         "userdata/a.js",
         "api/queue",
+        "api/workflow_templates",
+        "api/workflow_templates/../queue",
         "extensions/../history",
         "a/b.js",
         "assets/..",
