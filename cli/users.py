@@ -184,7 +184,7 @@ async def open_ledger(settings: Settings, url: str) -> AsyncIterator[Ledger]:
 async def all_people(ledger: Ledger, settings: Settings) -> dict[str, Person]:
     """Users of the file and those added since."""
     _, overrides = await ledger.overrides()
-    return people(settings, overrides)
+    return people(settings.users, overrides)
 
 
 async def person_of(ledger: Ledger, settings: Settings, name: str) -> Person:

@@ -8,7 +8,7 @@ user is a JSON object and a field never is, so the value tells which is meant.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,19 +21,32 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user as file and overrides together say."""
+    """A user as file and overrides together say, keys included."""
 
     user: User
     #: from an override, not from the file
     added: bool = False
     revoked: bool = False
-    has_key: bool = False
-    has_url_key: bool = False
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is an API key, valid unless ``revoked``."""
+        return bool(self.user.key or self.user.key_hash)
+
+    @property
+    def has_url_key(self) -> bool:
+        """The same of the personal URL's key."""
+        return bool(self.user.url_key or self.user.url_key_hash)
 
 
-def people(settings: Settings, overrides: Mapping[str, str]) -> dict[str, Person]:
-    """All users by name, revoked ones included."""
-    found = {user.name: _person(user, added=False) for user in settings.users}
+def people(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, Person]:
+    """All users by name, revoked ones included.
+
+    Args:
+        users: of the config file.
+        overrides: dotted path → JSON text.
+    """
+    found = {user.name: Person(user) for user in users}
     fields: dict[tuple[str, str], object] = {}
     for path, text in overrides.items():
         if not path.startswith("users."):
@@ -42,7 +55,7 @@ def people(settings: Settings, overrides: Mapping[str, str]) -> dict[str, Person
         try:
             value = json.loads(text)
             if isinstance(value, dict):
-                found[rest] = _person(User.model_validate({**value, "name": rest}), added=True)
+                found[rest] = Person(User.model_validate({**value, "name": rest}), added=True)
                 continue
         except (ValueError, ValidationError):
             # the text may hold a key: the log names the path alone
@@ -57,26 +70,19 @@ def people(settings: Settings, overrides: Mapping[str, str]) -> dict[str, Person
 
 
 def with_users(settings: Settings, overrides: Mapping[str, str]) -> Settings:
-    """The settings with the users that overrides add; keys are the gateway's business."""
-    users = tuple(person.user for person in people(settings, overrides).values())
+    """The settings with the users that overrides add or change, revoked ones included."""
+    users = tuple(person.user for person in people(settings.users, overrides).values())
     return settings if users == settings.users else settings.model_copy(update={"users": users})
 
 
-def _person(user: User, *, added: bool) -> Person:
-    return Person(
-        user,
-        added=added,
-        has_key=bool(user.key or user.key_hash),
-        has_url_key=bool(user.url_key or user.url_key_hash),
-    )
-
-
 def _with_field(person: Person, field: str, value: object) -> Person:
-    match field:
-        case "revoked":
+    match field, value:
+        case "revoked", _:
             return replace(person, revoked=value is True)
-        case "key_hash":
-            return replace(person, has_key=bool(value))
-        case "url_key_hash":
-            return replace(person, has_url_key=bool(value))
-    return person
+        case "key_hash", str():
+            changes = {"key": None, "key_hash": value or None}
+        case "url_key_hash", str():
+            changes = {"url_key": None, "url_key_hash": value or None}
+        case _:
+            return person
+    return replace(person, user=person.user.model_copy(update=changes))

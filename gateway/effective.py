@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from config.settings import Settings
-from gateway.keys import effective_users
+from gateway.keys import valid_users
 
 
 class EffectiveSettings:
@@ -21,7 +21,7 @@ class EffectiveSettings:
         """The same object as long as neither file nor overrides change."""
         base = self._base()
         if self._merged is None or self._of is not base:
-            users = tuple(effective_users(base.users, self._overrides).values())
+            users = tuple(valid_users(base.users, self._overrides).values())
             self._of, self._merged = base, base.model_copy(update={"users": users})
         return self._merged
 

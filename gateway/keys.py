@@ -12,18 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-import structlog
-from pydantic import ValidationError
-
+from config.overrides import people
 from config.settings import Role, User
 
 _PREFIX: Final = "blake2b:"
 _DIGEST_BYTES: Final = 32
-_FIELDS: Final = ("key_hash", "url_key_hash", "revoked")
-log = structlog.get_logger()
 
 
 def hash_key(key: str) -> str:
@@ -67,7 +62,7 @@ class KeyRing:
 
     def __init__(self, users: Iterable[User], overrides: Mapping[str, str]) -> None:
         self._pepper = secrets.token_bytes(32)
-        self._users = effective_users(users, overrides)
+        self._users = valid_users(users, overrides)
         self._holders: dict[tuple[KeyKind, bytes], Holder] = {}
         self._of_user: dict[tuple[str, KeyKind], Holder] = {}
         for user in self._users.values():
@@ -107,56 +102,23 @@ class KeyRing:
         return blake2b(digest.encode(), digest_size=16, key=self._pepper).digest()
 
 
-def effective_users(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, User]:
+def valid_users(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, User]:
     """Users by name, digests in place of plain keys, overrides applied, revoked ones left out."""
-    whole, fields = _read_overrides(overrides)
-    merged = {user.name: user for user in users} | whole
-    found: dict[str, User] = {}
-    for name, user in merged.items():
-        own = fields.get(name, {})
-        if own.get("revoked") is True:
-            continue
-        found[name] = user.model_copy(
-            update={
-                "key": None,
-                "url_key": None,
-                "key_hash": _digest(own.get("key_hash"), user.key, user.key_hash),
-                "url_key_hash": _digest(own.get("url_key_hash"), user.url_key, user.url_key_hash),
-            }
-        )
-    return found
+    return {
+        name: _hashed(person.user)
+        for name, person in people(users, overrides).items()
+        if not person.revoked
+    }
 
 
-def _digest(override: Any, plain: str | None, hashed: str | None) -> str | None:
-    if isinstance(override, str):
-        return override or None
-    return hash_key(plain) if plain is not None else hashed
-
-
-def _read_overrides(
-    overrides: Mapping[str, str],
-) -> tuple[dict[str, User], dict[str, dict[str, Any]]]:
-    """``users.<name>`` objects and ``users.<name>.<field>`` values.
-
-    Names may hold dots; a whole user is a JSON object and a field never is, so the
-    value tells which of the two a path means.
-    """
-    whole: dict[str, User] = {}
-    fields: dict[str, dict[str, Any]] = {}
-    for path, text in overrides.items():
-        if not path.startswith("users."):
-            continue
-        rest = path.removeprefix("users.")
-        try:
-            value = msgspec.json.decode(text)
-            if isinstance(value, dict):
-                whole[rest] = User.model_validate({**value, "name": rest})
-                continue
-        except (msgspec.DecodeError, ValidationError):
-            # the text may hold a key: the log names the path alone
-            log.error("override_unreadable", path=path)
-            continue
-        name, _, field = rest.rpartition(".")
-        if name and field in _FIELDS:
-            fields.setdefault(name, {})[field] = value
-    return whole, fields
+def _hashed(user: User) -> User:
+    return user.model_copy(
+        update={
+            "key": None,
+            "url_key": None,
+            "key_hash": hash_key(user.key) if user.key is not None else user.key_hash,
+            "url_key_hash": hash_key(user.url_key)
+            if user.url_key is not None
+            else user.url_key_hash,
+        }
+    )
