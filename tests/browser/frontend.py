@@ -27,6 +27,7 @@ class Frontend:
         await self.page.goto(f"{self.url}/?token={key}")
         assert "token" not in self.page.url
         await self._wait_for_app()
+        self.failed.clear()  # 1.27.10 stumbles over empty settings, in front of a bare ComfyUI too
 
     async def reload(self) -> None:
         await self.page.reload()
