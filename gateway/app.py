@@ -16,6 +16,7 @@ from config.settings import Settings
 from gateway import cluster_api, events, frontend, health, login
 from gateway.agents import Agents
 from gateway.announce import announce
+from gateway.attempts import ATTEMPTS, Attempts
 from gateway.auth import DOOR, Door, authenticate, refresh_overrides
 from gateway.blobs import Blobs
 from gateway.cluster_api import CLUSTER_TOKEN
@@ -25,7 +26,6 @@ from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
-from gateway.login import ATTEMPTS, Attempts
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import close_revoked
 from gateway.websocket import handle as websocket

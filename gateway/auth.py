@@ -22,9 +22,10 @@ from yarl import URL
 
 from config.settings import AuthMode, Role, Settings
 from gateway import browser_rules
+from gateway.attempts import ATTEMPTS
 from gateway.context import Credential, Identity, has_identity, set_identity
 from gateway.effective import EffectiveSettings
-from gateway.errors import Forbidden, Unauthorized, WrongHost
+from gateway.errors import Forbidden, TooManyAttempts, Unauthorized, WrongHost
 from gateway.keys import Holder, KeyKind, KeyRing
 from gateway.session import COOKIE, Sessions
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -205,7 +206,10 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
     if shown is not None:
         key, user, credential = shown
         holder = (await door.ring()).find(key, KeyKind.API)
-        if holder is None or (user is not None and user != holder.user):
+        if holder is not None and user not in (None, holder.user):
+            holder = None
+        _count(request, key, holder)
+        if holder is None:
             raise Unauthorized(
                 "This key is not valid; ask your admin for a new one.", headers=_challenge(request)
             )
@@ -214,7 +218,29 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
     if cookie is None:
         return None
     holder = (await door.sessions()).read(cookie, await door.ring())
-    return None if holder is None else (_as_identity(holder, Credential.COOKIE), holder)
+    if holder is not None:
+        return _as_identity(holder, Credential.COOKIE), holder  # signed: nobody guesses that
+    if not _opens_page(request):  # a person is sent to the login page however often
+        _count(request, cookie, None)
+    return None
+
+
+def _count(request: web.Request, key: str, holder: Holder | None) -> None:
+    """Remember that this address has shown this key.
+
+    Raises:
+        TooManyAttempts: it has shown too many wrong ones; this one is not judged.
+    """
+    attempts, address = request.app[ATTEMPTS], request.remote or ""
+    if holder is None:
+        wait_s = attempts.failed(address, key)
+    else:
+        wait_s = attempts.passed(address, holder.stamp)
+    if wait_s:
+        raise TooManyAttempts(
+            f"Too many wrong keys from this address; wait {wait_s} s, then show the right one.",
+            headers={hdrs.RETRY_AFTER: str(wait_s)},
+        )
 
 
 def _shown_key(request: web.Request) -> tuple[str, str | None, Credential] | None:
@@ -281,6 +307,8 @@ async def _enter_by_url(request: web.Request, door: Door) -> web.StreamResponse:
     """``/k/<key>/rest``: known by the key, then routed as ``/rest``."""
     key = request.rel_url.path_safe.removeprefix(_PERSONAL).partition("/")[0]
     holder = None if door.open else (await door.ring()).find(key, KeyKind.URL)
+    if not door.open:
+        _count(request, key, holder)
     if holder is None and not door.open:
         raise Unauthorized("This personal URL is not valid (any more); ask your admin for one.")
     raw_rest = request.rel_url.raw_path.removeprefix(_PERSONAL).partition("/")[2]

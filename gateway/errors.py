@@ -6,7 +6,7 @@
     ├── Forbidden        403  known, but not allowed
     ├── TooLarge         413  body over ``gateway.max_body``
     ├── WrongHost        421  a host name that this gateway does not answer to
-    ├── TooManyAttempts  429  too many failed logins from one address
+    ├── TooManyAttempts  429  too many wrong keys from one address
     ├── UpstreamDown     502  the agent that holds the answer does not give it
     └── Unavailable      503  nothing can answer right now, later it can
 
@@ -74,7 +74,7 @@ class WrongHost(GatewayError):
 
 
 class TooManyAttempts(GatewayError):
-    """Too many failed logins from one address."""
+    """Too many wrong keys from one address."""
 
     status = 429
     type = "too_many_attempts"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from html import escape
 from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
 
+from gateway.attempts import ATTEMPTS
 from gateway.auth import DOOR
 from gateway.browser_rules import local_path
 from gateway.keys import KeyKind
 from gateway.session import COOKIE
 
-#: ten wrong keys a minute per address: enough for typing errors, hopeless for guessing
-FAILURES: Final = 10
-WINDOW_S: Final = 60.0
-_ADDRESSES: Final = 10_000
 _PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Log in · vramgate</title>
@@ -50,31 +45,6 @@ _HEADERS: Final = {
 log = structlog.get_logger()
 
 
-class Attempts:
-    """Failed logins per address within a window of seconds; bounded in memory."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
-
-    def blocked(self, address: str) -> bool:
-        """Whether this address has used up its failures."""
-        since, count = self._seen.get(address, (0.0, 0))
-        return count >= FAILURES and self._clock() - since < WINDOW_S
-
-    def failed(self, address: str) -> None:
-        """Count one failure."""
-        since, count = self._seen.pop(address, (self._clock(), 0))
-        if self._clock() - since >= WINDOW_S:
-            since, count = self._clock(), 0
-        self._seen[address] = (since, count + 1)
-        if len(self._seen) > _ADDRESSES:
-            self._seen.popitem(last=False)
-
-
-ATTEMPTS: Final[web.AppKey[Attempts]] = web.AppKey("attempts", Attempts)
-
-
 def routes() -> list[web.RouteDef]:
     """``/login`` and ``/logout``."""
     return [
@@ -98,14 +68,16 @@ async def log_in(request: web.Request) -> web.Response:
     door, attempts = request.app[DOOR], request.app[ATTEMPTS]
     form = await request.post()
     target = local_path(str(form.get("next", "/")))
-    address = request.remote or ""
-    if attempts.blocked(address):
-        reply = _page(target, "Too many wrong keys. Wait a minute and try again.", 429)
-        reply.headers[hdrs.RETRY_AFTER] = str(int(WINDOW_S))
+    key, address = str(form.get("key", "")).strip(), request.remote or ""
+    holder = (await door.ring()).find(key, KeyKind.API)
+    wait_s = (
+        attempts.failed(address, key) if holder is None else attempts.passed(address, holder.stamp)
+    )
+    if wait_s:
+        reply = _page(target, f"Too many wrong keys. Wait {wait_s} seconds and try again.", 429)
+        reply.headers[hdrs.RETRY_AFTER] = str(wait_s)
         return reply
-    holder = (await door.ring()).find(str(form.get("key", "")).strip(), KeyKind.API)
     if holder is None:
-        attempts.failed(address)
         log.info("login_refused", address=address)
         return _page(target, "That key is not valid. Ask your admin for a new one.", 401)
     response = web.Response(

@@ -11,7 +11,7 @@ from gateway.auth import refresh_overrides
 from gateway.context import identity
 from gateway.keys import hash_key
 from gateway.session import COOKIE
-from tests.integration.gateway_info.conftest import ANN, KEYS, TOKEN, Gateway, Start
+from tests.integration.gateway_info.conftest import ANN, BOB, KEYS, TOKEN, Gateway, Start
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 
@@ -119,14 +119,54 @@ async def test_a_typed_next_cannot_bring_markup_into_the_page(gateway: Gateway) 
 
 
 async def test_ten_wrong_keys_close_the_login_for_a_minute(gateway: Gateway) -> None:
-    wrong = {"key": "wrong-key"}
-    for _ in range(10):
+    for number in range(10):
+        wrong = {"key": f"wrong-key-{number}"}
         assert (await gateway.client.post("/login", data=wrong)).status == 401
     blocked = await gateway.client.post("/login", data={"key": "key-of-ann-01"})
     assert blocked.status == 429
     assert "Retry-After" in blocked.headers
     gateway.clock.now += 61  # type: ignore[attr-defined]
     await log_in(gateway)
+
+
+@pytest.mark.parametrize(
+    ("path", "how"),
+    [
+        ("/settings", {"headers": {"Authorization": "Bearer wrong-key"}}),
+        ("/settings", {"headers": {"X-API-Key": "wrong-key"}}),
+        ("/settings", {"headers": basic("bob")}),
+        ("/settings", {"params": {"token": "wrong-key"}}),
+        ("/settings", {"headers": {"Cookie": f"{COOKIE}=a.b.c.d"}}),
+        ("/k/wrong-key/settings", {}),
+        ("/ws", {"headers": {"X-API-Key": "wrong-key", "Upgrade": "websocket"}}),
+    ],
+    ids=["bearer", "x-api-key", "basic", "token", "cookie", "url", "socket"],
+)
+async def test_a_wrong_key_shown_again_and_again_is_told_to_wait(
+    gateway: Gateway, path: str, how: dict[str, Any]
+) -> None:
+    for _ in range(10):
+        assert await who(gateway, path, **how) == 401
+    answer = await gateway.client.get(path, **how)
+    assert answer.status == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert (await answer.json())["error"]["type"] == "too_many_attempts"
+    assert await who(gateway, headers=BOB) == 200, "a right key of the same address"
+
+
+async def test_who_guesses_keys_is_told_to_wait_and_who_was_let_in_before_is_not(
+    gateway: Gateway,
+) -> None:
+    cookie = await log_in(gateway)
+    for number in range(10):
+        await who(gateway, headers={"X-API-Key": f"wrong-key-{number}"})
+    assert await who(gateway, headers={"X-API-Key": "wrong-key-10"}) == 429
+    assert await who(gateway, headers=BOB) == 429
+    assert await who(gateway, "/k/url-of-bob-01/settings") == 429
+    assert await who(gateway, headers=ANN) == 200
+    assert await who(gateway, headers={"Cookie": f"{COOKIE}={cookie}"}) == 200
+    gateway.clock.now += 61  # type: ignore[attr-defined]
+    assert await who(gateway, headers=BOB) == 200
 
 
 async def test_logging_out_takes_the_cookie_away(gateway: Gateway) -> None:
