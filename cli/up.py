@@ -113,6 +113,8 @@ def _options(
         )
     if workers_per_gpu is not None and comfyui is None:
         raise UsageError("--workers-per-gpu belongs to --comfyui PATH")
+    if comfyui is not None and not (comfyui.expanduser() / "main.py").is_file():
+        raise UsageError(f"--comfyui {comfyui}: no main.py there; name a ComfyUI checkout")
     given: list[tuple[str, Any, str]] = []
     if host is not None:
         given.append(("gateway.host", host, "--host"))

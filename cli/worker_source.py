@@ -35,7 +35,7 @@ def parse_worker(text: str) -> dict[str, Any]:
         UsageError: it is no such thing.
     """
     found = _WORKER.match(text)
-    if found is None or not urlsplit(found["url"]).hostname:
+    if found is None or not _is_address(found["url"]):
         raise UsageError(
             f"--worker {text}: write the URL of a ComfyUI, for example http://127.0.0.1:8188 or, to "
             "say which GPU it computes on, http://127.0.0.1:8188@gpu0"
@@ -106,6 +106,15 @@ def _simulation(text: str) -> str:
 
 def _place(worker: Any) -> str:
     return worker.url if worker.gpu is None else f"{worker.url} (GPU {worker.gpu})"
+
+
+def _is_address(url: str) -> bool:
+    """Whether it names a host, and a port that exists where it names one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_comfyui(body: bytes) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from config.settings import parse_bytes
 
 _EXAMPLE = "gpus=2,vram=24GiB,workers=2,speed=10"
+#: Every simulated worker is a process of its own, of about 60 MiB.
+MOST_WORKERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,13 @@ class SimulationSpec:
                 raise ValueError(f"{key} has no value; write for example {_EXAMPLE}")
             field = "vram_bytes" if key == "vram" else key
             values[field] = _READERS[key](key, value)
-        return cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+        spec = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+        if (count := max(1, spec.gpus) * spec.workers) > MOST_WORKERS:
+            raise ValueError(
+                f"{count} simulated workers, each a process, are more than {MOST_WORKERS}; "
+                f"write for example {_EXAMPLE}"
+            )
+        return spec
 
     def __str__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -137,7 +137,9 @@ def test_a_worker_is_a_url_and_perhaps_a_gpu(text: str, worker: dict[str, object
     assert parse_worker(text) == worker
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:8188", "http://", "http://a:1@cuda0", ""])
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:8188", "http://", "http://a:1@cuda0", "", "http://a:99999"]
+)
 def test_what_is_no_worker_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(errors.UsageError, match=re.escape("http://127.0.0.1:8188@gpu0")):
         parse_worker(text)
@@ -164,6 +166,18 @@ def test_simulated_and_real_gpus_do_not_mix() -> None:
             comfyui=None,
             workers_per_gpu=None,
             simulate="gpus=1",
+        )
+
+
+def test_a_folder_without_comfyui_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(errors.UsageError, match="no main.py there"):
+        _options(
+            host=None,
+            port=None,
+            workers=[],
+            comfyui=tmp_path,
+            workers_per_gpu=None,
+            simulate=None,
         )
 
 

@@ -35,6 +35,8 @@ def test_a_spec_reads_back_what_it_prints() -> None:
         ("vram=24", "vram=24 is less than 1GiB"),
         ("speed=0", "speed=0 is no number above 0"),
         ("speed=nan", "speed=nan is no number above 0"),
+        ("gpus=1000000", "2000000 simulated workers"),
+        ("gpus=0,workers=65", "65 simulated workers"),
     ],
 )
 def test_a_bad_spec_names_the_key_and_gives_an_example(text: str, named: str) -> None:
