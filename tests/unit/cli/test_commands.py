@@ -170,7 +170,7 @@ def test_simulated_and_real_gpus_do_not_mix() -> None:
 
 
 def test_a_folder_without_comfyui_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(errors.UsageError, match="no main.py there"):
+    with pytest.raises(errors.UsageError, match="no main"):
         _options(
             host=None,
             port=None,
