@@ -45,6 +45,7 @@ class Attempt:
         self._uuid = uuid
         self._follower = Follower(bench, host, uuid)
         self._began = bench.clock()
+        self._clean = False
         self._log = _log.bind(job=job_id, attempt=number, worker=host.id)
 
     def feed(self, frame: Frame) -> None:
@@ -106,6 +107,7 @@ class Attempt:
     async def _play(self, claimed: Claimed) -> Outcome | None:
         """Start the prompt and follow it to its end; None: drop everything."""
         job, names = claimed.job, _names(claimed.job)
+        self._clean = self._host.clean and not claimed.again
         self._bench.book.start_peak(self._host.id)
         try:
             if not (claimed.again and await self._follower.is_known()):
@@ -275,6 +277,7 @@ class Attempt:
             peak_bytes=self._bench.book.peak(self._host.id),
             run_seconds=self._bench.clock() - self._began,
             reserved_bytes=reserved_bytes,
+            clean=self._clean,
         )
 
     def _now_ms(self) -> int:

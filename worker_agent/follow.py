@@ -63,6 +63,11 @@ class Host(Protocol):
         ...
 
     @property
+    def clean(self) -> bool:
+        """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
+        ...
+
+    @property
     def client(self) -> ComfyClient:
         """The worker's interface, at its present address."""
         ...

@@ -136,6 +136,7 @@ class Process:
                 start_new_session=True,
             )
         pid = self._child.pid
+        self.adopted = False
         self.noted = Noted(pid, start_time(pid) or 0, self.url)
         self._on_change()
         _log.info("worker_started", worker=self.spec.id, pid=pid, url=self.url)

@@ -30,6 +30,8 @@ class Figures:
     run_seconds: float
     #: what it had been promised
     reserved_bytes: int
+    #: its worker held nothing of earlier jobs when it began
+    clean: bool = False
 
     @property
     def retry_bytes(self) -> int:
@@ -213,4 +215,5 @@ def _outcome(
         peak_bytes=figures.peak_bytes,
         run_seconds=figures.run_seconds,
         retry_bytes=figures.retry_bytes if ending is Ending.OOM else 0,
+        clean=figures.clean,
     )

@@ -42,6 +42,8 @@ _START_SHARE: Final = 0.6
 _START_LOOK: Final = 0.05
 #: an idle process that was told to let go holds at most this much beside its context
 _EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
+#: a worker that holds at most this much more than when it was empty is empty still
+_CLEAN_BYTES: Final = 64 * 2**20
 #: models remembered as loaded
 _MODELS_KEPT: Final = 8
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -86,6 +88,11 @@ class WorkerDriver:
         self._models: tuple[str, ...] = ()
         self._last_answer = bench.clock()
         self._releasing = False
+        #: what it held when it was last known to be empty, and in which life that was
+        self._base: int | None = None
+        self._base_life = 0
+        #: the life in which it last had a job
+        self._worked_life = 0
 
     # ── what others ask ──────────────────────────────────────────────────────
 
@@ -99,6 +106,13 @@ class WorkerDriver:
     def gpu(self) -> str:
         """Id of its GPU, "" for none or not known yet."""
         return self._gpu
+
+    @property
+    def clean(self) -> bool:
+        """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
+        if self._base is None or self._base_life != self.life:
+            return False
+        return self._bench.book.used(self.id) <= self._base + _CLEAN_BYTES
 
     @property
     def up(self) -> bool:
@@ -228,6 +242,7 @@ class WorkerDriver:
 
     async def _occupied(self, attempt: Attempt, running: Coroutine[Any, Any, None]) -> None:
         self._current = attempt
+        self._worked_life = self.life
         self.link.pin()
         try:
             await running
@@ -247,6 +262,8 @@ class WorkerDriver:
             _log.warning("release_failed", worker=self.id, detail=str(error))
         self._models = ()
         used = self._bench.book.used(self.id)
+        if used <= _EMPTY_BYTES:
+            self._base, self._base_life = used, self.life
         await patiently(lambda: self._bench.ledger.released(self.id, used), "released")
         self._releasing = False
         _log.info("released", worker=self.id, used_bytes=used)
@@ -287,8 +304,17 @@ class WorkerDriver:
         self.schema = read_schema(await self.client.object_info())
         self.inputs.forget()
         self._gpu = self._find_gpu()
+        await self._note_base()
         self._described = opened
         _log.info("worker_up", worker=self.id, gpu=self._gpu, classes=len(self.schema))
+
+    async def _note_base(self) -> None:
+        """A process that we have just started is empty: what it holds now is its base."""
+        process, life = self._process, self.life
+        if process is None or process.adopted or life in (self._base_life, self._worked_life):
+            return
+        await self._bench.sample()
+        self._base, self._base_life = self._bench.book.used(self.id), life
 
     def _find_gpu(self) -> str:
         if self._place.gpu_uuid is not None or self._stats is None:

@@ -90,6 +90,7 @@ async def test_a_restarted_agent_adopts_the_running_prompt(
         assert ended.state is JobState.SUCCEEDED
         assert ended.attempt == 1
         assert ended.losses == 0
+        assert not ended.clean
         assert len((await bed.seen())["prompts"]) == 1
         outputs = (await bed.result(job.id))["outputs"]
         assert outputs["2"]["images"][0]["filename"] == "p_00001_.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -91,6 +92,31 @@ async def test_a_release_gives_the_memory_back_before_it_says_so(card: Card) -> 
     await card.bed.ready()
     assert card.gpu.read().used_bytes < 2 * GIB
     assert await card.used() < 2 * GIB
+
+
+async def test_only_what_runs_on_an_empty_worker_is_called_clean(card: Card) -> None:
+    ledger = card.bed.ledger
+
+    async def clean() -> bool:
+        job = await card.bed.start(sampling_prompt())
+        return (await card.bed.until_ended(job.id)).clean
+
+    assert await clean()
+    assert not await clean()
+    epoch = await ledger.lead("test", 60_000)
+    assert epoch is not None
+    assert await ledger.release(epoch, "host-0")
+    await card.bed.ready()
+    assert await clean()
+    pid = card.bed.pid()
+    os.kill(pid, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        process = card.bed.agent._supervisor.process("host-0")
+        return process is not None and process.pid not in (None, pid)
+
+    await card.bed.until(is_back)
+    assert await clean()
 
 
 async def test_another_program_on_the_card_is_seen_as_foreign_and_leaves_again(card: Card) -> None:
