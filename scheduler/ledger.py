@@ -388,7 +388,18 @@ class PlanSide(Protocol):
         ...
 
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
-        """Drop ended jobs beyond ``keep`` per user or older, once the recorder has them."""
+        """Drop ended jobs beyond ``keep`` per user or older, once the recorder has them.
+
+        Their file records go with them.
+        """
+        ...
+
+    async def forget(self, epoch: int, silent_ms: int) -> list[str]:
+        """Drop agents, workers and GPUs that have no job and said nothing for that long.
+
+        Returns:
+            Their ids.
+        """
         ...
 
 
@@ -426,9 +437,18 @@ class AgentSide(Protocol):
         ...
 
     async def name_files(
-        self, user: str, agent: str, worker: str, files: Sequence[tuple[str, str, str]]
+        self,
+        user: str,
+        agent: str,
+        worker: str,
+        files: Sequence[tuple[str, str, str]],
+        *,
+        job_id: str = "",
     ) -> list[FileRecord]:
         """Give outputs ``(type, worker_subfolder, worker_filename)`` names in the user's space.
+
+        The records stay as long as the newest job that named them (``job_id``); without
+        one, for good.
 
         The same file of the same worker keeps its name; a name that another
         worker's file has already taken is counted on (``x_00001_.png`` →

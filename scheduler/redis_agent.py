@@ -131,7 +131,13 @@ class RedisAgent(RedisSide):
                 return
 
     async def name_files(
-        self, user: str, agent: str, worker: str, files: Sequence[tuple[str, str, str]]
+        self,
+        user: str,
+        agent: str,
+        worker: str,
+        files: Sequence[tuple[str, str, str]],
+        *,
+        job_id: str = "",
     ) -> list[FileRecord]:
         """Give outputs ``(type, worker_subfolder, worker_filename)`` names in the user's space.
 
@@ -140,8 +146,8 @@ class RedisAgent(RedisSide):
         """
         if not files:
             return []
-        keys = [self.keys(kind, user) for kind in ("files", "origins", "counters")]
-        args: list[Arg] = [agent, worker]
+        keys = [*self.keys.of_files(user), self.keys("outputs", job_id)]
+        args: list[Arg] = [agent, worker, job_id]
         for type_, subfolder, filename in files:
             args += [type_, subfolder, filename, _own_folder(user, subfolder)]
         names: list[bytes] = await self.server.script("name_files", keys, args)

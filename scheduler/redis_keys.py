@@ -10,6 +10,7 @@ leader            hash    owner, epoch (only grows), until (ms)
 job:<id>          hash    one job: what changes as fields, the rest in ``spec``
 prompt:<id>       string  the prompt's body as submitted
 result:<id>       string  the result as settled
+outputs:<id>      set     fields of ``files:<user>`` that the job named
 user:<user>       hash    number (counter), group, last_admitted_ms
 users             set     users with unfinished jobs
 everyone          set     users who ever submitted
@@ -30,7 +31,8 @@ inbox:<agent>     list    orders, oldest first
 gateways          hash    id → ``<until ms> <url>``
 files:<user>      hash    user's name of an output → where it lies
 origins:<user>    hash    where an output lies → user's name
-counters:<user>   hash    file name pattern → highest number given
+counters:<user>   hash    file name pattern → highest number given;
+                          ``!`` + pattern → highest number whose record was trimmed
 profile:<fp>      string  what was learned of a fingerprint; expires
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
@@ -79,6 +81,10 @@ class Keys:
     def __call__(self, kind: str, *of: str) -> str:
         """The key ``kind``, or ``kind:<of>``."""
         return self._prefix + ":".join((kind, *of))
+
+    def of_files(self, user: str) -> list[str]:
+        """Where a user's outputs are kept."""
+        return [self(kind, user) for kind in ("files", "origins", "counters")]
 
     def of_job(self, job_id: str, place: Place) -> list[str]:
         """KEYS[1..12] of every job transition; ``job_keys`` in ``_lib.lua`` unpacks them."""

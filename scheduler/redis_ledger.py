@@ -1,6 +1,6 @@
 """The ledger on Redis or Valkey: one Lua script per transition (``lua/``).
 
-Split by who calls: ``redis_submit``, ``redis_plan``, ``redis_agent``,
+Split by who calls: ``redis_submit``, ``redis_plan``, ``redis_house``, ``redis_agent``,
 ``redis_watch``, ``redis_overrides``, ``redis_profiles``; below them ``redis_connection`` (clients,
 retries), ``redis_keys`` (every key) and ``redis_codec`` (hashes ↔ nouns).
 """
@@ -13,6 +13,7 @@ from typing import Self
 
 from scheduler.redis_agent import RedisAgent
 from scheduler.redis_connection import Connection
+from scheduler.redis_house import RedisHouse
 from scheduler.redis_keys import Keys
 from scheduler.redis_overrides import RedisOverrides
 from scheduler.redis_plan import RedisPlan
@@ -25,7 +26,9 @@ def _random_call() -> str:
     return secrets.token_urlsafe(6)
 
 
-class RedisLedger(RedisSubmit, RedisPlan, RedisAgent, RedisWatch, RedisOverrides, RedisProfiles):
+class RedisLedger(
+    RedisSubmit, RedisPlan, RedisHouse, RedisAgent, RedisWatch, RedisOverrides, RedisProfiles
+):
     """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
 
     @classmethod

@@ -1,21 +1,15 @@
-"""What the scheduler does with the ledger: lead, look, admit, keep house."""
+"""What the scheduler does with the ledger: lead, look, admit, reap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from scheduler.ledger import Admitted, Reaped, Refusal
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import (
-    SEQUENCES_PER_MS,
-    encode_json,
-    error_result,
-    event_score,
-    failed_frames,
-)
+from scheduler.redis_codec import encode_json, error_result, failed_frames
 from scheduler.redis_connection import Arg
-from scheduler.redis_keys import RECORDER_GROUP, Place
+from scheduler.redis_keys import Place
 from scheduler.states import (
     ACTIVE,
     Backlog,
@@ -29,11 +23,6 @@ from scheduler.states import (
 
 #: Jobs that one script call touches at most: it holds the server for about a millisecond.
 _BATCH: Final = 100
-#: Without a recorder that says what it has stored, Redis keeps this many times as much.
-_UNRECORDED_FACTOR: Final = 10
-#: The stream keeps what the recorder has for this long, for gateways that reconnect.
-_EVENTS_KEPT_MS: Final = 600_000
-_GROUP: Final = RECORDER_GROUP.encode()
 
 
 class RedisPlan(RedisSide):
@@ -180,68 +169,6 @@ class RedisPlan(RedisSide):
                     )
                 )
         return backlogs
-
-    async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
-        """Drop ended jobs beyond ``keep`` per user or older, once the recorder has them."""
-        recorded = await self._recorded_score()
-        if recorded is None:
-            keep, older_than_ms = keep * _UNRECORDED_FACTOR, older_than_ms * _UNRECORDED_FACTOR
-        now = await self.now_ms()
-        horizon = event_score(f"{max(now - older_than_ms, 0)}-0")
-        limit = event_score(f"{now + 1}-0") if recorded is None else recorded
-        dropped = 0
-        for user in _texts(await self.server.command("SMEMBERS", self.keys.everyone)):
-            for kind in ("done", "hidden"):
-                dropped += await self._trim_list(epoch, user, kind, keep, horizon, limit)
-        if recorded is not None:
-            oldest = min(recorded // SEQUENCES_PER_MS, now - _EVENTS_KEPT_MS)
-            await self.server.command("XTRIM", self.keys.events, "MINID", "~", f"{oldest}-0")
-        return dropped
-
-    async def _trim_list(
-        self, epoch: int, user: str, kind: str, keep: int, horizon: int, limit: int
-    ) -> int:
-        listing = self.keys(kind, user)
-        surplus, old = await self.server.pipeline(
-            [
-                ("ZRANGE", listing, 0, -(keep + 1)),
-                ("ZRANGE", listing, "-inf", horizon, "BYSCORE"),
-            ]
-        )
-        job_ids = _texts_in_order(dict.fromkeys([*old, *surplus]))
-        dropped = 0
-        for start in range(0, len(job_ids), _BATCH):
-            batch = job_ids[start : start + _BATCH]
-            keys = [self.keys.leader, listing, self.keys("names", user)]
-            for job_id in batch:
-                keys += [self.keys(name, job_id) for name in ("job", "prompt", "result")]
-            forgotten = await self.server.script("trim", keys, [epoch, limit, *batch])
-            if forgotten < 0:
-                return dropped
-            dropped += forgotten
-        return dropped
-
-    async def _recorded_score(self) -> int | None:
-        """Up to which event the recorder has all; None: there is no recorder."""
-        if not await self.server.command("EXISTS", self.keys.events):
-            return None
-        groups = await self.server.command("XINFO GROUPS", self.keys.events)
-        # In this order: what is delivered in between counts as not yet stored.
-        pending = await self._oldest_pending(groups)
-        delivered = next(
-            (group["last-delivered-id"] for group in groups if group["name"] == _GROUP), None
-        )
-        if delivered is None:
-            return None
-        newest = event_score(delivered.decode())
-        return newest if pending is None else min(newest, event_score(pending) - 1)
-
-    async def _oldest_pending(self, groups: Sequence[Mapping[str, Any]]) -> str | None:
-        if not any(group["name"] == _GROUP for group in groups):
-            return None
-        summary = await self.server.command("XPENDING", self.keys.events, RECORDER_GROUP)
-        oldest: bytes | None = summary["min"]
-        return None if oldest is None else oldest.decode()
 
 
 def _texts(values: Iterable[bytes]) -> list[str]:

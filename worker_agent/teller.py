@@ -78,7 +78,7 @@ class Teller:
             job = self._job
             records = await patiently(
                 lambda: self._bench.ledger.name_files(
-                    job.user, self._bench.agent, job.worker, mine
+                    job.user, self._bench.agent, job.worker, mine, job_id=job.id
                 ),
                 "name_files",
             )

@@ -152,3 +152,16 @@ local function lose(K, job, max_losses, closing, closed, returned)
   end
   return requeue(K, job, 'lost', fields)
 end
+
+-- x_00001_.png → 'x_', 1, '_.png'; a name without a counter gets one, as ComfyUI writes them.
+local function split_counter(filename)
+  local head, digits, tail = string.match(filename, '^(.*_)(%d+)(_?%.[^.]*)$')
+  if head then return head, tonumber(digits), tail end
+  local stem, extension = string.match(filename, '^(.+)(%.[^.]*)$')
+  return (stem or filename) .. '_', 0, '_' .. (extension or '')
+end
+
+-- The field of `origins` for a file on a worker's disk.
+local function file_origin(agent, worker, type, subfolder, filename)
+  return table.concat({agent, worker, type, subfolder, filename}, '\n')
+end

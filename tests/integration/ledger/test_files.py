@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from scheduler.ledger import FileRecord
 from scheduler.redis_ledger import RedisLedger
-from tests.integration.ledger.conftest import Dump
+from tests.factories import outcome
+from tests.integration.ledger.conftest import Dump, Studio
 
+FOR_EVER_MS = 10**12
 A = ("host", "host-0")
 B = ("host", "host-1")
 
@@ -110,6 +112,66 @@ async def test_a_file_that_is_not_the_users_does_not_exist(ledger: RedisLedger) 
     assert await ledger.file("ann", "temp", "", "x_00001_.png") is None
     assert await ledger.file("ann", "output", "vg/ann", "x_00001_.png") is None
     assert await ledger.files("bob", "output") == []
+
+
+async def finish(studio: Studio, *files: str, worker: tuple[str, str] = A) -> str:
+    """A job that named these outputs and ended; the recorder has it."""
+    job = await studio.run(worker_id=worker[1])
+    triples = [("output", "vg/ann", file) for file in files]
+    await studio.ledger.name_files("ann", *worker, triples, job_id=job.id)
+    await studio.ledger.settle(job.id, 1, outcome())
+    while events := await studio.ledger.record_events("recorder", 0, 100):
+        await studio.ledger.acknowledge([event.id for event in events])
+    return job.id
+
+
+async def seen(studio: Studio) -> set[str]:
+    return {record.filename for record in await studio.ledger.files("ann", "output")}
+
+
+async def test_file_records_go_with_their_job_whole(
+    studio: Studio, dump: Callable[[], Dump]
+) -> None:
+    before = {key for key in dump() if "files" in key or "origins" in key}
+    await finish(studio, "x_00001_.png", "sub.v1_00001_.png")
+    assert await studio.ledger.trim(studio.epoch, 0, FOR_EVER_MS) == 1
+    assert await seen(studio) == set()
+    kinds = ("files", "origins", "outputs")
+    assert {key for key in dump() if any(kind in key for kind in kinds)} == before
+
+
+async def test_records_of_jobs_that_stay_stay(studio: Studio) -> None:
+    await finish(studio, "x_00001_.png")
+    await finish(studio, "x_00002_.png")
+    await name(studio.ledger, A, "jobless_00001_.png")
+    assert await studio.ledger.trim(studio.epoch, 1, FOR_EVER_MS) == 1
+    assert await seen(studio) == {"x_00002_.png", "jobless_00001_.png"}
+
+
+async def test_a_file_that_a_later_job_names_again_stays_with_that_one(studio: Studio) -> None:
+    await finish(studio, "cached_00001_.png")
+    await finish(studio, "cached_00001_.png")
+    assert await studio.ledger.trim(studio.epoch, 1, FOR_EVER_MS) == 1
+    assert await seen(studio) == {"cached_00001_.png"}
+    assert await studio.ledger.trim(studio.epoch, 0, FOR_EVER_MS) == 1
+    assert await seen(studio) == set()
+
+
+async def test_a_trimmed_name_is_not_given_to_another_file(studio: Studio) -> None:
+    await finish(studio, "x_00002_.png", "movie.mp4")
+    await studio.ledger.trim(studio.epoch, 0, FOR_EVER_MS)
+    assert await name(studio.ledger, B, "x_00001_.png", "x_00002_.png", "movie.mp4") == [
+        "x_00003_.png",
+        "x_00004_.png",
+        "movie_00001_.mp4",
+    ]
+
+
+async def test_hidden_jobs_take_their_files_with_them_too(studio: Studio) -> None:
+    await finish(studio, "x_00001_.png")
+    await studio.ledger.hide("ann", None)
+    assert await studio.ledger.trim(studio.epoch, 0, FOR_EVER_MS) == 1
+    assert await seen(studio) == set()
 
 
 async def test_files_come_newest_first(ledger: RedisLedger) -> None:
