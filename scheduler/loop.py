@@ -13,10 +13,12 @@ from typing import Final
 import structlog
 
 from config.settings import Settings
-from scheduler.ledger import Admitted, EventKind, Ledger, LedgerUnavailable, Refusal
+from scheduler.ledger import Admitted, Event, EventKind, Ledger, LedgerUnavailable, Refusal
 from scheduler.placement import Safety
 from scheduler.policy import Admit, Limits, PlanConfig, Release, Wait, plan
+from scheduler.resumption import Resumption
 from scheduler.states import Job, Snapshot, WaitReason, WorkerState
+from scheduler.teacher import Teacher
 
 _log = structlog.get_logger()
 
@@ -27,6 +29,12 @@ _NUDGES: Final = frozenset(
 #: A plan is made at least this often, for what no event tells (leases, patience).
 _IDLE_S: Final = 1.0
 _TRIM_S: Final = 30.0
+#: Agents, workers and GPUs that have been silent for this long are forgotten.
+_FORGET_MS: Final = 3_600_000
+#: A new leader reads this much of the past, for what its predecessor did not come to learn.
+_LOOK_BACK_MS: Final = 15_000
+#: How often a restarted server's agents are looked for.
+_RESUME_S: Final = 0.2
 
 
 class SchedulerLoop:
@@ -44,9 +52,14 @@ class SchedulerLoop:
         self._owner = owner
         self._clock = clock
         self._epoch: int | None = None
+        self._teacher = Teacher(ledger)
+        self._resumption = Resumption(ledger, clock)
         self._cursor = "0-0"
+        self._led = 0
+        self._events: list[Event] = []
         self._lead_again = 0.0
         self._trim_again = 0.0
+        self._reap_again = 0.0
         self._releasing: set[str] = set()
         self._floors: dict[str, int] = {}
 
@@ -69,7 +82,14 @@ class SchedulerLoop:
         if self._epoch is None:
             await asyncio.sleep(self._settings().scheduler.leader / 3)
             return
+        settings = self._settings().scheduler
+        if not await self._resumption.is_over(settings.heartbeat):
+            # running attempts get a whole lease to be renewed, whoever was away how long
+            self._reap_again = self._clock() + settings.lease
+            await asyncio.sleep(_RESUME_S)
+            return
         await self.plan_once(self._epoch)
+        await self._learn(self._epoch)
         await self._keep_house(self._epoch)
         await self._wait_for_change()
 
@@ -81,7 +101,9 @@ class SchedulerLoop:
         epoch = await self._ledger.lead(self._owner, int(ttl * 1000))
         if epoch is not None and epoch != self._epoch:
             _log.info("leading", owner=self._owner, epoch=epoch)
-            self._cursor = await self._ledger.last_event_id()
+            if epoch != self._led:
+                self._cursor = _before(await self._ledger.last_event_id(), _LOOK_BACK_MS)
+            self._led = epoch
         self._epoch = epoch
         self._lead_again = now + ttl / 3
 
@@ -153,14 +175,22 @@ class SchedulerLoop:
             elif worker.job or worker.state is WorkerState.DOWN:
                 self._floors.pop(worker.id, None)
 
+    async def _learn(self, epoch: int) -> None:
+        """Learn from what has happened. After the plan: it makes nobody wait."""
+        await self._teacher.teach(epoch, self._events)
+        self._events = []
+
     async def _keep_house(self, epoch: int) -> None:
         settings = self._settings()
-        for reaped in await self._ledger.reap(epoch, settings.scheduler.max_losses):
-            _log.warning("lease_lost", job=reaped.job_id, state=reaped.state.value)
+        if self._clock() >= self._reap_again:
+            for reaped in await self._ledger.reap(epoch, settings.scheduler.max_losses):
+                _log.warning("lease_lost", job=reaped.job_id, state=reaped.state.value)
         if self._clock() >= self._trim_again:
             self._trim_again = self._clock() + _TRIM_S
             store = settings.store
             await self._ledger.trim(epoch, store.keep_jobs, int(store.keep_for * 1000))
+            for name in await self._ledger.forget(epoch, _FORGET_MS):
+                _log.info("forgotten", name=name, silent_ms=_FORGET_MS)
 
     async def _wait_for_change(self) -> None:
         """Sleep until an event that matters, or until the idle pass is due."""
@@ -169,8 +199,14 @@ class SchedulerLoop:
             events = await self._ledger.events(self._cursor, block_ms=max(1, int(left * 1000)))
             if events:
                 self._cursor = events[-1].id
+                self._events += events
             if any(event.kind in _NUDGES for event in events):
                 return
+
+
+def _before(event_id: str, ms: int) -> str:
+    """A cursor that lies so long before an event."""
+    return f"{max(0, int(event_id.partition('-')[0]) - ms)}-0"
 
 
 def plan_config(settings: Settings, floors: dict[str, int]) -> PlanConfig:

@@ -1,0 +1,138 @@
+"""The scheduler's loop on a real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cli.valkey import EmbeddedValkey
+from config.settings import Settings
+from scheduler.ledger import Claimed, Ending
+from scheduler.loop import SchedulerLoop
+from scheduler.profile import Profile, from_json
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import Job, JobState
+from tests.factories import GIB, gpu, new_job, outcome, report, worker
+
+LEASE_MS = 60_000
+
+
+async def until(true: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(20):
+        while not (found := await true()):
+            await asyncio.sleep(0.01)
+        return found
+
+
+@asynccontextmanager
+async def scheduling(ledger: RedisLedger, **of_scheduler: Any) -> AsyncIterator[None]:
+    settings = Settings.model_validate({"scheduler": of_scheduler})
+    loop = SchedulerLoop(ledger, lambda: settings, "leader", time.monotonic)
+    task = asyncio.create_task(loop.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def heartbeat(ledger: RedisLedger) -> None:
+    await ledger.report(report(workers=[worker()], gpus=[gpu()]))
+
+
+async def job_of(ledger: RedisLedger, job_id: str) -> Job:
+    (job,) = await ledger.jobs([job_id])
+    assert job is not None
+    return job
+
+
+async def reserved(ledger: RedisLedger, job_id: str) -> Job:
+    async def is_reserved() -> Job | None:
+        job = await job_of(ledger, job_id)
+        return job if job.state is JobState.RESERVED else None
+
+    job: Job = await until(is_reserved)
+    return job
+
+
+async def end(ledger: RedisLedger, job_id: str, ending: Ending, **changes: Any) -> None:
+    """Play the agent: claim the job that was admitted, and settle it."""
+    job = await reserved(ledger, job_id)
+    reply = await ledger.claim(job.id, job.attempt, job.worker, "uuid", "sid", LEASE_MS)
+    assert isinstance(reply, Claimed)
+    await ledger.settle(job.id, job.attempt, outcome(ending, **changes))
+
+
+async def profile_of(ledger: RedisLedger, fingerprint: str) -> Profile | None:
+    (blob,) = await ledger.profiles([fingerprint])
+    return None if blob is None else from_json(blob)
+
+
+async def test_what_a_job_needed_is_learned(ledger: RedisLedger) -> None:
+    await heartbeat(ledger)
+    async with scheduling(ledger):
+        job = new_job(fingerprint="own", parents=("near",))
+        await ledger.submit(job, b"{}", max_queued=None)
+        await end(ledger, job.id, Ending.SUCCEEDED, peak_bytes=3 * GIB, run_seconds=2.0, clean=True)
+        await until(lambda: profile_of(ledger, "near"))
+    assert await profile_of(ledger, "own") == Profile(1, 3 * GIB, 2.0)
+    assert await profile_of(ledger, "near") == Profile(1, 3 * GIB, 2.0)
+
+
+async def test_out_of_memory_is_learned_while_the_job_is_tried_again(ledger: RedisLedger) -> None:
+    await heartbeat(ledger)
+    async with scheduling(ledger):
+        job = new_job(fingerprint="own")
+        await ledger.submit(job, b"{}", max_queued=None)
+        await end(ledger, job.id, Ending.OOM, peak_bytes=3 * GIB, retry_bytes=5 * GIB)
+        learned = await until(lambda: profile_of(ledger, "own"))
+    assert learned.count == 0
+    assert learned.peak_bytes > 3 * GIB
+
+
+async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twice(
+    ledger: RedisLedger,
+) -> None:
+    await heartbeat(ledger)
+    job = new_job(fingerprint="own")
+    async with scheduling(ledger):
+        await ledger.submit(job, b"{}", max_queued=None)
+        await reserved(ledger, job.id)
+    await end(ledger, job.id, Ending.SUCCEEDED, peak_bytes=GIB, run_seconds=2.0)
+    for _ in range(2):
+        async with scheduling(ledger):
+            assert await until(lambda: profile_of(ledger, "own")) == Profile(1, GIB, 2.0)
+            last = new_job(fingerprint="other")
+            await ledger.submit(last, b"{}", max_queued=None)
+            await end(ledger, last.id, Ending.SUCCEEDED, run_seconds=1.0)
+            await until(lambda: profile_of(ledger, "other"))
+    assert await profile_of(ledger, "own") == Profile(1, GIB, 2.0)
+
+
+async def test_after_the_server_restarted_nothing_is_admitted_before_agents_report(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedValkey(tmp_path) as server:
+        url = server.url
+        ledger = RedisLedger.connect(url, "p", patience_s=10)
+        await heartbeat(ledger)
+        async with scheduling(ledger, heartbeat=60):
+            first = new_job()
+            await ledger.submit(first, b"{}", max_queued=None)
+            await end(ledger, first.id, Ending.SUCCEEDED)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            second = new_job()
+            await ledger.submit(second, b"{}", max_queued=None)
+            for _ in range(3):  # it looks at least as often
+                await asyncio.sleep(0.5)
+                assert (await job_of(ledger, second.id)).state is JobState.QUEUED
+            await heartbeat(ledger)
+            await reserved(ledger, second.id)
+        await ledger.close()
