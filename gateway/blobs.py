@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import tempfile
+from collections import OrderedDict
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,9 +18,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.errors import too_large
+from gateway.pictures import size_of
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _CHUNK: Final = 2**20
+#: pictures whose size is remembered
+_SIZES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Blobs:
     def __init__(self, files_dir: Path) -> None:
         self._root = files_dir / "blobs"
         self._incoming = files_dir / "incoming"
+        #: by digest, so that they hold for ever
+        self._sizes: OrderedDict[str, tuple[int, int] | None] = OrderedDict()
         self._root.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -45,6 +51,19 @@ class Blobs:
             return None
         path = self._place(digest)
         return path if path.is_file() else None
+
+    async def picture_size(self, digest: str) -> tuple[int, int] | None:
+        """Width and height of a stored picture; None: it is none, or not here."""
+        if digest not in self._sizes:
+            path = await asyncio.to_thread(self.path, digest)
+            if path is None:
+                return None
+            size = await asyncio.to_thread(size_of, path)
+            self._sizes[digest] = size
+            if len(self._sizes) > _SIZES:
+                self._sizes.popitem(last=False)
+            return size
+        return self._sizes[digest]
 
     async def store(self, chunks: AsyncIterable[bytes], limit_bytes: int) -> Blob:
         """Write a stream to disk while hashing it.

@@ -14,12 +14,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 import structlog
 
 from gateway.agents import PATIENCE_S, Agents
 from gateway.errors import UpstreamDown
+from gateway.model_sizes import by_model
 from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs, merge
 from gateway.ports import InputFiles
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -33,6 +35,9 @@ _USERS: Final = 256
 _LISTS: Final = 256
 _PARALLEL: Final = 4
 _TEMPLATES: Final = "templates/index.json"
+_MODELS: Final = "experiment/models"
+#: seconds that a first prompt waits for model sizes; without them its estimate is coarse
+_FIRST_SIZES_S: Final = 1.0
 log = structlog.get_logger()
 
 
@@ -93,6 +98,10 @@ class WorkerInfo:
         #: counts changes of workers, so that cached lists know whether they are older
         self._changes = 0
         self._fetching: asyncio.Task[None] | None = None
+        self._sizes: Mapping[str, int] = {}
+        self._sizing: asyncio.Task[None] | None = None
+        #: definitions have changed since sizes were read
+        self._unsized = True
         self._names: OrderedDict[str, _Names] = OrderedDict()
         self._lists: OrderedDict[str, _Cached] = OrderedDict()
 
@@ -120,15 +129,28 @@ class WorkerInfo:
         self._names.pop(user, None)
 
     async def close(self) -> None:
-        """Stop a fetch that is under way."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
+        """Stop fetches that are under way."""
+        tasks = [task for task in (self._fetching, self._sizing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def object_info(self) -> Mapping[str, Any]:
         """The merged definitions as workers gave them; not to be changed. Empty: none known."""
         await self._current()
         return self._base.info
+
+    async def model_sizes(self) -> Mapping[str, int]:
+        """Bytes of model files by ``folder/name``, as last told; empty while nobody has told.
+
+        Asked for when definitions change, which list the same files; nobody waits for it
+        but the first, and not for long.
+        """
+        await self._current()
+        sizing = self._sizing
+        if sizing is not None and not self._sizes and not sizing.done():
+            await asyncio.wait({sizing}, timeout=_FIRST_SIZES_S)
+        return self._sizes
 
     async def node(self, user: str, name: str) -> Any | None:
         """One class as this user sees it, or None."""
@@ -235,6 +257,30 @@ class WorkerInfo:
         if base.etag != self._base.etag:
             log.info("object_info_merged", classes=len(base.info), workers=len(good))
             self._base = base
+            self._unsized = True
+        if self._unsized and (self._sizing is None or self._sizing.done()):
+            self._sizing = asyncio.create_task(self._fetch_sizes(), name="model sizes")
+
+    async def _fetch_sizes(self) -> None:
+        try:
+            workers = await self._agents.ready()
+            told = await self._ask_all(_MODELS, workers)
+            names = {name for one in told for name in _names(one)}
+            folders = {
+                name: [
+                    entry
+                    for one in await self._ask_all(f"{_MODELS}/{quote(name, safe='')}", workers)
+                    if isinstance(one, list)
+                    for entry in one
+                ]
+                for name in sorted(names)
+            }
+        except LedgerUnavailable:
+            return  # with the next definitions
+        if names or any(one is not None for one in told):
+            self._unsized = False
+        self._sizes = by_model(folders) or self._sizes
+        log.info("model_sizes_read", folders=len(folders), models=len(self._sizes))
 
     async def _ask_all(self, path: str, workers: list[Worker] | None = None) -> list[Any]:
         """Answers in the workers' order, None for a 404 and for a worker that is silent.
@@ -283,6 +329,13 @@ class WorkerInfo:
         if len(self._names) > _USERS:
             self._names.popitem(last=False)
         return names
+
+
+def _names(folders: Any) -> list[str]:
+    """The folders that a worker lists, by name."""
+    entries = folders if isinstance(folders, list) else []
+    found = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    return [name for name in found if isinstance(name, str) and name]
 
 
 def _make_base(info: Mapping[str, Any]) -> _Base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import posixpath
 import unicodedata
 from dataclasses import dataclass
@@ -87,6 +88,11 @@ def clean_path(path: str) -> str:
     if any(len(part.encode()) > _MAX_NAME_BYTES for part in cleaned.split("/")):
         raise BadName("a part of the path is too long")
     return cleaned
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name should be a picture."""
+    return (mimetypes.guess_type(name)[0] or "").startswith("image/")
 
 
 def split_annotation(name: str) -> tuple[str, str | None]:

@@ -38,6 +38,15 @@ async def off_loop(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     return await loop.run_in_executor(_POOL, partial(work, *args, **kwargs))
 
 
+def size_of(source: Path) -> tuple[int, int] | None:
+    """Width and height, read from the file's head alone; None: no picture, or too large a one."""
+    try:
+        with Image.open(source) as image:
+            return image.size if image.width * image.height <= MAX_PIXELS else None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning):
+        return None
+
+
 def preview(source: Path, spec: str, channel: str) -> tuple[bytes, str]:
     """``webp;90`` of a picture, and its content type; an unknown format means WebP.
 

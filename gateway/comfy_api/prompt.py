@@ -28,10 +28,9 @@ from gateway.comfy_api.posted import Posted, decode, understand
 from gateway.comfy_api.queue import json_reply
 from gateway.comfy_api.stored import encode_body
 from gateway.context import Identity, Services, identity, services
-from scheduler.estimate import estimate
+from gateway.need import Need, need_of
 from scheduler.ledger import Duplicate, LedgerUnavailable, OverCap, Submitted
 from scheduler.states import InputFile, NewJob
-from scheduler.workflow.features import features
 from scheduler.workflow.validation import Validation, validate
 
 _log = structlog.get_logger()
@@ -80,7 +79,8 @@ async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response
     checked = _check(posted, object_info, files)
     if not checked.ok:
         return _reply(400, {"error": checked.error, "node_errors": checked.node_errors})
-    job = _job(found, who, posted, checked, object_info, tuple(files.values()))
+    need = await need_of(found, checked, object_info, files)
+    job = _job(found, who, posted, need, tuple(files.values()))
     settings = found.settings()
     refusal = refuse_memory(job.need_bytes, max_bytes(settings, who.user))
     if refusal is not None:
@@ -115,12 +115,10 @@ def _job(
     found: Services,
     who: Identity,
     posted: Posted,
-    checked: Validation,
-    object_info: Mapping[str, Any],
+    need: Need,
     inputs: tuple[InputFile, ...],
 ) -> NewJob:
-    kind = features(checked.prompt, object_info or None, outputs=checked.outputs or None)
-    need = estimate(kind)
+    kind = need.kind
     job_id = found.new_id()
     return NewJob(
         id=job_id,
@@ -132,8 +130,9 @@ def _job(
         front=posted.front,
         fingerprint=kind.fingerprint,
         models=kind.models,
-        need_bytes=need.bytes,
-        need_seconds=need.seconds,
+        parents=kind.parents,
+        need_bytes=need.estimate.bytes,
+        need_seconds=need.estimate.seconds,
         needs_gpu=kind.needs_gpu,
         inputs=inputs,
         idempotency_key=posted.idempotency_key,

@@ -39,10 +39,10 @@ PATIENCE_S = 5.0
 
 
 class FakeAgent:
-    """An agent's endpoint: ``/v1/live``, and one worker's ``/object_info``."""
+    """An agent's endpoint: ``/v1/live``, and what its workers answer."""
 
     def __init__(self, object_info: dict[str, Any]) -> None:
-        self.object_info = object_info
+        self.answers: dict[str, Any] = {"object_info": object_info}
         self.subscribed: set[str] = set()
         self.feed: web.WebSocketResponse | None = None
         self.url = ""
@@ -58,13 +58,14 @@ class FakeAgent:
         self.feed, self.subscribed = None, set()
         return feed
 
-    async def get_object_info(self, request: web.Request) -> web.Response:
-        return web.json_response(self.object_info)
+    async def comfy(self, request: web.Request) -> web.Response:
+        answer = self.answers.get(request.match_info["path"])
+        return web.Response(status=404) if answer is None else web.json_response(answer)
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v1/live", self.live)
-        app.router.add_get("/v1/workers/{worker}/comfy/object_info", self.get_object_info)
+        app.router.add_get("/v1/workers/{worker}/comfy/{path:.*}", self.comfy)
         return app
 
     async def say(self, job: Job, type_: str, data: Any, **changes: Any) -> None:

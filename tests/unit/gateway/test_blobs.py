@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gateway.blobs import Blobs
 from gateway.errors import TooLarge
@@ -59,3 +61,17 @@ async def test_a_broken_stream_leaves_nothing_behind(tmp_path: Path) -> None:
 )
 def test_what_is_no_digest_names_no_file(tmp_path: Path, digest: str) -> None:
     assert Blobs(tmp_path).path(digest) is None
+
+
+async def test_a_pictures_size_is_read_once_and_what_is_none_has_none(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    out = io.BytesIO()
+    Image.new("L", (30, 20)).save(out, "png")
+    picture, text = await blobs.store_bytes(out.getvalue()), await blobs.store_bytes(b"text")
+    assert await blobs.picture_size(picture.sha256) == (30, 20)
+    assert await blobs.picture_size(text.sha256) is None
+    assert await blobs.picture_size("0" * 64) is None
+    found = blobs.path(picture.sha256)
+    assert found is not None
+    found.unlink()
+    assert await blobs.picture_size(picture.sha256) == (30, 20)

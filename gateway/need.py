@@ -1,0 +1,72 @@
+"""What a prompt will need: from its graph, the sizes of what it loads, and earlier runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from gateway.comfy_api.inputs import FileKey
+from gateway.context import Services
+from gateway.names import is_picture
+from scheduler.estimate import Estimate, estimate
+from scheduler.profile import Profile, from_json
+from scheduler.states import InputFile
+from scheduler.workflow.features import Features, features
+from scheduler.workflow.validation import Validation
+
+#: pictures of one prompt whose headers are read; no real graph has more
+_MOST_PICTURES: Final = 100
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What to book for a prompt, and what kind of workflow it is."""
+
+    kind: Features
+    estimate: Estimate
+
+
+async def need_of(
+    found: Services,
+    checked: Validation,
+    object_info: Mapping[str, Any],
+    files: Mapping[FileKey, InputFile],
+) -> Need:
+    """The need of a validated prompt.
+
+    Raises:
+        LedgerUnavailable: what was learned cannot be read.
+    """
+    kind = features(
+        checked.prompt,
+        object_info or None,
+        sizes=await found.info.model_sizes(),
+        image_sizes=await _picture_sizes(found, files),
+        outputs=checked.outputs or None,
+    )
+    learned = await found.ledger.profiles([kind.fingerprint, *kind.parents])
+    return Need(kind, estimate(kind, list(_read(learned))))
+
+
+async def _picture_sizes(
+    found: Services, files: Mapping[FileKey, InputFile]
+) -> dict[str, tuple[int, int]]:
+    """(width, height) of the pictures among a prompt's files, by name."""
+    pictures = {path: file.sha256 for (_, path), file in files.items() if is_picture(path)}
+    named = list(pictures.items())[:_MOST_PICTURES]
+    sizes = await asyncio.gather(*(found.blobs.picture_size(digest) for _, digest in named))
+    return {path: size for (path, _), size in zip(named, sizes, strict=True) if size is not None}
+
+
+def _read(learned: Iterable[bytes | None]) -> Iterable[Profile | None]:
+    for record in learned:
+        try:
+            yield None if record is None else from_json(record)
+        except ValueError as error:
+            log.warning("profile_unreadable", error=str(error))
+            yield None
