@@ -20,7 +20,6 @@ from scheduler.ledger import Ledger, LedgerUnavailable, Report
 from scheduler.states import Agent as AgentRecord
 from scheduler.states import WorkerState
 from worker_agent import endpoint, verdict
-from worker_agent.bench import Bench, patiently
 from worker_agent.changes import differs
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.crew import run_together, stop_all
@@ -29,6 +28,7 @@ from worker_agent.gpus import GpuBook
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
+from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Supervisor
 from worker_agent.verdict import Figures
 from worker_agent.worker import Place, WorkerDriver
@@ -111,7 +111,7 @@ class Agent:
     # ── setting up ───────────────────────────────────────────────────────────
 
     def _build(self, session: aiohttp.ClientSession) -> None:
-        bench = Bench(
+        services = Services(
             agent=self.id,
             settings=self._settings,
             ledger=self._ledger,
@@ -128,7 +128,7 @@ class Agent:
         )
         for place in self._places():
             process = self._supervisor.process(place.id)
-            self._drivers[place.id] = WorkerDriver(bench, place, process)
+            self._drivers[place.id] = WorkerDriver(services, place, process)
 
     def _places(self) -> list[Place]:
         ours = [

@@ -17,12 +17,12 @@ import structlog
 from scheduler.ledger import Claimed, Ending, LedgerUnavailable, Outcome, Refusal, Renewed
 from scheduler.states import FailReason, Job, JobState
 from worker_agent import loose_json, verdict
-from worker_agent.bench import Bench, patiently
 from worker_agent.comfy_client import Rejected, WorkerUnreachable
 from worker_agent.crew import stop_all
 from worker_agent.follow import Follower, Host, Stop
 from worker_agent.frames import Frame
 from worker_agent.inputs import InputGone, InputsUnavailable
+from worker_agent.services import Services, patiently
 from worker_agent.teller import Teller
 from worker_agent.tenancy import Names, to_worker
 from worker_agent.verdict import Figures
@@ -37,14 +37,14 @@ _HUNG = "The prompt showed no sign of life for {seconds:.0f} s and was stopped."
 class Attempt:
     """Runs one attempt. ``run`` or ``adopt`` once; feed it all frames meanwhile."""
 
-    def __init__(self, bench: Bench, host: Host, job_id: str, number: int, uuid: str) -> None:
+    def __init__(self, services: Services, host: Host, job_id: str, number: int, uuid: str) -> None:
         self.job_id = job_id
         self.number = number
-        self._bench = bench
+        self._services = services
         self._host = host
         self._uuid = uuid
-        self._follower = Follower(bench, host, uuid)
-        self._began = bench.clock()
+        self._follower = Follower(services, host, uuid)
+        self._began = services.clock()
         self._clean = False
         self._log = _log.bind(job=job_id, attempt=number, worker=host.id)
 
@@ -60,8 +60,8 @@ class Attempt:
         """Claim, post, follow, settle."""
         sid = self._host.link.sid
         claimed = await patiently(
-            lambda: self._bench.ledger.claim(
-                self.job_id, self.number, self._host.id, self._uuid, sid, self._bench.lease_ms
+            lambda: self._services.ledger.claim(
+                self.job_id, self.number, self._host.id, self._uuid, sid, self._services.lease_ms
             ),
             "claim",
         )
@@ -76,7 +76,7 @@ class Attempt:
     async def adopt(self, job: Job) -> None:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
-        self._bench.book.start_peak(self._host.id)
+        self._services.book.start_peak(self._host.id)
         if job.state is JobState.CANCELLING:
             self.cancel()
         async with self._renewing():
@@ -97,7 +97,7 @@ class Attempt:
         except (WorkerUnreachable, TimeoutError) as error:
             self._log.info("interrupt_failed", detail=str(error))
         try:
-            await self._bench.ledger.settle(self.job_id, self.number, outcome)
+            await self._services.ledger.settle(self.job_id, self.number, outcome)
         except LedgerUnavailable as error:
             # its lease passes, and the scheduler closes it
             self._log.warning("ledger_unavailable", call="settle", detail=str(error))
@@ -108,7 +108,7 @@ class Attempt:
         """Start the prompt and follow it to its end; None: drop everything."""
         job, names = claimed.job, _names(claimed.job)
         self._clean = self._host.clean and not claimed.again
-        self._bench.book.start_peak(self._host.id)
+        self._services.book.start_peak(self._host.id)
         try:
             if not (claimed.again and await self._follower.is_known()):
                 body, names = await self._translate(claimed)
@@ -141,7 +141,7 @@ class Attempt:
         return upstream, _names(job, placed.back)
 
     async def _post(self, body: dict[str, Any]) -> Rejected | None:
-        self._began = self._bench.clock()
+        self._began = self._services.clock()
         self._follower.restart_clock()
         try:
             reply = await self._host.client.post_prompt(body)
@@ -156,7 +156,7 @@ class Attempt:
         """Tell what the worker says until it stops; then judge."""
         link = self._host.link
         teller = Teller(
-            self._bench,
+            self._services,
             job,
             names,
             self._host.schema,
@@ -187,8 +187,8 @@ class Attempt:
         if stop is Stop.ENDED:
             self._host.ran(job)
         # what it holds now must be known before its reservation goes
-        await self._bench.sample()
-        await self._bench.report()
+        await self._services.sample()
+        await self._services.report()
         figures = self._figures(job.reserved_bytes)
         entry = await self._follower.history() if stop is Stop.ENDED else None
         if stop is Stop.HUNG or (self._follower.hung and entry is None):
@@ -207,7 +207,7 @@ class Attempt:
         if outcome is None:
             return
         reply = await patiently(
-            lambda: self._bench.ledger.settle(self.job_id, self.number, outcome), "settle"
+            lambda: self._services.ledger.settle(self.job_id, self.number, outcome), "settle"
         )
         if isinstance(reply, Refusal):
             self._log.warning("settle_refused", reason=reply.value, ending=outcome.ending.value)
@@ -241,10 +241,10 @@ class Attempt:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._bench.lease_ms / 3000)
+            await asyncio.sleep(self._services.lease_ms / 3000)
             try:
-                reply = await self._bench.ledger.renew(
-                    self.job_id, self.number, self._bench.lease_ms
+                reply = await self._services.ledger.renew(
+                    self.job_id, self.number, self._services.lease_ms
                 )
             except LedgerUnavailable as error:
                 # the prompt goes on: who is first back, we or the reaper, decides
@@ -266,7 +266,7 @@ class Attempt:
         return verdict.cancelled(names, "", "", self._figures(0), self._now_ms())
 
     def _hang(self, names: Names) -> Outcome:
-        text = _HUNG.format(seconds=self._bench.settings.scheduler.no_progress)
+        text = _HUNG.format(seconds=self._services.settings.scheduler.no_progress)
         return self._failed(text, FailReason.HUNG, names)
 
     def _failed(self, message: str, reason: FailReason, names: Names) -> Outcome:
@@ -274,14 +274,14 @@ class Attempt:
 
     def _figures(self, reserved_bytes: int) -> Figures:
         return Figures(
-            peak_bytes=self._bench.book.peak(self._host.id),
-            run_seconds=self._bench.clock() - self._began,
+            peak_bytes=self._services.book.peak(self._host.id),
+            run_seconds=self._services.clock() - self._began,
             reserved_bytes=reserved_bytes,
             clean=self._clean,
         )
 
     def _now_ms(self) -> int:
-        return round(self._bench.wall() * 1000)
+        return round(self._services.wall() * 1000)
 
 
 def _names(job: Job, inputs: Mapping[str, str] | None = None) -> Names:

@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 import structlog
 
 from scheduler.states import Job
-from worker_agent.bench import Bench
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.frames import Binary, Frame, Message
 from worker_agent.inputs import Inputs
 from worker_agent.link import Link
+from worker_agent.services import Services
 from worker_agent.teller import is_end
 from worker_agent.tenancy import Schema
 
@@ -93,8 +93,8 @@ class Host(Protocol):
 class Follower:
     """Watches one prompt. ``feed`` it all frames of the worker, then ``follow``."""
 
-    def __init__(self, bench: Bench, host: Host, uuid: str) -> None:
-        self._bench = bench
+    def __init__(self, services: Services, host: Host, uuid: str) -> None:
+        self._services = services
         self._host = host
         self._uuid = uuid
         self._life = host.life
@@ -110,7 +110,7 @@ class Follower:
         self._started = False
         self._interrupted_at: float | None = None
         self._restarted = False
-        self._heard = self._asked = bench.clock()
+        self._heard = self._asked = services.clock()
 
     # ── from outside ─────────────────────────────────────────────────────────
 
@@ -118,7 +118,7 @@ class Follower:
         """A frame of the worker's socket. Never waits."""
         if self._ended:
             return
-        self._heard = self._bench.clock()
+        self._heard = self._services.clock()
         if is_end(frame, self._uuid):
             self._ended = True
             self._wake.set()
@@ -150,7 +150,7 @@ class Follower:
 
     def restart_clock(self) -> None:
         """The prompt begins now."""
-        self._heard = self._asked = self._bench.clock()
+        self._heard = self._asked = self._services.clock()
 
     async def follow(self) -> Stop:
         """Wait until the prompt has stopped, for whatever reason."""
@@ -209,16 +209,16 @@ class Follower:
         return Stop.CANCELLED if self.cancelled else Stop.LOST
 
     def _watch(self) -> None:
-        if self._bench.book.busy(self._host.gpu):
-            self._heard = self._bench.clock()
-        silent = self._bench.clock() - self._heard
-        if not self.hung and silent > self._bench.settings.scheduler.no_progress:
+        if self._services.book.busy(self._host.gpu):
+            self._heard = self._services.clock()
+        silent = self._services.clock() - self._heard
+        if not self.hung and silent > self._services.settings.scheduler.no_progress:
             _log.warning("prompt_hung", worker=self._host.id, uuid=self._uuid, silent_s=silent)
             self.hung = True
 
     async def _stop(self) -> None:
         """Interrupt once; where that does not help, end the process."""
-        now = self._bench.clock()
+        now = self._services.clock()
         if self._interrupted_at is None:
             self._interrupted_at = now
             try:
@@ -237,7 +237,7 @@ class Follower:
 
     def _is_due(self) -> bool:
         """Whether frames may be missing, so that the worker has to be asked."""
-        now = self._bench.clock()
+        now = self._services.clock()
         link = self._host.link
         doubtful = (
             not link.connected.is_set()
@@ -249,7 +249,7 @@ class Follower:
         return now - max(self._asked, self._heard) >= _ASK_SILENT
 
     async def _ask(self) -> Stop | None:
-        self._asked = self._bench.clock()
+        self._asked = self._services.clock()
         try:
             if await self.is_known():
                 if await self._host.client.history(self._uuid) is None:

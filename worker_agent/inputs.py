@@ -14,8 +14,8 @@ import structlog
 
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile, Job
-from worker_agent.bench import Bench, patiently
 from worker_agent.comfy_client import ComfyClient
+from worker_agent.services import Services, patiently
 from worker_agent.tenancy import FileRef, Schema, find_refs, split_annotation, worker_path
 
 _log = structlog.get_logger(__name__)
@@ -47,8 +47,8 @@ class Placed:
 class Inputs:
     """The input folder of one worker."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, services: Services) -> None:
+        self._services = services
         #: (user, path, sha256) → where these bytes lie
         self._known: dict[tuple[str, str, str], str] = {}
 
@@ -86,7 +86,7 @@ class Inputs:
         if ref.type != "input":
             folder, _, name = ref.path.rpartition("/")
             record = await patiently(
-                lambda: self._bench.ledger.file(job.user, ref.type, folder, name), "file"
+                lambda: self._services.ledger.file(job.user, ref.type, folder, name), "file"
             )
         if record is None:
             return _annotated(worker_path(job.user, ref.path), original)
@@ -113,7 +113,7 @@ class Inputs:
         for round_ in range(_ROUNDS):
             if round_:
                 await asyncio.sleep(_PAUSE_S)
-            pool = await patiently(self._bench.ledger.pool, "pool")
+            pool = await patiently(self._services.ledger.pool, "pool")
             answers = [
                 await self._try(f"{url.rstrip('/')}/cluster/v1/inputs/{file.sha256}", {})
                 for url in pool.gateways.values()
@@ -131,12 +131,12 @@ class Inputs:
             "subfolder": record.worker_subfolder,
             "filename": record.worker_filename,
         }
-        sibling = self._bench.client_of(record.worker)
+        sibling = self._services.client_of(record.worker)
         if sibling is not None:
             async with sibling.view(query, {}) as reply:
                 answer: bytes | int = await reply.read() if reply.status == 200 else reply.status
         else:
-            pool = await patiently(self._bench.ledger.pool, "pool")
+            pool = await patiently(self._services.ledger.pool, "pool")
             agent = pool.agents.get(record.agent)
             if agent is None:
                 raise InputsUnavailable(f"agent {record.agent} is away")
@@ -161,10 +161,10 @@ class Inputs:
     async def _authorised(
         self, url: str, query: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._bench.session.get(
+        async with self._services.session.get(
             url,
             params=query,
-            headers={"Authorization": f"Bearer {self._bench.token}"},
+            headers={"Authorization": f"Bearer {self._services.token}"},
             allow_redirects=False,
             timeout=_TIMEOUT,
         ) as reply:

@@ -9,9 +9,9 @@ import structlog
 
 from scheduler.live import LiveFrame, LiveHeader
 from scheduler.states import Job
-from worker_agent.bench import Bench, patiently
 from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message
 from worker_agent.redact import redact_message
+from worker_agent.services import Services, patiently
 from worker_agent.tenancy import FileKey, Names, Schema, find_files, is_foreign
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ class Teller:
 
     def __init__(
         self,
-        bench: Bench,
+        services: Services,
         job: Job,
         names: Names,
         schema: Schema,
@@ -42,14 +42,14 @@ class Teller:
         """Speak for one attempt.
 
         Args:
-            bench: the agent's services.
+            services: the agent's services.
             job: with attempt and worker filled in.
             names: both sides' names.
             schema: the worker's node classes.
             classes: node id → class of the prompt's nodes, as far as known.
             is_result: whether this worker's event 1 is a result, never a preview.
         """
-        self._bench = bench
+        self._services = services
         self._job = job
         self._names = names
         self._schema = schema
@@ -77,8 +77,8 @@ class Teller:
         if mine:
             job = self._job
             records = await patiently(
-                lambda: self._bench.ledger.name_files(
-                    job.user, self._bench.agent, job.worker, mine, job_id=job.id
+                lambda: self._services.ledger.name_files(
+                    job.user, self._services.agent, job.worker, mine, job_id=job.id
                 ),
                 "name_files",
             )
@@ -88,7 +88,7 @@ class Teller:
 
     def end(self) -> None:
         """Say that nothing more will come."""
-        self._bench.hub.end(self._frame(None, end=True))
+        self._services.hub.end(self._frame(None, end=True))
 
     async def _tell_message(self, frame: Message) -> None:
         files = await self.files(frame.data) if frame.type == "executed" else self._files
@@ -102,7 +102,7 @@ class Teller:
             self.node = str(frame.data["node"])
             # the frame that greets a reconnected socket names no prompt
             data.setdefault("prompt_id", self._names.prompt_id)
-        self._bench.hub.publish(self._frame({"type": frame.type, "data": data}))
+        self._services.hub.publish(self._frame({"type": frame.type, "data": data}))
 
     def _tell_binary(self, frame: Binary) -> None:
         metadata = frame.metadata
@@ -121,7 +121,7 @@ class Teller:
             metadata=metadata,
             lossless=frame.event == IMAGE and self._lossless(),
         )
-        self._bench.hub.publish_binary(header, frame.payload)
+        self._services.hub.publish_binary(header, frame.payload)
 
     def _lossless(self) -> bool:
         schema = self._schema.get(self.classes.get(self.node, ""))

@@ -17,13 +17,13 @@ from yarl import URL
 from scheduler.ledger import Order, OrderKind
 from scheduler.states import Job, JobState, Worker, WorkerState
 from worker_agent.attempt import Attempt
-from worker_agent.bench import Bench, patiently
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.crew import run_together
 from worker_agent.frames import Frame
 from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
 from worker_agent.inputs import Inputs
 from worker_agent.link import Link
+from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Process
 from worker_agent.tenancy import Schema, read_schema
 
@@ -64,19 +64,19 @@ class Place:
 class WorkerDriver:
     """Drives one worker."""
 
-    def __init__(self, bench: Bench, place: Place, process: Process | None) -> None:
+    def __init__(self, services: Services, place: Place, process: Process | None) -> None:
         """Drive the worker at ``place``.
 
         Args:
-            bench: the agent's services.
+            services: the agent's services.
             place: where it is.
             process: None for a worker that somebody else runs.
         """
         self.id = place.id
-        self.link = Link(place.id, lambda: self.client, bench.new_id, self._take)
-        self.inputs = Inputs(bench)
+        self.link = Link(place.id, lambda: self.client, services.new_id, self._take)
+        self.inputs = Inputs(services)
         self.schema: Schema = {}
-        self._bench = bench
+        self._services = services
         self._place = place
         self._process = process
         self._inbox: asyncio.Queue[Attempt | Job | Order] = asyncio.Queue()
@@ -86,7 +86,7 @@ class WorkerDriver:
         self._stats: DeviceStats | None = None
         self._described = -1
         self._models: tuple[str, ...] = ()
-        self._last_answer = bench.clock()
+        self._last_answer = services.clock()
         self._releasing = False
         #: what it held when it was last known to be empty, and in which life that was
         self._base: int | None = None
@@ -100,7 +100,7 @@ class WorkerDriver:
     def client(self) -> ComfyClient:
         """The worker's interface, at its present address."""
         url = self._process.url if self._process is not None else self._place.url
-        return ComfyClient(self._bench.session, url)
+        return ComfyClient(self._services.session, url)
 
     @property
     def gpu(self) -> str:
@@ -112,7 +112,7 @@ class WorkerDriver:
         """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
         if self._base is None or self._base_life != self.life:
             return False
-        return self._bench.book.used(self.id) <= self._base + _CLEAN_BYTES
+        return self._services.book.used(self.id) <= self._base + _CLEAN_BYTES
 
     @property
     def up(self) -> bool:
@@ -128,7 +128,7 @@ class WorkerDriver:
         """Whether the process of that life is gone, or out of reach for too long."""
         if self._process is not None:
             return self.life != life or life == 0
-        return self._bench.clock() - self._last_answer > _SILENCE
+        return self._services.clock() - self._last_answer > _SILENCE
 
     def restart(self) -> bool:
         """End the process, to be started anew. False: it is not ours."""
@@ -151,10 +151,10 @@ class WorkerDriver:
         """Its line of the agent's heartbeat."""
         return Worker(
             id=self.id,
-            agent=self._bench.agent,
+            agent=self._services.agent,
             gpu=self._gpu,
             state=WorkerState.READY if self.up else WorkerState.DOWN,
-            used_bytes=self._bench.book.used(self.id),
+            used_bytes=self._services.book.used(self.id),
             models=self._models,
         )
 
@@ -206,7 +206,7 @@ class WorkerDriver:
         return True
 
     def _take(self, frame: Frame) -> None:
-        self._last_answer = self._bench.clock()
+        self._last_answer = self._services.clock()
         if self._current is not None:
             self._current.feed(frame)
 
@@ -225,20 +225,20 @@ class WorkerDriver:
                     await self._release()
                 case Order():
                     # a second attempt reaches ComfyUI under an id of its own
-                    uuid = task.job if task.attempt == 1 else self._bench.new_id()
+                    uuid = task.job if task.attempt == 1 else self._services.new_id()
                     attempt = self._attempt(task.job, task.attempt, uuid)
                     await self._until_up()
                     await self._occupied(attempt, attempt.run())
 
     async def _until_up(self) -> None:
         """Give a worker that is just starting some of the lease, rather than lose the job."""
-        until = self._bench.clock() + self._bench.settings.scheduler.lease * _START_SHARE
+        until = self._services.clock() + self._services.settings.scheduler.lease * _START_SHARE
         # two parts of us have to agree on ``up``; a look costs nothing
-        while not self.up and self._bench.clock() < until:  # noqa: ASYNC110
+        while not self.up and self._services.clock() < until:  # noqa: ASYNC110
             await asyncio.sleep(_START_LOOK)
 
     def _attempt(self, job: str, number: int, uuid: str) -> Attempt:
-        return Attempt(self._bench, self, job, number, uuid)
+        return Attempt(self._services, self, job, number, uuid)
 
     async def _occupied(self, attempt: Attempt, running: Coroutine[Any, Any, None]) -> None:
         self._current = attempt
@@ -261,19 +261,19 @@ class WorkerDriver:
         except WorkerUnreachable as error:
             _log.warning("release_failed", worker=self.id, detail=str(error))
         self._models = ()
-        used = self._bench.book.used(self.id)
+        used = self._services.book.used(self.id)
         if used <= _EMPTY_BYTES:
             self._base, self._base_life = used, self.life
-        await patiently(lambda: self._bench.ledger.released(self.id, used), "released")
+        await patiently(lambda: self._services.ledger.released(self.id, used), "released")
         self._releasing = False
         _log.info("released", worker=self.id, used_bytes=used)
 
     async def _wait_until_empty(self) -> None:
-        until = self._bench.clock() + _RELEASE
-        while self._bench.clock() < until:
+        until = self._services.clock() + _RELEASE
+        while self._services.clock() < until:
             await self._refresh()
-            await self._bench.sample()
-            if self._bench.book.used(self.id) <= _EMPTY_BYTES:
+            await self._services.sample()
+            if self._services.book.used(self.id) <= _EMPTY_BYTES:
                 return
             await asyncio.sleep(_RELEASE_LOOK)
         _log.warning("release_incomplete", worker=self.id)
@@ -294,7 +294,7 @@ class WorkerDriver:
 
     async def _refresh(self) -> None:
         self._stats = read_stats(await self.client.system_stats())
-        self._last_answer = self._bench.clock()
+        self._last_answer = self._services.clock()
 
     async def _describe(self) -> None:
         """After each connection: its classes, and the GPU it computes on."""
@@ -313,15 +313,17 @@ class WorkerDriver:
         process, life = self._process, self.life
         if process is None or process.adopted or life in (self._base_life, self._worked_life):
             return
-        await self._bench.sample()
-        self._base, self._base_life = self._bench.book.used(self.id), life
+        await self._services.sample()
+        self._base, self._base_life = self._services.book.used(self.id), life
 
     def _find_gpu(self) -> str:
         if self._place.gpu_uuid is not None or self._stats is None:
             return self._place.gpu_uuid or ""
         local = (URL(self._place.url).host or "") in _LOOPBACK
-        found = find_gpu(self._stats, self._bench.book.readings, self._place.gpu_index, local=local)
-        return told_id(self._bench.agent, self.id) if found is None else found
+        found = find_gpu(
+            self._stats, self._services.book.readings, self._place.gpu_index, local=local
+        )
+        return told_id(self._services.agent, self.id) if found is None else found
 
     def _died(self) -> None:
         """Nothing is loaded in a process that is gone."""

@@ -25,7 +25,7 @@ _LAST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Services:
     """Services and seams; times and ids come from here alone."""
 
     agent: str
