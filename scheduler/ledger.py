@@ -18,260 +18,72 @@ Rules that every implementation keeps, and the contract suite checks:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from scheduler.ledger_values import (
+    Admitted,
+    CancelReply,
+    Claimed,
+    Duplicate,
+    Ending,
+    Event,
+    EventKind,
+    FileRecord,
+    Order,
+    OrderKind,
+    Outcome,
+    OverCap,
+    Pool,
+    Reaped,
+    Refusal,
+    Renewed,
+    Report,
+    Settled,
+    Submitted,
+    UserCounts,
+)
 from scheduler.states import (
-    Agent,
     FailReason,
-    Gpu,
     Job,
-    JobState,
     NewJob,
     Snapshot,
     WaitReason,
     Worker,
 )
 
+__all__ = [
+    "Admitted",
+    "AgentSide",
+    "CancelReply",
+    "Claimed",
+    "Duplicate",
+    "Ending",
+    "Event",
+    "EventKind",
+    "FileRecord",
+    "Ledger",
+    "LedgerUnavailable",
+    "Order",
+    "OrderKind",
+    "Outcome",
+    "OverCap",
+    "OverrideSide",
+    "PlanSide",
+    "Pool",
+    "Reaped",
+    "Refusal",
+    "Renewed",
+    "Report",
+    "Settled",
+    "SubmitSide",
+    "Submitted",
+    "UserCounts",
+    "WatchSide",
+]
+
 
 class LedgerUnavailable(Exception):
     """The ledger's server does not answer: check that Redis runs and ``redis.url`` is right."""
-
-
-# ── replies ──────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """The job is QUEUED, durably. ``remaining`` counts the user's unfinished jobs."""
-
-    number: int
-    remaining: int
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """This job id, prompt_id or idempotency key was submitted before, as ``job_id``.
-
-    ``same_key`` tells a repeated idempotency key (answer as the first time)
-    from a prompt_id that is taken.
-    """
-
-    job_id: str
-    prompt_id: str
-    number: int
-    same_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OverCap:
-    """The user already has ``queued`` unfinished jobs; ``limit`` are allowed."""
-
-    queued: int
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The job is RESERVED for its worker; ``attempt`` fences everything that follows."""
-
-    attempt: int
-
-
-class Refusal(StrEnum):
-    """Why a transition did nothing."""
-
-    STALE_LEADER = "STALE_LEADER"
-    CONFLICT = "CONFLICT"
-    WORKER_GONE = "WORKER_GONE"
-    GPU_GONE = "GPU_GONE"
-    NO_FIT = "NO_FIT"
-    FENCED = "FENCED"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The job is RUNNING for this agent: its record and the prompt body as submitted."""
-
-    job: Job
-    prompt: bytes
-    #: True: an earlier call of the same claim already did it (adopt, do not post twice blindly)
-    again: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """The lease goes on. ``cancel``: somebody asked to cancel, interrupt it."""
-
-    cancel: bool
-
-
-class Ending(StrEnum):
-    """How an attempt ended, as its agent saw it."""
-
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    #: not the job's fault (worker died): back to its old place in the queue
-    LOST = "LOST"
-    #: nobody's fault (the agent stops in order): back to its old place, and not counted
-    RETURNED = "RETURNED"
-    #: out of device memory: once more with ``retry_bytes``, the second time FAILED(oom)
-    OOM = "OOM"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What ``settle`` writes. All of it becomes visible at once, or none."""
-
-    ending: Ending
-    #: JSON object ``{"outputs", "status", "meta"}`` as in ComfyUI's history entry, user's names
-    result: bytes
-    #: JSON list of the closing frames ``[[type, data], …]`` that the client is still owed
-    frames: bytes = b"[]"
-    reason: FailReason | None = None
-    #: highest device footprint seen, 0: not measured
-    peak_bytes: int = 0
-    run_seconds: float = 0.0
-    #: reservation to ask for when it is tried again after OOM
-    retry_bytes: int = 0
-    #: True: the worker held nothing of earlier jobs when it began; False: or nobody knows
-    clean: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The attempt is closed. ``state`` is where the job is now (QUEUED: it will run again)."""
-
-    state: JobState
-
-
-@dataclass(frozen=True, slots=True)
-class CancelReply:
-    """What ``cancel`` found. ``state`` after the call; None: no such job of this user."""
-
-    state: JobState | None
-    #: False: it had already ended, or was already being cancelled
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reaped:
-    """One job whose lease had passed: QUEUED again, CANCELLED, or FAILED(poison)."""
-
-    job_id: str
-    state: JobState
-
-
-# ── orders and events ────────────────────────────────────────────────────────
-
-
-class OrderKind(StrEnum):
-    """What an agent is told to do."""
-
-    RUN = "run"
-    CANCEL = "cancel"
-    RELEASE = "release"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One entry of an agent's inbox. ``job`` and ``attempt`` are empty for RELEASE."""
-
-    kind: OrderKind
-    worker: str
-    job: str = ""
-    attempt: int = 0
-
-
-class EventKind(StrEnum):
-    """One per transition, plus changes of workers that a plan cares for."""
-
-    SUBMITTED = "submitted"
-    ADMITTED = "admitted"
-    CLAIMED = "claimed"
-    #: back to QUEUED (lost lease, lost worker, out of memory)
-    REQUEUED = "requeued"
-    CANCELLING = "cancelling"
-    #: any terminal state
-    SETTLED = "settled"
-    #: a worker or GPU appeared, vanished, changed state, or freed memory: plan again
-    CAPACITY = "capacity"
-    #: a user's keys or settings were changed by an admin: reload overrides
-    OVERRIDES = "overrides"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One entry of the transition stream, oldest first. Unused fields are empty."""
-
-    #: the stream's own id, ``<ms>-<n>``: the cursor
-    id: str
-    kind: EventKind
-    at_ms: int
-    job: str = ""
-    user: str = ""
-    prompt_id: str = ""
-    client_id: str | None = None
-    state: JobState | None = None
-    attempt: int = 0
-    worker: str = ""
-    gpu: str = ""
-    reason: str = ""
-    #: the user's unfinished jobs after this transition
-    remaining: int = 0
-    #: closing frames of a settled job, JSON list of ``[type, data]``
-    frames: bytes = b"[]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """Who owns an output and where it lies.
-
-    ``type``, ``subfolder`` and ``filename`` are the user's names; ``worker_*``
-    are the names on the worker's disk. Files are found by record, never by
-    guessing a path.
-    """
-
-    type: str
-    subfolder: str
-    filename: str
-    agent: str
-    worker: str
-    worker_subfolder: str
-    worker_filename: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """An agent's heartbeat: everything it sees, in one call."""
-
-    agent: Agent
-    workers: Sequence[Worker] = ()
-    gpus: Sequence[Gpu] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """What runs in a pool, for gateways and pages."""
-
-    now_ms: int
-    agents: Mapping[str, Agent] = field(default_factory=dict)
-    workers: Mapping[str, Worker] = field(default_factory=dict)
-    gpus: Mapping[str, Gpu] = field(default_factory=dict)
-    #: live gateways, id → base URL for agents
-    gateways: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserCounts:
-    """One user's numbers, for pages and caps."""
-
-    user: str
-    queued: int
-    running: int
 
 
 # ── the seam, by who uses it ─────────────────────────────────────────────────
