@@ -107,12 +107,13 @@ function options(element: HTMLElement, totalBytes: number): uPlot.Options {
       {
         stroke: text,
         font,
-        size: 34,
+        size: 48,
         gap: 4,
         grid: { stroke: line, width: 1 },
         ticks: { show: false },
         splits: (_plot, _axis, _min, max) => [0, max / 2, max],
-        values: (_plot, splits) => splits.map((value) => String(Math.round(value))),
+        values: (_plot, splits) =>
+          splits.map((value, n) => `${Math.round(value)}${n === splits.length - 1 ? " GiB" : ""}`),
       },
     ],
     series: [

@@ -27,7 +27,7 @@ export function count(n: number, noun: string): string {
 const REASONS: Record<string, string> = {
   no_headroom: "Not enough free memory",
   cap: "Limit reached",
-  fairness: "Others are next",
+  fairness: "Not its turn yet",
   held_for_head: "Room is kept for an earlier job",
   no_worker: "No worker is free",
   releasing: "Memory is being released",
