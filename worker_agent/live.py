@@ -21,6 +21,9 @@ from scheduler.live import LiveFrame, LiveHeader, pack_binary
 
 #: bytes one gateway may lag behind before it is disconnected
 BUFFER_BYTES: Final = 64 * 2**20
+#: frames waiting before newer previews and progress replace older ones: a burst
+#: within one turn of the event loop is not yet a slow gateway
+_PATIENCE: Final = 64
 
 Wire = str | bytes
 
@@ -42,22 +45,26 @@ class Feed:
         self._limit = limit_bytes
         self._size = 0
         self._next = 0
-        self._entries: OrderedDict[Hashable, Wire] = OrderedDict()
+        self._entries: OrderedDict[int, tuple[Wire, Hashable | None]] = OrderedDict()
+        self._newest: dict[Hashable, int] = {}
         self._ready = asyncio.Event()
         #: True: it lagged too far, or the hub has closed; close its socket
         self.closed = False
 
     def put(self, wire: Wire, newest_wins: Hashable | None = None) -> None:
-        """Append a frame; one of the same ``newest_wins`` key that still waits is dropped."""
+        """Append a frame.
+
+        Of frames with one ``newest_wins`` key a gateway that is behind gets the newest only.
+        """
         if self.closed:
             return
-        if newest_wins is None:
-            key: Hashable = self._next
-            self._next += 1
-        else:
-            key = newest_wins
-            self._size -= len(self._entries.pop(key, b""))
-        self._entries[key] = wire
+        if newest_wins is not None:
+            older = self._newest.get(newest_wins)
+            if older is not None and len(self._entries) >= _PATIENCE:
+                self._size -= len(self._entries.pop(older)[0])
+            self._newest[newest_wins] = self._next
+        self._entries[self._next] = (wire, newest_wins)
+        self._next += 1
         self._size += len(wire)
         if self._size > self._limit:
             self.close()
@@ -67,6 +74,7 @@ class Feed:
         """Drop what waits and end the stream."""
         self.closed = True
         self._entries.clear()
+        self._newest.clear()
         self._size = 0
         self._ready.set()
 
@@ -77,8 +85,10 @@ class Feed:
                 return None
             self._ready.clear()
             await self._ready.wait()
-        _, wire = self._entries.popitem(last=False)
+        number, (wire, key) = self._entries.popitem(last=False)
         self._size -= len(wire)
+        if key is not None and self._newest.get(key) == number:
+            del self._newest[key]
         return wire
 
 
