@@ -19,9 +19,9 @@ from aiohttp import WSMsgType
 #: a socket this far behind is closed. Source: 30 previews of 1 MiB, half a
 #: minute of a batch that nobody reads.
 LIMIT_BYTES: Final = 32 * 2**20
-#: frames waiting before newer previews and progress replace older ones: a burst
-#: within one turn of the event loop is not yet a slow client
-_PATIENCE: Final = 16
+#: frames waiting before newer previews and progress replace older ones: a burst within
+#: one turn of a busy event loop is not yet a slow client (a short prompt of 20 steps makes 60)
+_PATIENCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
