@@ -134,10 +134,11 @@ class Attempt:
             "prompt": to_worker(body["prompt"], job.user, placed.values),
             "prompt_id": job.attempt_uuid,
             "client_id": job.sid,
-            "extra_data": _extra_data(body.get("extra_data")),
+            "extra_data": _extra_data(body),
         }
-        if body.get("partial_execution_targets") is not None:
-            upstream["partial_execution_targets"] = body["partial_execution_targets"]
+        if body.get("outputs"):
+            # what the client was told will run: its own targets, less invalid outputs
+            upstream["partial_execution_targets"] = body["outputs"]
         return upstream, _names(job, placed.back)
 
     async def _post(self, body: dict[str, Any]) -> Rejected | None:
@@ -295,11 +296,12 @@ def _names(job: Job, inputs: Mapping[str, str] | None = None) -> Names:
     )
 
 
-def _extra_data(given: Any) -> dict[str, Any]:
-    """What the client sent along, less what is between it and us."""
-    if not isinstance(given, dict):
-        return {}
-    return {key: value for key, value in given.items() if key not in ("vramgate", "client_id")}
+def _extra_data(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the client sent along for the worker: all but what is between it and us."""
+    given = body.get("extra_data")
+    shown = given if isinstance(given, dict) else {}
+    kept = {key: value for key, value in shown.items() if key not in ("vramgate", "client_id")}
+    return {**kept, **(body.get("secrets") or {})}
 
 
 def _classes(prompt: bytes) -> dict[str, str]:

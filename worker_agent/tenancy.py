@@ -89,8 +89,12 @@ def worker_path(user: str, path: str) -> str:
 
 
 def worker_prefix(user: str, prefix: str) -> str:
-    """``filename_prefix`` as the worker gets it: always below the user's folder."""
-    return worker_path(user, inside(prefix) or _DEFAULT_PREFIX)
+    """``filename_prefix`` as the worker gets it: always below the user's folder.
+
+    One that was read back from a delivered picture's metadata names that folder
+    already; it means what it meant when it was posted.
+    """
+    return worker_path(user, user_path(user, prefix) or _DEFAULT_PREFIX)
 
 
 def user_path(user: str, path: str) -> str:

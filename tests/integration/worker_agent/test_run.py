@@ -37,14 +37,22 @@ async def test_a_prompt_ends_with_its_outputs_in_the_users_names(bed: Bed) -> No
 
 
 async def test_the_worker_sees_its_own_names_and_nothing_of_the_queue(bed: Bed) -> None:
-    extra = {"extra_data": {"vramgate": {"lane": "batch"}, "extra_pnginfo": {"a": 1}}}
+    extra = {
+        "extra_data": {"vramgate": {"lane": "batch"}, "extra_pnginfo": {"a": 1}},
+        "secrets": {"api_key_comfy_org": "only for the worker"},
+        "outputs": ["1"],
+    }
     job = await bed.start({"1": SAVE}, body=extra)
     await bed.until_ended(job.id)
     body = (await bed.seen())["prompts"][0]
     assert body["prompt_id"] == job.id
     assert body["client_id"] != "tab-1"
     assert body["prompt"]["1"]["inputs"]["filename_prefix"] == "vg/ann/cat/pic"
-    assert body["extra_data"] == {"extra_pnginfo": {"a": 1}}
+    assert body["extra_data"] == {
+        "extra_pnginfo": {"a": 1},
+        "api_key_comfy_org": "only for the worker",
+    }
+    assert body["partial_execution_targets"] == ["1"]
     assert "number" not in body
 
 

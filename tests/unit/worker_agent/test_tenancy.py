@@ -88,6 +88,12 @@ def test_an_empty_prefix_gets_comfyuis_own_name() -> None:
     assert worker_prefix("ann", "../..") == "vg/ann/ComfyUI"
 
 
+@given(USERS, PATHS)
+def test_a_prefix_read_back_from_a_picture_means_the_same(user: str, prefix: str) -> None:
+    once = worker_prefix(user, prefix)
+    assert worker_prefix(user, once) == once
+
+
 def test_tokens_of_a_prefix_stay() -> None:
     prefix = "%date:yyyy-MM-dd%/%Empty Latent Image.width%_x"
     assert worker_prefix("ann", prefix) == f"vg/ann/{prefix}"
