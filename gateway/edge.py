@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import hdrs, http_exceptions, web
 
 from gateway.context import SERVICES
 from gateway.errors import GatewayError, error_reply, reply, too_large
@@ -62,6 +62,9 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
         return error_reply(too_large(limit))
     except web.HTTPException as error:
         return _as_comfyui(error)
+    except (http_exceptions.HttpProcessingError, web.RequestPayloadError) as error:
+        # a body that is not packed as its headers say
+        return reply(400, "invalid_body", "The body cannot be read.", details=str(error)[:200])
     except ConnectionResetError:
         raise  # the client has gone; there is nobody to tell
     except Exception:

@@ -47,6 +47,15 @@ def size_of(source: Path) -> tuple[int, int] | None:
         return None
 
 
+def preview_format(spec: str, channel: str) -> str:
+    """``webp`` or ``jpeg``: what ``webp;90`` asks for, as ComfyUI reads it.
+
+    ``channel`` is the query's, "" where it names none: alpha needs WebP.
+    """
+    wanted = spec.split(";")[0]
+    return wanted if wanted in _PREVIEWS and "a" not in channel else "webp"
+
+
 def preview(source: Path, spec: str, channel: str) -> tuple[bytes, str]:
     """``webp;90`` of a picture, and its content type; an unknown format means WebP.
 
@@ -54,7 +63,7 @@ def preview(source: Path, spec: str, channel: str) -> tuple[bytes, str]:
         BadRequest: it is no picture, or too large a one.
     """
     words = spec.split(";")
-    wanted = words[0] if words[0] in _PREVIEWS and "a" not in channel else "webp"
+    wanted = preview_format(spec, channel)
     quality = _DEFAULT_QUALITY
     if words[-1].isascii() and words[-1].isdigit():
         quality = min(int(words[-1]), 100)

@@ -16,7 +16,6 @@ import contextlib
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -24,6 +23,7 @@ from gateway import frames
 from gateway.context import Identity, Services, identity, services
 from gateway.errors import BadRequest
 from gateway.hub import MAX_CLIENT_ID, ClientSocket
+from gateway.json_body import NotJson, read_json
 from gateway.outbox import Outbox
 from scheduler.ledger import LedgerUnavailable
 
@@ -120,10 +120,14 @@ async def _listen(response: web.WebSocketResponse, socket: ClientSocket, found: 
 def _declared(text: str) -> dict[str, Any] | None:
     """The client's feature flags, or None if it says something else."""
     try:
-        message = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+        message = read_json(text)
+    except NotJson:
         return None
-    data = message.get("data")
-    if message.get("type") != "feature_flags" or not isinstance(data, dict):
+    data = message.get("data") if isinstance(message, dict) else None
+    if (
+        not isinstance(message, dict)
+        or message.get("type") != "feature_flags"
+        or not isinstance(data, dict)
+    ):
         return None
     return data

@@ -115,7 +115,8 @@ class _Planner:
     def _say_waits(self, queue: list[Job], head: Wait) -> None:
         self._decisions.append(head)
         for place, job in enumerate(queue[1:], start=1):
-            detail = f"{place} of your own prompts {'goes' if place == 1 else 'go'} first"
+            earlier = "1 earlier prompt" if place == 1 else f"{place} earlier prompts"
+            detail = f"{earlier} of the same user go{'es' if place == 1 else ''} first"
             reason = head.reason if head.reason is WaitReason.CAP else WaitReason.FAIRNESS
             self._decisions.append(Wait(job, reason, detail))
 
@@ -140,7 +141,7 @@ class _Planner:
         user = self._config.users.get(job.user, Limits())
         running = self._running.get(job.user, 0)
         if user.max_running is not None and running >= user.max_running:
-            text = f"{running} of your prompts are running; {user.max_running} may"
+            text = f"{running} of the user's prompts are running; {user.max_running} may"
             return Wait(job, WaitReason.CAP, text)
         group = self._config.groups.get(job.group, Limits())
         together = self._group_running.get(job.group, 0)

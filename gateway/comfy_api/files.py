@@ -72,7 +72,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     svc, user = services(request), identity(request).user
     record = await output_record(svc, user, named)
     if record is not None:
-        return await svc.agents.file(record, request, safe_headers(named.filename))
+        return await svc.agents.file(record, request, _output_headers(request, named.filename))
     upload = await svc.input_files.find(user, named.type, named.path)
     path = None if upload is None else await asyncio.to_thread(svc.blobs.path, upload.sha256)
     if upload is None or path is None:
@@ -107,11 +107,23 @@ def _asked_for(request: web.Request) -> FileName | int:
     return FileName(kind, subfolder, filename)
 
 
+def _output_headers(request: web.Request, filename: str) -> dict[str, str]:
+    """Headers of a worker's answer: what it drew anew is no longer what the name says."""
+    spec, channel = request.query.get("preview"), request.query.get("channel", "")
+    if spec is not None:
+        drawn = "image/" + pictures.preview_format(spec, channel)
+    elif channel in ("rgb", "a"):
+        drawn = "image/png"
+    else:
+        return safe_headers(filename)
+    return {hdrs.CONTENT_TYPE: drawn, **_disposition(filename)}
+
+
 async def _from_blob(
     request: web.Request, filename: str, path: Path, digest: str
 ) -> web.StreamResponse:
     headers = safe_headers(filename)
-    spec, channel = request.query.get("preview"), request.query.get("channel", "rgba")
+    spec, channel = request.query.get("preview"), request.query.get("channel", "")
     if spec is not None:
         body, kind = await pictures.off_loop(pictures.preview, path, spec, channel)
         return web.Response(body=body, content_type=kind, headers=_disposition(filename))

@@ -64,7 +64,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/embeddings", embeddings),
         web.get("/experiment/models", experiment_models),
         web.get("/experiment/models/{folder}", experiment_folder),
-        web.get("/experiment/models/preview/{tail:.+}", from_any_worker),
+        web.get("/experiment/models/preview/{folder}/{place:[0-9]+}/{tail:.+}", from_any_worker),
         web.get("/view_metadata/{folder}", view_metadata),
         web.post("/free", free),
     ]

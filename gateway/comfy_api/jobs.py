@@ -131,14 +131,13 @@ async def cancel_job(request: web.Request) -> web.Response:
 
 
 async def cancel_jobs(request: web.Request) -> web.Response:
-    """Cancel several of the caller's jobs.
-
-    Raises:
-        BadRequest: the body is no JSON object.
-    """
-    named = (await json_body(request)).get("job_ids")
+    """Cancel several of the caller's jobs."""
+    try:
+        named = (await json_body(request)).get("job_ids")
+    except BadRequest as error:
+        return _error(400, str(error))
     if not isinstance(named, list) or len(ids(named)) != len(named):
-        raise BadRequest("job_ids must be a list of ids.")
+        return _error(400, "job_ids must be a list of ids.")
     return await _cancel(request, ids(named))
 
 

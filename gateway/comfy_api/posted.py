@@ -55,7 +55,7 @@ def decode(body: bytes) -> Any | Refusal:
         return msgspec.json.decode(body)
     except RecursionError:
         return _too_deep()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         pass
     try:
         decoded = json.loads(body, parse_constant=lambda _: None)
@@ -63,6 +63,13 @@ def decode(body: bytes) -> Any | Refusal:
         msgspec.json.encode(decoded)
     except RecursionError:
         return _too_deep()
+    except UnicodeEncodeError:
+        return Refusal(
+            400,
+            "invalid_json",
+            "A text in the body holds half a character",
+            "A lone surrogate (\\ud800 to \\udfff) is no character; often an emoji cut in two.",
+        )
     except (ValueError, UnicodeError) as error:
         return Refusal(400, "invalid_json", "The body is no JSON", str(error)[:200])
     return decoded

@@ -16,6 +16,7 @@ from aiohttp import web
 from gateway.comfy_api.stored import decode_body, queue_item
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
+from gateway.json_body import NotJson, read_json
 from scheduler.states import ACTIVE, Job, JobState
 
 #: cancellations under way at once, when a user clears a long queue
@@ -97,8 +98,8 @@ async def json_body(request: web.Request) -> dict[str, Any]:
         BadRequest: it is none.
     """
     try:
-        body = msgspec.json.decode(await request.read())
-    except (msgspec.DecodeError, RecursionError):
+        body = read_json(await request.read())
+    except NotJson:
         body = None
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
@@ -120,8 +121,8 @@ def json_reply(body: Any) -> web.Response:
 def _prompt_id(body: bytes) -> str | None:
     """The prompt to interrupt. ComfyUI takes anything it cannot read as a body-less call."""
     try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+        decoded = read_json(body)
+    except NotJson:
         return None
     prompt_id = decoded.get("prompt_id") if isinstance(decoded, dict) else None
     return None if not prompt_id else str(prompt_id)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,6 +18,7 @@ from gateway.blobs import Blob
 from gateway.comfy_api.files import output_record
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest, Forbidden, too_large
+from gateway.json_body import NotJson, read_json
 from gateway.names import (
     FILE_TYPES,
     BadName,
@@ -211,15 +212,17 @@ def _reference(form: _Form) -> FileName:
         BadRequest: it is no JSON object with a usable file name.
     """
     try:
-        ref: dict[str, Any] = msgspec.json.decode(form.fields.get("original_ref", ""), type=dict)
+        ref = read_json(form.fields.get("original_ref", ""))
+        if not isinstance(ref, dict):
+            raise NotJson("it is no object")
         name, annotated = split_annotation(str(ref.get("filename") or ""))
         kind = annotated or str(ref.get("type") or "output")
         if kind not in FILE_TYPES:
             raise BadRequest(f"original_ref.type must be one of {', '.join(FILE_TYPES)}.")
         folder = clean_folder(str(ref.get("subfolder") or ""))
         return FileName(kind, folder, clean_filename(name))
-    except msgspec.DecodeError as error:
-        raise BadRequest("original_ref must be a JSON object.") from error
+    except NotJson as error:
+        raise BadRequest(f"original_ref must be a JSON object: {error}.") from error
     except BadName as error:
         raise BadRequest(f"original_ref: {error}.") from error
     except Escape as error:

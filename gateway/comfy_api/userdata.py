@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from gateway.comfy_api.files import safe_headers
 from gateway.context import identity, services
 from gateway.errors import BadRequest
+from gateway.json_body import NotJson, read_json
 from gateway.names import BadName, Escape, clean_folder, clean_path
 from gateway.ports import Document
 
@@ -63,9 +64,9 @@ async def _body(request: web.Request) -> Any:
         BadRequest: it is none.
     """
     try:
-        return msgspec.json.decode(await request.read())
-    except msgspec.DecodeError as error:
-        raise BadRequest("The body must be JSON.") from error
+        return read_json(await request.read())
+    except NotJson as error:
+        raise BadRequest(f"The body must be JSON: {error}.") from error
 
 
 async def users(request: web.Request) -> web.Response:

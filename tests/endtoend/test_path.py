@@ -38,6 +38,27 @@ async def test_a_script_gets_the_picture_it_asked_for(ann: Client) -> None:
     assert colour(await ann.view(image)) == (0x33, 0x66, 0x99)
 
 
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ({}, "image/png"),
+        ({"preview": "jpeg;80"}, "image/jpeg"),
+        ({"preview": "webp;90"}, "image/webp"),
+        ({"channel": "rgb"}, "image/png"),
+    ],
+)
+async def test_a_picture_is_what_its_type_says(
+    ann: Client, query: dict[str, str], kind: str
+) -> None:
+    prompt_id = await ann.queue(image_prompt(0x102030, prefix="typed"))
+    await ann.ended(prompt_id)
+    (image,) = await ann.images(prompt_id)
+    where = ann.url + "/view"
+    async with ann.http.get(where, params={**image, **query}, headers=ann.headers) as answer:
+        assert answer.content_type == kind
+        assert Image.MIME[str(Image.open(io.BytesIO(await answer.read())).format)] == kind
+
+
 async def test_sampling_shows_progress_and_previews(ann: Client) -> None:
     async with ann.socket() as socket:
         prompt_id = await ann.queue(sampling_prompt(seed=7, steps=5))
