@@ -95,7 +95,7 @@ function Head({ overview, live }: { overview: Overview; live: boolean }) {
         <Figure name="Waiting" value={totals.queued.toLocaleString("en")} />
         <Figure name="Running" value={totals.running.toLocaleString("en")} />
         <Figure name="Workers busy" value={`${totals.busy} of ${totals.workers}`} />
-        <Figure name="Memory free" value={gib(free)} />
+        <Figure name="Memory free" value={overview.gpus.length ? gib(free) : "–"} />
         <Figure
           name={`Done in ${ended.minutes} min`}
           value={ended.all.succeeded.toLocaleString("en")}
