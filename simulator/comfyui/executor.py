@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import traceback
@@ -173,6 +174,8 @@ class _Run:
         for output in self._item.outputs:
             agenda.add(output)
         while agenda:
+            # ComfyUI executes in a thread: requests are answered between nodes, however short.
+            await asyncio.sleep(0)
             node_id = agenda.take()
             if not await self._one_node(node_id, keys[node_id]):
                 return False
@@ -223,13 +226,13 @@ class _Run:
 
     def _hidden(self, node_id: str) -> dict[str, Any]:
         """The inputs that the server adds by itself; an error shows them too."""
-        values = {
-            "PROMPT": str(self._prompt),
-            "EXTRA_PNGINFO": str(self._item.extra_data.get("extra_pnginfo")),
+        values: dict[str, Any] = {
+            "PROMPT": self._prompt,
+            "EXTRA_PNGINFO": self._item.extra_data.get("extra_pnginfo"),
             "UNIQUE_ID": node_id,
         }
         hidden = self._executor.hidden_inputs(self._prompt[node_id]["class_type"])
-        return {name: values[kind] for name, kind in hidden.items() if kind in values}
+        return {name: str(values[kind]) for name, kind in hidden.items() if kind in values}
 
     def _keep(self, node_id: str, key: str, result: NodeResult) -> _Cached:
         ui = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import struct
@@ -246,3 +247,19 @@ async def test_files_and_settings_survive_a_restart_and_temp_does_not(
     assert await again.json("/history") == {}
     new = (await again.run(picture()))["outputs"]["2"]["images"][0]
     assert new["filename"] == "p_00002_.png"
+
+
+async def test_a_long_chain_of_short_nodes_can_be_interrupted(start_worker: StartWorker) -> None:
+    """ComfyUI executes beside its server: requests get through between nodes."""
+    client = await start_worker()
+    picture = {"width": 8, "height": 8, "batch_size": 1, "color": 0}
+    prompt: dict[str, Any] = {"0": {"class_type": "EmptyImage", "inputs": picture}}
+    for n in range(1, 400):
+        prompt[str(n)] = {"class_type": "ImageInvert", "inputs": {"image": [str(n - 1), 0]}}
+    prompt["save"] = {"class_type": "PreviewImage", "inputs": {"images": ["399", 0]}}
+    posted = await client.post("/prompt", json={"prompt": prompt})
+    prompt_id = (await posted.json())["prompt_id"]
+    await client.post("/interrupt", json={"prompt_id": prompt_id})
+    while not (history := await (await client.get(f"/history/{prompt_id}")).json()):
+        await asyncio.sleep(0.01)
+    assert history[prompt_id]["status"]["messages"][-1][0] == "execution_interrupted"
