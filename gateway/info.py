@@ -34,6 +34,8 @@ _NAMES_MAX_AGE_S: Final = 2.0
 _USERS: Final = 256
 _LISTS: Final = 256
 _PARALLEL: Final = 4
+#: seconds that a page's settings wait for a worker
+_GLANCE_S: Final = 1.0
 _TEMPLATES: Final = "templates/index.json"
 _MODELS: Final = "experiment/models"
 #: seconds that a first prompt waits for model sizes; without them its estimate is coarse
@@ -202,7 +204,11 @@ class WorkerInfo:
         """Whether any worker has workflow templates for the UI to offer."""
 
         async def ask() -> bool | None:
-            answers = await self._ask_all(_TEMPLATES)
+            try:
+                async with asyncio.timeout(_GLANCE_S):
+                    answers = await self._ask_all(_TEMPLATES)
+            except TimeoutError:
+                return None  # a page waits for this; a worker too busy to say counts as "none"
             return True if any(answer is not None for answer in answers) else None
 
         return bool(await self._cached(f"any {_TEMPLATES}", ask))

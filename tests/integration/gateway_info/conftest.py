@@ -78,6 +78,9 @@ class FakeAgent:
         path = request.match_info["path"]
         self.asked.append(path)
         found = self.routes.get(f"{request.match_info['worker']}:{path}", self.routes.get(path))
+        if isinstance(found, asyncio.Event):  # a worker too busy to answer
+            await found.wait()
+            raise web.HTTPNotFound
         if isinstance(found, web.HTTPException):
             # not raised: an exception is an answer that can be given once
             where = {"Location": found.headers["Location"]} if "Location" in found.headers else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -43,6 +44,14 @@ class TestSettings:
         assert await gateway.json("/settings/mine", posing) is None
         await post(gateway, "/settings", b'{"mine":2}', posing)
         assert await gateway.json("/settings") == {"mine": 1}
+
+    async def test_they_do_not_wait_for_a_worker_that_never_answers(
+        self, gateway: Gateway, agent: FakeAgent
+    ) -> None:
+        agent.routes["templates/index.json"] = never = asyncio.Event()
+        async with asyncio.timeout(30):
+            assert await gateway.json("/settings") == {"Comfy.TutorialCompleted": True}
+        never.set()
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[1]"])
     async def test_a_body_that_is_no_object_is_a_400(self, gateway: Gateway, body: bytes) -> None:
