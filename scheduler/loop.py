@@ -136,7 +136,10 @@ class SchedulerLoop:
             await self._ledger.explain(epoch, waits)
 
     async def _admit(self, epoch: int, decision: Admit) -> bool:
-        """Commit one admission. False: the snapshot is out of date, plan again."""
+        """Commit one admission. False: another scheduler leads.
+
+        Any other refusal concerns this job alone: it must not hold up those after it.
+        """
         lease_ms = int(self._settings().scheduler.lease * 1000)
         reply = await self._ledger.admit(
             epoch,
@@ -159,9 +162,10 @@ class SchedulerLoop:
             )
             return True
         _log.info("admit_refused", job=job.id, worker=decision.worker.id, why=reply.value)
-        if reply is Refusal.STALE_LEADER:
-            self._epoch = None
-            self._lead_again = 0.0
+        if reply is not Refusal.STALE_LEADER:
+            return True
+        self._epoch = None
+        self._lead_again = 0.0
         return False
 
     def _learn_floors(self, snapshot: Snapshot) -> None:
@@ -219,4 +223,5 @@ def plan_config(settings: Settings, floors: dict[str, int]) -> PlanConfig:
             for group in settings.groups
         },
         floors=dict(floors),
+        heartbeat_ms=int(settings.scheduler.heartbeat * 1000),
     )

@@ -51,9 +51,13 @@ class Offer:
     empty: bool
 
     @property
-    def order(self) -> tuple[bool, bool, int, str]:
-        """Sort key: warm before empty before the least to evict (design, *Admission*)."""
-        return (not self.warm, not self.empty, self.worker.used_bytes, self.worker.id)
+    def order(self) -> tuple[bool, bool, bool, int, str]:
+        """Sort key: warm before empty before the least to evict (design, *Admission*).
+
+        Before all that no GPU: only a job that needs none is offered a choice.
+        """
+        worker = self.worker
+        return (bool(worker.gpu), not self.warm, not self.empty, worker.used_bytes, worker.id)
 
 
 class Room:
@@ -65,6 +69,7 @@ class Room:
         safety: Safety,
         floors: Mapping[str, int] | None = None,
         resigned_ms: int = 600_000,
+        heartbeat_ms: int = 10_000,
     ) -> None:
         """Picture a snapshot.
 
@@ -73,15 +78,16 @@ class Room:
             safety: what is never promised.
             floors: bytes that a worker still held after its last release.
             resigned_ms: after so long a job no longer waits for other processes to leave.
+            heartbeat_ms: what has been silent for longer takes no job; its holds count.
         """
         self._resigned_at = snapshot.now_ms - resigned_ms
+        self._heard_since = snapshot.now_ms - heartbeat_ms
         self._largest_empty = max(
             (empty_capacity_bytes(gpu, safety) for gpu in snapshot.gpus), default=0
         )
         self._workers = {worker.id: worker for worker in snapshot.workers}
         self._gpus = {gpu.id: gpu for gpu in snapshot.gpus}
         self._capacity = {gpu.id: capacity_bytes(gpu, safety) for gpu in snapshot.gpus}
-        self._safety = safety
         self._floors = floors or {}
         self._kept: dict[str, str] = {}
 
@@ -95,14 +101,16 @@ class Room:
         return self._capacity[gpu]
 
     def largest_capacity(self) -> int:
-        """The most any one GPU of the pool can promise; 0 without a GPU that counts bytes."""
-        return max(self._capacity.values(), default=0)
+        """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
+        heard = (gpu.id for gpu in self._gpus.values() if self._heard(gpu))
+        return max((self._capacity[gpu] for gpu in heard), default=0)
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
 
-        Memory that other processes hold today counts as free, as they may leave;
-        a job that has waited for that too long takes what there is.
+        Memory that other processes hold today counts as free, as they may leave, and a
+        silent GPU counts, as it may come back; a job that has waited for that too long
+        takes what there is.
         """
         if job.submitted_ms <= self._resigned_at:
             return job.need_bytes > self.largest_capacity()
@@ -127,37 +135,34 @@ class Room:
         return min(ledger, device)
 
     def idle(self, *, needs_gpu: bool) -> list[Worker]:
-        """Workers that could take a job now.
-
-        One on the CPU counts only where no GPU is needed or the pool has none.
-        """
-        ready = [
+        """Workers that could take a job now."""
+        return [
             worker
-            for worker in self._workers.values()
-            if worker.state is WorkerState.READY and not worker.job and self._believable(worker)
+            for worker in self.up(needs_gpu=needs_gpu)
+            if worker.state is WorkerState.READY and not worker.job and self._usable(worker)
         ]
-        if needs_gpu and any(worker.gpu for worker in self._workers.values()):
-            return [worker for worker in ready if worker.gpu]
-        return ready
 
     def offers(self, job: Job) -> list[Offer]:
-        """Workers where the job fits now, best first."""
+        """Workers where the job fits now, best first; of whole GPUs the largest."""
         found = (self._offer(job, worker) for worker in self.idle(needs_gpu=job.needs_gpu))
-        return sorted((offer for offer in found if offer is not None), key=lambda o: o.order)
+        offers = sorted((offer for offer in found if offer is not None), key=lambda o: o.order)
+        if self.wants_a_whole_gpu(job):
+            offers.sort(key=lambda offer: -offer.capacity_bytes)
+        return offers
 
     def _offer(self, job: Job, worker: Worker) -> Offer | None:
         warm = bool(job.models) and set(job.models) <= set(worker.models)
         empty = not worker.models
-        if not worker.gpu:
-            return Offer(worker, 0, 0, warm, empty)
-        if self._kept_from(job, worker.gpu):
+        if worker.gpu and self._kept_from(job, worker.gpu):
             return None
+        need = self.need_on(job, worker)
+        if not worker.gpu or need == 0:
+            return Offer(worker, 0, 0, warm, empty)
         capacity = self._capacity[worker.gpu]
         headroom = self.headroom(worker)
-        need = self.need_on(job, worker)
         if need <= headroom:
             return Offer(worker, need, capacity, warm, empty)
-        if self.wants_a_whole_gpu(job) and self._alone(worker):
+        if self.wants_a_whole_gpu(job) and self._alone(worker) and headroom > 0:
             return Offer(worker, headroom, capacity, warm, empty)
         return None
 
@@ -184,6 +189,7 @@ class Room:
         floor = max(BASE_BYTES, self._floors.get(worker.id, 0))
         return (
             worker.state is WorkerState.READY
+            and self._heard(worker)
             and not worker.job
             and bool(worker.gpu)
             and worker.used_bytes > floor + 64 * 2**20
@@ -226,6 +232,7 @@ class Room:
         """A release under way on some GPU may be all the job waits for."""
         return any(
             worker.state is WorkerState.RELEASING
+            and self._heard(worker)
             and job.need_bytes <= self._capacity.get(worker.gpu, 0)
             for worker in self._workers.values()
         )
@@ -236,10 +243,10 @@ class Room:
         twin._workers = dict(self._workers)
         twin._gpus = dict(self._gpus)
         twin._capacity = self._capacity
-        twin._safety = self._safety
         twin._floors = self._floors
         twin._kept = self._kept
         twin._resigned_at = self._resigned_at
+        twin._heard_since = self._heard_since
         twin._largest_empty = self._largest_empty
         return twin
 
@@ -272,12 +279,28 @@ class Room:
     def _kept_from(self, job: Job, gpu: str) -> bool:
         return self._kept.get(gpu, job.id) != job.id
 
-    def _believable(self, worker: Worker) -> bool:
-        if not worker.gpu:
-            return True
-        gpu = self._gpus.get(worker.gpu)
-        return gpu is not None and gpu.state is GpuState.READY
+    def up(self, *, needs_gpu: bool) -> list[Worker]:
+        """Workers for such a job that run and whose agent reports, busy ones included.
 
-    def workers(self) -> list[Worker]:
-        """All workers as pictured now."""
-        return list(self._workers.values())
+        One on the CPU counts only where no GPU is needed or the pool has none.
+        """
+        workers = self._workers.values()
+        up = [w for w in workers if w.state is not WorkerState.DOWN and self._heard(w)]
+        if needs_gpu and any(worker.gpu for worker in workers):
+            return [worker for worker in up if worker.gpu]
+        return up
+
+    def serves(self, gpu: str) -> bool:
+        """Some worker of the GPU takes jobs, or will once it is free."""
+        return any(worker.gpu == gpu and self._usable(worker) for worker in self.up(needs_gpu=True))
+
+    def _usable(self, worker: Worker) -> bool:
+        """Its agent reports, and its GPU's figures can be believed."""
+        if not worker.gpu:
+            return self._heard(worker)
+        gpu = self._gpus.get(worker.gpu)
+        reported = gpu is not None and gpu.state is GpuState.READY and self._heard(gpu)
+        return reported and self._heard(worker)
+
+    def _heard(self, one: Worker | Gpu) -> bool:
+        return one.heartbeat_ms >= self._heard_since

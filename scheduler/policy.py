@@ -14,9 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from scheduler.placement import Offer, Room, Safety
 from scheduler.states import Backlog, GpuState, Job, Snapshot, WaitReason, Worker, WorkerState
+
+#: What a head that lacks room was last told. All workers are busy most of the time in a
+#: full pool, so that one passed over says NO_WORKER as often as NO_HEADROOM.
+_BLOCKED: Final = frozenset({WaitReason.NO_HEADROOM, WaitReason.RELEASING, WaitReason.NO_WORKER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class PlanConfig:
     patience_ms: int = 60_000
     #: bytes each worker still held after its last release
     floors: Mapping[str, int] = field(default_factory=dict)
+    #: workers and GPUs silent for longer take no job, as ``admit`` would refuse it
+    heartbeat_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class _Planner:
     def __init__(self, snapshot: Snapshot, config: PlanConfig) -> None:
         self._snapshot = snapshot
         self._config = config
-        self._room = Room(snapshot, config.safety, config.floors)
+        self._room = Room(snapshot, config.safety, config.floors, heartbeat_ms=config.heartbeat_ms)
         self._decisions: list[Decision] = []
         self._running = {backlog.user: backlog.running for backlog in snapshot.backlogs}
         self._group_running: dict[str, int] = {}
@@ -168,11 +175,8 @@ class _Planner:
     def _blocked(self, job: Job) -> Wait:
         """No worker can take the job now: release what helps, and say what is missing."""
         room = self._room
-        workers = [worker for worker in room.workers() if worker.state is not WorkerState.DOWN]
-        if not workers:
-            return Wait(job, WaitReason.NO_WORKER, "no worker is up; the admins see why")
         if not room.idle(needs_gpu=job.needs_gpu):
-            return self._nobody_free(job, workers)
+            return self._nobody_free(job)
         releases = room.releases_for(job)
         for worker in releases:
             room.start_release(worker)
@@ -184,16 +188,19 @@ class _Planner:
             return Wait(job, WaitReason.HELD_FOR_HEAD, text)
         return Wait(job, WaitReason.NO_HEADROOM, self._shortage(job))
 
-    def _nobody_free(self, job: Job, workers: list[Worker]) -> Wait:
-        usable = [w for w in workers if w.gpu or not job.needs_gpu]
+    def _nobody_free(self, job: Job) -> Wait:
+        usable = self._room.up(needs_gpu=job.needs_gpu)
+        if not usable:
+            which = "with a GPU " if self._room.up(needs_gpu=False) else ""
+            return Wait(job, WaitReason.NO_WORKER, f"no worker {which}is up; the admins see why")
         suspect = [gpu for gpu in self._room.gpus if gpu.state is GpuState.SUSPECT]
         if suspect and all(w.gpu in {gpu.id for gpu in suspect} for w in usable if not w.job):
             names = ", ".join(sorted(gpu.name for gpu in suspect))
             return Wait(job, WaitReason.GPU_SUSPECT, f"memory of {names} cannot be read")
         if any(w.state is WorkerState.RELEASING for w in usable):
             return Wait(job, WaitReason.RELEASING, "idle workers are giving memory back")
-        busy = sum(1 for worker in workers if worker.job)
-        return Wait(job, WaitReason.NO_WORKER, f"all workers are busy ({busy} of {len(workers)})")
+        busy = sum(1 for worker in usable if worker.job)
+        return Wait(job, WaitReason.NO_WORKER, f"all workers are busy ({busy} of {len(usable)})")
 
     def _shortage(self, job: Job) -> str:
         rooms = [self._room.headroom(w) for w in self._room.idle(needs_gpu=True) if w.gpu]
@@ -213,7 +220,7 @@ class _Planner:
             for backlog in self._snapshot.backlogs
             if backlog.jobs
             and backlog.jobs[0].submitted_ms <= late
-            and backlog.jobs[0].wait_reason in (WaitReason.NO_HEADROOM, WaitReason.RELEASING)
+            and backlog.jobs[0].wait_reason in _BLOCKED
             and self._capped(backlog.jobs[0]) is None
         ]
         if not starving:
@@ -228,7 +235,8 @@ class _Planner:
     def _gpu_freed_soonest(self, job: Job) -> str | None:
         """The GPU that could hold the job with the fewest running bytes in the way."""
         whole = self._room.wants_a_whole_gpu(job)
-        fits = [g for g in self._room.gpus if whole or self._room.capacity(g.id) >= job.need_bytes]
+        served = [gpu for gpu in self._room.gpus if self._room.serves(gpu.id)]
+        fits = [g for g in served if whole or self._room.capacity(g.id) >= job.need_bytes]
         if not fits:
             return None
 

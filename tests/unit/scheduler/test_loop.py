@@ -15,6 +15,7 @@ from config.settings import Settings
 from scheduler.ledger import Claimed, Ending
 from scheduler.loop import SchedulerLoop
 from scheduler.profile import Profile, from_json
+from scheduler.redis_connection import load_scripts
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Job, JobState
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
@@ -113,6 +114,26 @@ async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twic
             await end(ledger, last.id, Ending.SUCCEEDED, run_seconds=1.0)
             await until(lambda: profile_of(ledger, "other"))
     assert await profile_of(ledger, "own") == Profile(1, GIB, 2.0)
+
+
+async def test_a_job_that_the_ledger_refuses_holds_up_nobody(
+    valkey_url: str, pool_name: str
+) -> None:
+    refusing = load_scripts()
+    idle = "if worker.job then return {'CONFLICT'} end"
+    assert idle in refusing["admit"]
+    refusing["admit"] = refusing["admit"].replace(
+        idle, f"if job.user == 'ann' then return {{'NO_FIT'}} end {idle}"
+    )
+    ledger = RedisLedger.connect(valkey_url, pool_name, scripts=refusing)
+    await ledger.report(report(workers=[worker("w-0"), worker("w-1")], gpus=[gpu()]))
+    refused, taken = new_job(user="ann"), new_job(user="bob")
+    for job in (refused, taken):
+        await ledger.submit(job, b"{}", max_queued=None)
+    async with scheduling(ledger):
+        await reserved(ledger, taken.id)
+        assert (await job_of(ledger, refused.id)).state is JobState.QUEUED
+    await ledger.close()
 
 
 async def test_after_the_server_restarted_nothing_is_admitted_before_agents_report(

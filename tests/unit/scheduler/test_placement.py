@@ -95,3 +95,40 @@ def test_a_worker_that_kept_its_bytes_after_a_release_is_not_asked_again():
     pool = snapshot([gpu(used=6)], [worker("w0"), worker("w1", used=6)], [])
     room = Room(pool, NO_SAFETY, floors={"w1": 6 * GIB})
     assert room.releases_for(job("j", need=20)) == []
+
+
+def test_a_job_larger_than_every_gpu_gets_the_largest_that_is_idle():
+    gpus = [gpu("small", total=8), gpu("large", total=24)]
+    pool = snapshot(gpus, [worker("w0", on="small"), worker("w1", on="large")], [])
+    offers = Room(pool, NO_SAFETY).offers(job("j", need=40))
+    assert [offer.worker.id for offer in offers] == ["w1", "w0"]
+
+
+def test_a_gpu_that_others_fill_is_not_offered_as_a_whole_one():
+    pool = snapshot([gpu(foreign=24)], [worker("w0")], [], now_ms=10_000_000)
+    room = Room(pool, NO_SAFETY, heartbeat_ms=10_000_000)
+    assert room.offers(job("j", need=9)) == []
+
+
+def test_a_job_without_gpu_takes_a_cpu_worker_first_and_any_worker_of_a_full_gpu_else():
+    full = worker("a", used=2)
+    other = worker("b", used=24, reserved=24, job="x")
+    cpu = worker("cpu", on="")
+    free = job("j", need=0, needs_gpu=False, models=())
+    pool = snapshot([gpu(used=26)], [full, other, cpu], [])
+    offers = Room(pool, NO_SAFETY).offers(free)
+    assert [offer.worker.id for offer in offers] == ["cpu", "a"]
+
+
+def test_a_silent_worker_takes_nothing_but_what_it_holds_counts():
+    workers = [worker("gone", used=10, heartbeat_ms=0), worker("here")]
+    room = Room(snapshot([gpu(used=10)], workers, []), NO_SAFETY)
+    assert [offer.worker.id for offer in room.offers(job("j"))] == ["here"]
+    assert room.releases_for(job("j", need=20)) == []
+    assert room.headroom(workers[1]) == 14 * GIB
+
+
+@pytest.mark.parametrize(("age_ms", "offers"), [(10_000, 1), (10_001, 0)])
+def test_a_gpu_takes_jobs_as_long_as_the_ledger_would_admit_them(age_ms: int, offers: int):
+    pool = snapshot([gpu(heartbeat_ms=1_000_000 - age_ms)], [worker("w0")], [])
+    assert len(Room(pool, NO_SAFETY, heartbeat_ms=10_000).offers(job("j"))) == offers

@@ -148,3 +148,67 @@ def test_a_job_passed_over_for_too_long_gets_a_gpu_kept_free():
     assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "small": WaitReason.HELD_FOR_HEAD}
     patient = plan(pool, config(patience_ms=200_000))
     assert admitted(patient) == {"small": "w1"}
+
+
+def test_a_silent_host_is_passed_over_and_holds_up_nobody():
+    gpus = [gpu("gone", heartbeat_ms=0), gpu("here")]
+    workers = [worker("w0", on="gone", heartbeat_ms=0), worker("w1", on="here")]
+    decisions = plan(snapshot(gpus, workers, [job("a"), job("b", "bob")]), config())
+    assert admitted(decisions) == {"a": "w1"}
+    assert waits(decisions) == {"b": WaitReason.NO_WORKER}
+
+
+def test_a_pool_whose_hosts_are_all_silent_has_no_worker():
+    pool = snapshot([gpu(heartbeat_ms=0)], [worker("w0", heartbeat_ms=0)], [job("j")])
+    (decision,) = plan(pool, config())
+    assert decision == Wait(decision.job, WaitReason.NO_WORKER, decision.detail)
+    assert decision.detail.startswith("no worker is up")
+    assert admitted(plan(pool, config(heartbeat_ms=2_000_000))) == {"j": "w0"}
+
+
+def test_a_job_that_only_a_busy_gpu_can_hold_waits_for_that_one():
+    gpus = [gpu("small", total=8), gpu("large", used=20)]
+    workers = [worker("w0", on="small"), worker("w1", on="large", used=20, reserved=20, job="x")]
+    decisions = plan(snapshot(gpus, workers, [job("j", need=12), job("k", "bob")]), config())
+    assert admitted(decisions) == {"k": "w0"}
+    assert waits(decisions) == {"j": WaitReason.NO_HEADROOM}
+
+
+def test_a_cpu_worker_is_no_worker_for_gpu_work_in_a_pool_with_gpus():
+    workers = [worker("cpu", on=""), worker("w0", state=WorkerState.DOWN)]
+    jobs = [job("j"), job("k", "bob", need=0, needs_gpu=False, models=())]
+    decisions = plan(snapshot([gpu()], workers, jobs), config())
+    assert admitted(decisions) == {"k": "cpu"}
+    (wait,) = [d for d in decisions if isinstance(d, Wait)]
+    assert wait.detail.startswith("no worker with a GPU is up")
+
+
+def test_a_job_last_told_that_all_workers_are_busy_gets_a_gpu_kept_free_too():
+    workers = [worker("w0", used=20, reserved=20, job="x"), worker("w1")]
+    jobs = [
+        job("big", "ann", need=9, submitted_ms=0, wait_reason=WaitReason.NO_WORKER),
+        job("small", "bob", need=1, submitted_ms=99_000),
+    ]
+    decisions = plan(snapshot([gpu(used=20)], workers, jobs, now_ms=100_000), config())
+    assert admitted(decisions) == {}
+    assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "small": WaitReason.HELD_FOR_HEAD}
+
+
+def test_a_gpu_that_nobody_serves_is_not_the_one_kept_free():
+    gpus = [gpu("busy", used=20), gpu("idle")]
+    workers = [
+        worker("w0", on="busy", used=20, reserved=20, job="x"),
+        worker("w1", on="busy"),
+        worker("w2", on="idle", state=WorkerState.DOWN),
+    ]
+    jobs = [
+        job("big", "ann", need=9, submitted_ms=0, wait_reason=WaitReason.NO_HEADROOM),
+        job("small", "bob", need=1, submitted_ms=99_000),
+    ]
+    decisions = plan(snapshot(gpus, workers, jobs, now_ms=100_000), config())
+    assert waits(decisions)["small"] is WaitReason.HELD_FOR_HEAD
+
+
+def test_in_a_pool_without_gpus_all_work_waits_for_the_busy_cpu_workers():
+    (decision,) = plan(snapshot([], [worker("cpu", on="", job="x")], [job("j")]), config())
+    assert decision == Wait(decision.job, WaitReason.NO_WORKER, "all workers are busy (1 of 1)")
