@@ -63,11 +63,6 @@ class Features:
     needs_gpu: bool
 
     @property
-    def unknown_models(self) -> int:
-        """How many models' sizes are not known."""
-        return len(self.unsized_models)
-
-    @property
     def fingerprint(self) -> str:
         """What kind of workflow this is, 32 hex digits."""
         return fingerprint(self)
