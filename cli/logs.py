@@ -15,7 +15,7 @@ import structlog
 from config.settings import Log
 
 #: Libraries whose own chatter is of use only while debugging them.
-_QUIET = ("aiohttp.access", "alembic", "aiosqlite", "watchfiles", "asyncio", "sqlalchemy", "rq")
+_QUIET = ("aiohttp.access", "alembic", "aiosqlite", "asyncio", "sqlalchemy", "rq")
 
 
 def set_up_logging(settings: Log, role: str, handler: logging.Handler | None = None) -> None:

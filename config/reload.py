@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -16,7 +16,8 @@ from config.settings import Model, Settings
 
 log = structlog.get_logger()
 _M = TypeVar("_M", bound=Model)
-OnChange = Callable[[Settings], Awaitable[None]]
+#: Between two looks at the file; a change takes effect at the second look that finds it.
+_LOOK_S: Final = 0.5
 
 
 class SettingsSource:
@@ -61,22 +62,24 @@ class SettingsSource:
             log.info("config_reloaded", file=str(fresh.file))
         return changed
 
-    async def watch(self, on_change: OnChange | None = None) -> None:
-        """Follow the file until cancelled; returns at once where there is none."""
-        from watchfiles import awatch  # costs 30 ms that a short command need not pay
+    async def watch(self) -> None:
+        """Follow the file until cancelled; returns at once where there is none.
 
+        It reads the file instead of asking the kernel: that also sees changes on network
+        folders and behind links, and any that were made since the process read the file.
+        """
         file = self.loaded.file
         if file is None:
             return
-        # The folder, not the file: editors replace files, and Kubernetes swaps a link above them.
-        before = await asyncio.to_thread(_content, file)
-        async for _ in awatch(file.parent, recursive=False, debounce=200):
+        known = before = None
+        while True:
             now = await asyncio.to_thread(_content, file)
-            if now is None or now == before:  # half-way through being replaced, or another file
-                continue
+            # twice the same: a file that is still being written must not take effect by halves
+            if now is not None and now == before and now != known:
+                known = now
+                self.reload()
             before = now
-            if self.reload() and on_change is not None:
-                await on_change(self._settings)
+            await asyncio.sleep(_LOOK_S)
 
 
 def keep_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:

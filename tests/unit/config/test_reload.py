@@ -48,28 +48,25 @@ def test_what_needs_a_restart_keeps_its_value_and_is_named() -> None:
     assert merged.scheduler.window == 8
 
 
-async def test_the_watcher_hands_over_changed_settings(tmp_path: Path) -> None:
+async def test_the_watcher_follows_the_file_and_waits_while_it_is_away(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("scheduler: {window: 8}\n")
     source = source_of(file)
-    seen: asyncio.Queue[int] = asyncio.Queue()
-
-    async def on_change(settings: Settings) -> None:
-        await seen.put(settings.scheduler.window)
-
-    async def edit() -> None:  # as editors do; again, as the watcher takes a moment to begin
-        window = 16
-        while True:
-            fresh = tmp_path / "new"
-            fresh.write_text(f"scheduler: {{window: {window}}}\n")
-            fresh.replace(file)
-            window += 1
-            await asyncio.sleep(0.3)
-
-    tasks = [asyncio.create_task(source.watch(on_change)), asyncio.create_task(edit())]
+    file.write_text("scheduler: {window: 16}\n")  # before anybody watches
+    watching = asyncio.create_task(source.watch())
     try:
-        assert await asyncio.wait_for(seen.get(), 20) >= 16
+        await until_window_is(source, 16)
+        file.unlink()
+        fresh = tmp_path / "new"
+        fresh.write_text("scheduler: {window: 24}\n")
+        fresh.replace(file)  # as editors do
+        await until_window_is(source, 24)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def until_window_is(source: SettingsSource, window: int) -> None:
+    async with asyncio.timeout(30):
+        while source.current().scheduler.window != window:
+            await asyncio.sleep(0.05)
