@@ -17,6 +17,8 @@ _TAIL_LINES: Final = 12
 _SEVERITY: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 #: fields told elsewhere on the line, or of no use on a terminal
 _NOT_SHOWN: Final = frozenset({"event", "level", "timestamp", "logger", "role"})
+#: Each role reads the config file for itself and says so; on a terminal once is enough.
+_SAID_BY_ALL: Final = frozenset({"config_refused", "config_needs_restart", "config_reloaded"})
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -35,6 +37,8 @@ class LogBook:
         self._show = show
         self._files: dict[str, RotatingFileHandler] = {}
         self._tails: dict[str, deque[str]] = {}
+        #: what the roles say alike → who has said it since it was shown
+        self._said: dict[str, set[str]] = {}
 
     def note(self, service: str, raw: bytes) -> None:
         """One line for the file alone."""
@@ -46,10 +50,10 @@ class LogBook:
         if not text:
             return
         self._file(service).emit(_record(text))
-        severity, words = _read(text)
+        severity, event, words = _read(text)
         if severity >= _SEVERITY["warning"]:
             self._tails.setdefault(service, deque(maxlen=_TAIL_LINES)).append(words)
-        if severity >= self._shown:
+        if severity >= self._shown and not self._is_echo(service, event, words):
             self._show(f"{service:9} | {words}")
 
     def tail(self, service: str) -> str:
@@ -65,6 +69,17 @@ class LogBook:
         for handler in self._files.values():
             handler.close()
         self._files.clear()
+
+    def _is_echo(self, service: str, event: str, words: str) -> bool:
+        """Whether another role's line has shown this already; the same role again means it anew."""
+        if event not in _SAID_BY_ALL:
+            return False
+        speakers = self._said.setdefault(words, set())
+        echo = bool(speakers) and service not in speakers
+        if not echo:
+            speakers.clear()
+        speakers.add(service)
+        return echo
 
     def _file(self, service: str) -> RotatingFileHandler:
         if service not in self._files:
@@ -94,15 +109,16 @@ def _record(text: str) -> LogRecord:
     return LogRecord("", 0, "", 0, text, None, None)
 
 
-def _read(text: str) -> tuple[int, str]:
-    """Severity and the line for people. What is no JSON is a crash speaking: a warning."""
+def _read(text: str) -> tuple[int, str, str]:
+    """Severity, event and the line for people. What is no JSON is a crash speaking: a warning."""
     try:
         fields: Any = json.loads(text)
     except ValueError:
         fields = None
     if not isinstance(fields, dict) or "event" not in fields:
-        return _SEVERITY["warning"], _CONTROL.sub("", text)
+        return _SEVERITY["warning"], "", _CONTROL.sub("", text)
     level = str(fields.get("level", "info"))
     rest = " ".join(f"{key}={value}" for key, value in fields.items() if key not in _NOT_SHOWN)
     words = f"{level:8}{fields['event']} {rest}".rstrip()
-    return _SEVERITY.get(level, 20), _CONTROL.sub("", words.replace("\n", "\n  "))
+    shown = _CONTROL.sub("", words.replace("\n", "\n  "))
+    return _SEVERITY.get(level, 20), str(fields["event"]), shown
