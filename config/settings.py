@@ -98,7 +98,7 @@ class User(Model):
     max_queued: int | None = Field(None, ge=1)
     """Most unfinished jobs; a further prompt is refused."""
     weight: float = Field(1.0, gt=0)
-    """Share within the group, relative to the others'."""
+    """Share within the group, relative to the others'. No effect yet: users take turns alike."""
     max_bytes: Bytes | None = None
     """Most device memory one job of the user may need; more is refused at once."""
 
@@ -109,7 +109,7 @@ class Group(Model):
     name: Name
     """As named in `users[].group`."""
     weight: float = Field(1.0, gt=0)
-    """Share of the pool, relative to the other groups'."""
+    """Share of the pool, relative to the other groups'. No effect yet: users take turns alike."""
     max_running: int | None = Field(None, ge=1)
     """Most jobs of the group running at once."""
     max_queued: int | None = Field(None, ge=1)
