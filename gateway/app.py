@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,8 +34,6 @@ from scheduler.ledger import Ledger
 _COMFY_API: Final = (files, history, info, jobs, prompt, queue, uploads, userdata)
 #: seconds that running requests get when the gateway stops
 _SHUTDOWN_S: Final = 5.0
-#: seconds after which a task that should have stopped is told again
-_STOP_S: Final = 1.0
 
 
 def make_services(
@@ -154,21 +151,14 @@ def _running(
         revoking = asyncio.create_task(
             close_revoked(app[DOOR], services.hub), name="close revoked sockets"
         )
+        announcing.add_done_callback(events.tell_if_dead)
+        revoking.add_done_callback(events.tell_if_dead)
         yield
-        await _ended(announcing)
-        await _ended(revoking)
-        # redis-py 8.1 may answer a command although its task was cancelled, and the
-        # cancellation is lost; cancelling the wait cancels the task once more
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(following.stop(), _STOP_S)
+        announcing.cancel()
+        revoking.cancel()
+        await asyncio.wait({announcing, revoking})
+        await following.stop()
         await services.info.close()
         await services.agents.close()
 
     return context
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Cancel until it is so (see above)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_STOP_S)

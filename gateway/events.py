@@ -30,8 +30,6 @@ _BLOCK_MS: Final = 1000
 _POOL_MAX_AGE_S: Final = 2.0
 #: seconds between attempts while the ledger is away
 _RETRY_S: Final = 0.5
-#: seconds until a task that goes on after being cancelled is cancelled again
-_CANCEL_S: Final = 0.2
 #: seconds that closing frames wait for an agent's end mark
 _END_WAIT_S: Final = 1.0
 
@@ -200,10 +198,8 @@ class Following:
     async def stop(self) -> None:
         """Close the clients' sockets and the feeds, and end the follower."""
         self._services.hub.close()
-        while not self._task.done():
-            # again and again: redis-py's pipelines swallow a cancellation (8.1, measured)
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=_CANCEL_S)
+        self._task.cancel()
+        await asyncio.wait([self._task])
         await self._live.stop()
 
 
@@ -212,11 +208,11 @@ async def start(services: Services, on_overrides: OverridesChanged | None = None
     live = LiveFeeds(services.hub, services.agents)
     follower = EventFollower(services, live, on_overrides)
     task = asyncio.create_task(follower.run(), name="events")
-    task.add_done_callback(_tell_if_dead)
+    task.add_done_callback(tell_if_dead)
     return Following(services, live, task)
 
 
-def _tell_if_dead(task: asyncio.Task[None]) -> None:
-    """Without the follower clients hear no endings; that must not pass in silence."""
+def tell_if_dead(task: asyncio.Task[None]) -> None:
+    """A task that should outlive all requests has failed; that must not pass in silence."""
     if not task.cancelled() and task.exception() is not None:
-        _log.critical("event_follower_died", exc_info=task.exception())
+        _log.critical("task_died", task=task.get_name(), exc_info=task.exception())

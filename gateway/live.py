@@ -92,8 +92,7 @@ class LiveFeeds:
 
     async def stop(self) -> None:
         """Close all feeds."""
-        for feed in self._feeds.values():
-            await feed.stop()
+        await asyncio.gather(*(feed.stop() for feed in self._feeds.values()))
         self._feeds.clear()
 
     def reconcile(self) -> None:
@@ -255,8 +254,7 @@ class _Feed:
     async def stop(self) -> None:
         """Stop and wait for it."""
         self.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         pause_s = _FIRST_RETRY_S
