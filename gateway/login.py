@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 from typing import Final
+from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import hdrs, web
@@ -11,6 +13,7 @@ from aiohttp import hdrs, web
 from gateway.attempts import ATTEMPTS
 from gateway.auth import DOOR
 from gateway.browser_rules import local_path
+from gateway.errors import BadRequest
 from gateway.keys import KeyKind
 from gateway.session import COOKIE
 
@@ -42,6 +45,8 @@ _HEADERS: Final = {
     # no-referrer would make browsers send the form with "Origin: null", a foreign one
     "Referrer-Policy": "same-origin",
 }
+#: a key and a path, with room to spare
+_MOST_BYTES: Final = 64 * 1024
 log = structlog.get_logger()
 
 
@@ -66,9 +71,9 @@ async def show(request: web.Request) -> web.Response:
 async def log_in(request: web.Request) -> web.Response:
     """Check the key, set the cookie, go where the person wanted to go."""
     door, attempts = request.app[DOOR], request.app[ATTEMPTS]
-    form = await request.post()
-    target = local_path(str(form.get("next", "/")))
-    key, address = str(form.get("key", "")).strip(), request.remote or ""
+    form = await _form(request)
+    target = local_path(form.get("next", "/"))
+    key, address = form.get("key", "").strip(), request.remote or ""
     holder = (await door.ring()).find(key, KeyKind.API)
     wait_s = (
         attempts.failed(address, key) if holder is None else attempts.passed(address, holder.stamp)
@@ -86,6 +91,21 @@ async def log_in(request: web.Request) -> web.Response:
     await door.open_session(request, response, holder)
     log.info("login", user=holder.user)
     return response
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """The page's form. Anybody may send one, so it is read no further than it can be long.
+
+    Raises:
+        BadRequest: it is not the page's own.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise BadRequest("Log in with the form on this page.")
+    try:
+        await request.content.readexactly(_MOST_BYTES)
+    except asyncio.IncompleteReadError as end:
+        return dict(parse_qsl(end.partial.decode("utf-8", "replace")))
+    raise BadRequest("The form is too long; send a key and nothing else.")
 
 
 async def log_out(request: web.Request) -> web.Response:

@@ -118,6 +118,22 @@ async def test_a_typed_next_cannot_bring_markup_into_the_page(gateway: Gateway) 
     assert "<b>x" not in page
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"--", "multipart/form-data"),
+        (b'{"key": "x"}', "application/json"),
+        (b"key=" + b"x" * 100_000, "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_the_login_reads_nothing_but_its_own_small_form(
+    gateway: Gateway, body: bytes, kind: str
+) -> None:
+    answer = await gateway.client.post("/login", data=body, headers={"Content-Type": kind})
+    assert answer.status == 400
+    assert (await answer.json())["error"]["type"] == "bad_request"
+
+
 async def test_ten_wrong_keys_close_the_login_for_a_minute(gateway: Gateway) -> None:
     for number in range(10):
         wrong = {"key": f"wrong-key-{number}"}
