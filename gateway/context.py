@@ -49,7 +49,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything handlers work with; built once by ``gateway.app.build``."""
+    """Everything handlers work with; built once by ``gateway.app.make_services``."""
 
     #: the settings now in force (they change while running)
     settings: Callable[[], Settings]

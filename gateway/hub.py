@@ -90,11 +90,6 @@ class Hub:
         """All sockets open here."""
         return [socket for sockets in self._sockets.values() for socket in sockets]
 
-    @property
-    def size(self) -> int:
-        """Sockets open here."""
-        return sum(len(sockets) for sockets in self._sockets.values())
-
     def on_users_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever ``users`` has changed."""
         self._listeners.append(listener)

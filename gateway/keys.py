@@ -62,10 +62,9 @@ class KeyRing:
 
     def __init__(self, users: Iterable[User], overrides: Mapping[str, str]) -> None:
         self._pepper = secrets.token_bytes(32)
-        self._users = valid_users(users, overrides)
         self._holders: dict[tuple[KeyKind, bytes], Holder] = {}
         self._of_user: dict[tuple[str, KeyKind], Holder] = {}
-        for user in self._users.values():
+        for user in valid_users(users, overrides).values():
             self._add(user, KeyKind.API, user.key_hash)
             self._add(user, KeyKind.URL, user.url_key_hash)
 
@@ -85,10 +84,6 @@ class KeyRing:
     def holder(self, user: str, kind: KeyKind) -> Holder | None:
         """The user's present key of that kind (for sessions), or None."""
         return self._of_user.get((user, kind))
-
-    def user(self, name: str) -> User | None:
-        """The user as settings and overrides together say; revoked users are None."""
-        return self._users.get(name)
 
     def _add(self, user: User, kind: KeyKind, digest: str | None) -> None:
         if digest is None:

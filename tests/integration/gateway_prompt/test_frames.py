@@ -145,7 +145,7 @@ async def test_two_sockets_of_one_client_both_hear_and_closing_one_silences_no_o
             await stage.agent.say(job, "execution_start", {"prompt_id": job.prompt_id})
             for tab in (first, second):
                 await tab.until(lambda frame: frame["type"] == "execution_start")
-        await stage.until(lambda: stage.services.hub.size == 1)
+        await stage.until(lambda: len(stage.services.hub.sockets) == 1)
         await stage.agent.end(job)
         await stage.settle(job)
         assert kinds(await second.until_idle())[-3:] == [
@@ -262,7 +262,7 @@ async def test_a_client_that_does_not_read_is_cut_and_delays_nobody(stage: Stage
             while not isinstance(await reader.next(), bytes):
                 pass
             seen += 1
-        await stage.until(lambda: stage.services.hub.size == 1)
+        await stage.until(lambda: len(stage.services.hub.sockets) == 1)
         assert seen == 48
 
 

@@ -40,7 +40,7 @@ def test_a_revoked_user_has_no_key_of_either_kind() -> None:
     revoked = ring({"users.ann.revoked": True})
     assert revoked.find("ann-key-0001", KeyKind.API) is None
     assert revoked.find("ann-url-0001", KeyKind.URL) is None
-    assert revoked.user("ann") is None
+    assert all(revoked.holder("ann", kind) is None for kind in KeyKind)
     assert revoked.find("bob-key-0001", KeyKind.API) is not None
 
 
@@ -82,8 +82,8 @@ def test_names_with_dots_are_told_from_fields() -> None:
 
 def test_an_unreadable_override_lets_nobody_in_and_breaks_nothing() -> None:
     broken = KeyRing([ANN], {"users.eve": "{", "users.mal": '{"rôle": 1}', "scheduler.window": "3"})
-    assert broken.user("eve") is None
-    assert broken.user("mal") is None
+    assert broken.holder("eve", KeyKind.API) is None
+    assert broken.holder("mal", KeyKind.API) is None
     assert broken.find("ann-key-0001", KeyKind.API) is not None
 
 
