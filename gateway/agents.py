@@ -20,7 +20,8 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.errors import Unavailable, UpstreamDown, too_large
+from gateway.blobs import Blob, Blobs
+from gateway.errors import Unavailable, UpstreamDown
 from scheduler.ledger import FileRecord, Ledger, Pool
 from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
 from scheduler.states import Worker, WorkerState
@@ -261,31 +262,28 @@ class Agents:
 
         return await self._stream(request, ask, headers, PATIENCE_S)
 
-    async def read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
-        """An output's bytes; None: it is gone.
+    async def keep_file(self, record: FileRecord, blobs: Blobs, limit_bytes: int) -> Blob | None:
+        """Store an output's bytes, never all in memory; None: it is gone.
 
         Raises:
             TooLarge: it has more than ``limit_bytes``.
             UpstreamDown: the host that holds the file does not answer, not even after a while.
         """
-        return await self._patiently(lambda: self._read_file(record, limit_bytes), PATIENCE_S)
+        return await self._patiently(
+            lambda: self._keep_file(record, blobs, limit_bytes), PATIENCE_S
+        )
 
-    async def _read_file(self, record: FileRecord, limit_bytes: int) -> bytes | None:
+    async def _keep_file(self, record: FileRecord, blobs: Blobs, limit_bytes: int) -> Blob | None:
         url = await self._file_url(record, {})
         headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
-        body = bytearray()
         try:
             async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
                 _check(answer)
                 if answer.status != 200:
                     return None
-                async for chunk in answer.content.iter_any():
-                    body += chunk
-                    if len(body) > limit_bytes:
-                        raise too_large(limit_bytes)
+                return await blobs.store(answer.content.iter_any(), limit_bytes)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(record.agent, error) from error
-        return bytes(body)
 
     async def _file_url(self, record: FileRecord, extra: Mapping[str, str]) -> URL:
         query = {

@@ -1,10 +1,11 @@
-"""JSON that clients send: read, or refused in one way whatever is wrong with it."""
+"""JSON in and out: what clients send is read or refused in one way, answers are built in one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 
 class NotJson(ValueError):
@@ -23,3 +24,13 @@ def read_json(body: bytes | str) -> Any:
         raise NotJson("it is nested too deeply") from error
     except (msgspec.DecodeError, UnicodeError) as error:
         raise NotJson(str(error)[:200]) from error
+
+
+def json_reply(body: Any, status: int = 200) -> web.Response:
+    """An answer in JSON."""
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        charset="utf-8",
+    )

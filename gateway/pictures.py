@@ -90,7 +90,7 @@ def only_alpha(source: Path) -> bytes:
     return _encode(shown, "png")
 
 
-def masked(original: Path | bytes, mask: Path) -> bytes:
+def masked(original: Path, mask: Path) -> bytes:
     """The original's colours under the mask's alpha, as PNG with the original's texts.
 
     Raises:
@@ -111,9 +111,9 @@ def masked(original: Path | bytes, mask: Path) -> bytes:
     return out.getvalue()
 
 
-def _open(source: Path | bytes) -> ImageFile.ImageFile:
+def _open(source: Path) -> ImageFile.ImageFile:
     try:
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        opened = Image.open(source)
         width, height = opened.size
         if width * height > MAX_PIXELS:
             opened.close()

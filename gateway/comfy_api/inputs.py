@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from gateway.comfy_api.files import output_record
 from gateway.context import Services
 from gateway.errors import UpstreamDown
-from gateway.names import BadName, Escape, clean_path, split_annotation
-from scheduler.ledger import FileRecord
+from gateway.names import BadName, Escape, FileName, clean_path, split_annotation
 from scheduler.states import InputFile
 
 _SECTIONS: Final = ("required", "optional")
@@ -121,21 +121,16 @@ async def _find(services: Services, user: str, key: FileKey, value: str) -> Inpu
 
 async def _fetch_output(services: Services, user: str, key: FileKey) -> InputFile | None:
     """Bytes of an output that a worker made for this user, kept like an upload's."""
-    record = await _record(services, user, key)
+    type_, path = key
+    folder, _, filename = path.rpartition("/")
+    record = await output_record(services, user, FileName(type_, folder, filename))
     if record is None:
         return None
+    limit_bytes = services.settings().gateway.max_body
     try:
-        body = await services.agents.read_file(record, services.settings().gateway.max_body)
+        blob = await services.agents.keep_file(record, services.blobs, limit_bytes)
     except UpstreamDown:
+        return None  # validation says so, if an output needs the node that names it
+    if blob is None:
         return None
-    if body is None:
-        return None
-    blob = await services.blobs.store_bytes(body)
-    return InputFile(path=key[1], sha256=blob.sha256, size_bytes=blob.size_bytes)
-
-
-async def _record(services: Services, user: str, key: FileKey) -> FileRecord | None:
-    type_, path = key
-    folder, _, name = path.rpartition("/")
-    found = await services.ledger.file(user, type_, folder, name)
-    return found or await services.archive.file(user, type_, folder, name)
+    return InputFile(path=path, sha256=blob.sha256, size_bytes=blob.size_bytes)

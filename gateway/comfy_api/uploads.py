@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-import msgspec
 from aiohttp import BodyPartReader, hdrs, web
 
 from config.settings import Role
@@ -18,7 +17,7 @@ from gateway.blobs import Blob
 from gateway.comfy_api.files import output_record
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest, Forbidden, too_large
-from gateway.json_body import NotJson, read_json
+from gateway.json_body import NotJson, json_reply, read_json
 from gateway.names import (
     FILE_TYPES,
     BadName,
@@ -197,12 +196,9 @@ async def _free(svc: Services, user: str, wanted: FileName, blob: Blob) -> FileN
 
 def _answer(name: FileName) -> web.Response:
     body = {"name": name.filename, "subfolder": name.subfolder, "type": name.type}
-    return web.Response(
-        body=msgspec.json.encode(body),
-        content_type="application/json",
-        charset="utf-8",
-        headers={hdrs.CACHE_CONTROL: "no-store"},
-    )
+    answer = json_reply(body)
+    answer.headers[hdrs.CACHE_CONTROL] = "no-store"
+    return answer
 
 
 def _reference(form: _Form) -> FileName:
@@ -229,10 +225,12 @@ def _reference(form: _Form) -> FileName:
         raise Forbidden(f"original_ref: {error}.") from error
 
 
-async def _original(svc: Services, user: str, named: FileName) -> Path | bytes | None:
-    """The picture under a mask: bytes from an agent, or the place of an upload."""
+async def _original(svc: Services, user: str, named: FileName) -> Path | None:
+    """The picture under a mask: fetched from an agent, or an upload."""
     record = await output_record(svc, user, named)
+    kept: Blob | InputFile | None
     if record is not None:
-        return await svc.agents.read_file(record, svc.settings().gateway.max_body)
-    upload = await svc.input_files.find(user, named.type, named.path)
-    return None if upload is None else await asyncio.to_thread(svc.blobs.path, upload.sha256)
+        kept = await svc.agents.keep_file(record, svc.blobs, svc.settings().gateway.max_body)
+    else:
+        kept = await svc.input_files.find(user, named.type, named.path)
+    return None if kept is None else await asyncio.to_thread(svc.blobs.path, kept.sha256)

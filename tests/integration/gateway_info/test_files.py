@@ -9,6 +9,8 @@ import pytest
 from aiohttp import FormData
 from PIL import Image, PngImagePlugin
 
+from gateway.comfy_api.inputs import find_files
+from gateway.errors import TooLarge
 from tests.integration.gateway_info.conftest import ANN, BOB, KEYS, VIC, Gateway, Start, png
 
 RED, BLUE = png((255, 0, 0)), png((0, 0, 255))
@@ -295,6 +297,23 @@ class TestView:
         archive.files["ann", "output", "", "z.png"] = record
         assert await view(gateway, filename="z.png") == (200, b"old")
         assert (await view(gateway, BOB, filename="z.png"))[0] == 404
+        asked = {("output", "z.png"): "z.png [output]"}
+        ((_, named),) = (await find_files(gateway.services, "ann", asked)).items()
+        assert (named.path, named.size_bytes) == ("z.png [output]", len(b"old"))
+        stored = gateway.services.blobs.path(named.sha256)
+        assert stored is not None
+        assert stored.read_bytes() == b"old"
+        assert await find_files(gateway.services, "bob", asked) == {}
+
+    async def test_an_output_over_the_limit_is_no_input_and_leaves_nothing(
+        self, start: Start
+    ) -> None:
+        gateway = await start({**KEYS, "gateway": {"max_body": 64 * 1024}})
+        folder, name = await gateway.output("ann", b"x" * (64 * 1024 + 1))
+        path = f"{folder}/{name}" if folder else name
+        with pytest.raises(TooLarge):
+            await find_files(gateway.services, "ann", {("output", path): f"{path} [output]"})
+        assert not [one for one in gateway.files_dir.rglob("*") if one.is_file()]
 
 
 class TestMask:
