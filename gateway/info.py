@@ -258,7 +258,9 @@ class WorkerInfo:
             return
         good = [info for info in infos if isinstance(info, dict)]
         if not good:
-            return  # keep the last good ones
+            # the last good ones stay; where there are none, the next request asks again
+            self._stale = not self._base.info
+            return
         base = await asyncio.to_thread(lambda: _make_base(merge(good)))
         if base.etag != self._base.etag:
             log.info("object_info_merged", classes=len(base.info), workers=len(good))

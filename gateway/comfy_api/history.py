@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Raw
 
-from gateway.comfy_api.queue import ids, json_body, json_reply
+from gateway.comfy_api.queue import ids, json_body
 from gateway.comfy_api.stored import decode_body, queue_item
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
 from gateway.frames import failure
+from gateway.json_body import json_reply
 from gateway.ports import PastJob
 from scheduler.states import TERMINAL, Job, JobState
 

@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from aiohttp import hdrs, web
 
 from gateway.agents import Agents
 from gateway.context import identity, services
 from gateway.errors import Unavailable
 from gateway.frontend import extensions as frontend_extensions
+from gateway.json_body import json_reply
 from gateway.names import FILE_TYPES
 from scheduler.ledger import Pool
 from scheduler.states import MemorySource
@@ -86,12 +86,6 @@ def api_only_routes() -> list[web.RouteDef]:
     return [web.get("/api/workflow_templates/{tail:.+}", template_file)]
 
 
-def _json(value: Any) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value), content_type="application/json", charset="utf-8"
-    )
-
-
 async def object_info(request: web.Request) -> web.Response:
     """All node definitions, with the user's own files as choices."""
     packed = await services(request).info.packed(identity(request).user)
@@ -128,7 +122,7 @@ async def node_info(request: web.Request) -> web.Response:
     """One class; an unknown one is an empty object, as ComfyUI answers."""
     name = request.match_info["node_class"]
     node = await services(request).info.node(identity(request).user, name)
-    return _json({} if node is None else {name: node})
+    return json_reply({} if node is None else {name: node})
 
 
 async def system_stats(request: web.Request) -> web.Response:
@@ -138,7 +132,7 @@ async def system_stats(request: web.Request) -> web.Response:
     system = told.get("system", {}) if isinstance(told, dict) else {}
     shown = dict(_UNKNOWN_SYSTEM) | {key: system[key] for key in _SYSTEM if key in system}
     await svc.agents.ready()
-    return _json({"system": {**shown, "argv": []}, "devices": _devices(svc.agents, shown)})
+    return json_reply({"system": {**shown, "argv": []}, "devices": _devices(svc.agents, shown)})
 
 
 def _devices(agents: Agents, system: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -166,27 +160,29 @@ def _devices(agents: Agents, system: Mapping[str, Any]) -> list[dict[str, Any]]:
 async def features(request: web.Request) -> web.Response:
     """The gateway's own abilities."""
     limit = services(request).settings().gateway.max_body
-    return _json({"supports_preview_metadata": True, "max_upload_size": limit, "assets": False})
+    return json_reply(
+        {"supports_preview_metadata": True, "max_upload_size": limit, "assets": False}
+    )
 
 
 async def extensions(request: web.Request) -> web.Response:
     """Scripts that the browser UI loads: the UI's own and the workers' packs'."""
-    return _json(await frontend_extensions(request))
+    return json_reply(await frontend_extensions(request))
 
 
 async def i18n(request: web.Request) -> web.Response:
     """Translations of node packs."""
-    return _json(await services(request).info.first("i18n") or {})
+    return json_reply(await services(request).info.first("i18n") or {})
 
 
 async def workflow_templates(request: web.Request) -> web.Response:
     """Templates of node packs."""
-    return _json(await services(request).info.first("workflow_templates") or {})
+    return json_reply(await services(request).info.first("workflow_templates") or {})
 
 
 async def embeddings(request: web.Request) -> web.Response:
     """Names of embeddings on any worker."""
-    return _json(await services(request).info.union("embeddings") or [])
+    return json_reply(await services(request).info.union("embeddings") or [])
 
 
 async def models(request: web.Request) -> web.Response:
@@ -195,8 +191,8 @@ async def models(request: web.Request) -> web.Response:
     path = "models" if folder is None else _folder_path("models", folder)
     found = None if path is None else await services(request).info.union(path)
     if found is None:
-        return _json([]) if folder is None else web.Response(status=404)
-    return _json(found)
+        return json_reply([]) if folder is None else web.Response(status=404)
+    return json_reply(found)
 
 
 async def experiment_models(request: web.Request) -> web.Response:
@@ -209,7 +205,7 @@ async def experiment_models(request: web.Request) -> web.Response:
     for entry in found:
         name = entry["name"]
         folders.setdefault(name, {"name": name, "folders": [name] * len(entry["folders"])})
-    return _json(list(folders.values()))
+    return json_reply(list(folders.values()))
 
 
 async def experiment_folder(request: web.Request) -> web.Response:
@@ -221,7 +217,7 @@ async def experiment_folder(request: web.Request) -> web.Response:
     by_name: dict[str, Any] = {}
     for entry in found:
         by_name.setdefault(entry["name"], entry)
-    return _json(list(by_name.values()))
+    return json_reply(list(by_name.values()))
 
 
 def _folder_path(start: str, folder: str) -> str | None:
@@ -245,7 +241,7 @@ async def _from_workers(request: web.Request, path: str) -> web.StreamResponse:
     return await agents.worker_get(request, await agents.ready(), path, query)
 
 
-async def view_metadata(request: web.Request) -> web.Response:
+async def view_metadata(request: web.Request) -> web.StreamResponse:
     """A model file's own description, from the first worker that has the file."""
     svc = services(request)
     path = _folder_path("view_metadata", request.match_info["folder"])
@@ -253,11 +249,7 @@ async def view_metadata(request: web.Request) -> web.Response:
     if path is None or filename is None:
         return web.Response(status=404)
     query = str(request.rel_url.with_query({"filename": filename}).raw_query_string)
-    for worker in await svc.agents.ready():
-        found = await svc.agents.get_json(worker, path, query)
-        if found is not None:
-            return _json(found)
-    return web.Response(status=404)
+    return await svc.agents.worker_get(request, await svc.agents.ready(), path, query)
 
 
 async def free(request: web.Request) -> web.Response:
@@ -268,12 +260,12 @@ async def free(request: web.Request) -> web.Response:
 
 async def logs(request: web.Request) -> web.Response:
     """A worker's log tells of everybody's work, so there is none to see."""
-    return _json("")
+    return json_reply("")
 
 
 async def raw_logs(request: web.Request) -> web.Response:
     """As ``logs``, in the terminal panel's shape."""
-    return _json({"entries": [], "size": {"cols": 80, "rows": 24}})
+    return json_reply({"entries": [], "size": {"cols": 80, "rows": 24}})
 
 
 async def subscribe_logs(request: web.Request) -> web.Response:
@@ -284,18 +276,18 @@ async def subscribe_logs(request: web.Request) -> web.Response:
 
 async def folder_paths(request: web.Request) -> web.Response:
     """Host paths stay on hosts."""
-    return _json({})
+    return json_reply({})
 
 
 async def files(request: web.Request) -> web.Response:
     """The user's own files of one type, newest first, top level only."""
     svc, user, kind = services(request), identity(request).user, request.match_info["type"]
     if kind not in FILE_TYPES:
-        return web.json_response({"error": "Invalid directory type"}, status=400)
+        return json_reply({"error": "Invalid directory type"}, 400)
     uploads = [file.path for file in await svc.input_files.list(user, kind) if "/" not in file.path]
     if kind == "input":
-        return _json(uploads)
+        return json_reply(uploads)
     made = [
         record.filename for record in await svc.ledger.files(user, kind) if not record.subfolder
     ]
-    return _json([*made, *(name for name in uploads if name not in made)])
+    return json_reply([*made, *(name for name in uploads if name not in made)])

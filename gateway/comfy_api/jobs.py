@@ -14,10 +14,11 @@ from aiohttp import web
 from msgspec import Raw, Struct
 
 from gateway.comfy_api.history import Ended, find_ended, newest_ended
-from gateway.comfy_api.queue import cancel, ids, json_body, json_reply
+from gateway.comfy_api.queue import cancel, ids, json_body
 from gateway.comfy_api.stored import StoredPrompt, decode_body, queue_item
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
+from gateway.json_body import json_reply
 from scheduler.states import ACTIVE, TERMINAL, Job, JobState
 
 _ENDED: Final = {
@@ -265,9 +266,4 @@ def _read_query(asked: Mapping[str, str]) -> _Query | str:
 
 
 def _error(status: int, message: str) -> web.Response:
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode({"error": message}),
-        content_type="application/json",
-        charset="utf-8",
-    )
+    return json_reply({"error": message}, status)

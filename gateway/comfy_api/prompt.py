@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -25,9 +24,9 @@ from gateway.admission_door import (
 )
 from gateway.comfy_api.inputs import FileKey, file_key, find_files, named_files
 from gateway.comfy_api.posted import Posted, decode, understand
-from gateway.comfy_api.queue import json_reply
 from gateway.comfy_api.stored import encode_body
 from gateway.context import Identity, Services, identity, services
+from gateway.json_body import json_reply
 from gateway.need import Need, need_of
 from scheduler.ledger import Duplicate, LedgerUnavailable, OverCap, Submitted
 from scheduler.states import InputFile, NewJob
@@ -78,7 +77,7 @@ async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response
     files = await find_files(found, who.user, names)
     checked = _check(posted, object_info, files)
     if not checked.ok:
-        return _reply(400, {"error": checked.error, "node_errors": checked.node_errors})
+        return json_reply({"error": checked.error, "node_errors": checked.node_errors}, 400)
     need = await need_of(found, checked, object_info, files)
     job = _job(found, who, posted, need, tuple(files.values()))
     settings = found.settings()
@@ -155,17 +154,8 @@ def _answer(
 
 
 def _accepted(prompt_id: str, number: int, checked: Validation) -> web.Response:
-    return _reply(
-        200, {"prompt_id": prompt_id, "number": number, "node_errors": checked.node_errors}
-    )
-
-
-def _reply(status: int, body: Mapping[str, Any]) -> web.Response:
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode(body),
-        content_type="application/json",
-        charset="utf-8",
+    return json_reply(
+        {"prompt_id": prompt_id, "number": number, "node_errors": checked.node_errors}
     )
 
 

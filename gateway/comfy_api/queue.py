@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from gateway.comfy_api.stored import decode_body, queue_item
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
-from gateway.json_body import NotJson, read_json
+from gateway.json_body import NotJson, json_reply, read_json
 from scheduler.states import ACTIVE, Job, JobState
 
 #: cancellations under way at once, when a user clears a long queue
@@ -109,13 +108,6 @@ async def json_body(request: web.Request) -> dict[str, Any]:
 def ids(value: Any) -> list[str]:
     """The strings of a posted list of ids."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def json_reply(body: Any) -> web.Response:
-    """A 200 with JSON."""
-    return web.Response(
-        body=msgspec.json.encode(body), content_type="application/json", charset="utf-8"
-    )
 
 
 def _prompt_id(body: bytes) -> str | None:

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-import msgspec
 from aiohttp import hdrs, web
 
 from gateway.comfy_api.files import safe_headers
 from gateway.context import identity, services
 from gateway.errors import BadRequest
-from gateway.json_body import NotJson, read_json
+from gateway.json_body import NotJson, json_reply, read_json
 from gateway.names import BadName, Escape, clean_folder, clean_path
 from gateway.ports import Document
 
@@ -48,15 +47,6 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value),
-        status=status,
-        content_type="application/json",
-        charset="utf-8",
-    )
-
-
 async def _body(request: web.Request) -> Any:
     """The request's JSON, whatever its type says.
 
@@ -71,17 +61,17 @@ async def _body(request: web.Request) -> Any:
 
 async def users(request: web.Request) -> web.Response:
     """As a server with one user: the UI must not offer to choose one."""
-    return _json({"storage": "server", "migrated": True})
+    return json_reply({"storage": "server", "migrated": True})
 
 
 async def add_user(request: web.Request) -> web.Response:
     """Users are made by admins, not by browsers."""
-    return _json({"error": "Users are managed by this gateway's admin."}, status=403)
+    return json_reply({"error": "Users are managed by this gateway's admin."}, status=403)
 
 
 async def settings(request: web.Request) -> web.Response:
     """All settings of the user."""
-    return _json(await _settings(request))
+    return json_reply(await _settings(request))
 
 
 async def change_settings(request: web.Request) -> web.Response:
@@ -95,7 +85,7 @@ async def change_settings(request: web.Request) -> web.Response:
 
 async def setting(request: web.Request) -> web.Response:
     """One setting, or null."""
-    return _json((await _settings(request)).get(request.match_info["id"]))
+    return json_reply((await _settings(request)).get(request.match_info["id"]))
 
 
 async def _settings(request: web.Request) -> dict[str, Any]:
@@ -131,9 +121,13 @@ async def list_documents(request: web.Request) -> web.Response:
         return web.Response(status=404, text="Directory not found")
     start = f"{folder}/" if folder else ""
     if _true(request, "full_info"):
-        return _json([_about(document, document.path.removeprefix(start)) for document in found])
+        return json_reply(
+            [_about(document, document.path.removeprefix(start)) for document in found]
+        )
     names = [document.path.removeprefix(start) for document in found]
-    return _json([[name, *name.split("/")] for name in names] if _true(request, "split") else names)
+    return json_reply(
+        [[name, *name.split("/")] for name in names] if _true(request, "split") else names
+    )
 
 
 async def list_entries(request: web.Request) -> web.Response:
@@ -147,7 +141,7 @@ async def list_entries(request: web.Request) -> web.Response:
         return web.Response(status=404, text="Requested path not found")
     entries = [*_folders(found, folder), *map(_entry, found)]
     entries.sort(key=lambda entry: (entry["type"] != "directory", entry["name"].lower()))
-    return _json(entries)
+    return json_reply(entries)
 
 
 def _folders(found: list[Document], below: str) -> list[dict[str, Any]]:
@@ -245,8 +239,8 @@ def _path(request: web.Request, key: str) -> str | None:
 
 def _stored(request: web.Request, document: Document) -> web.Response:
     if _true(request, "full_info"):
-        return _json(_about(document, document.path))
-    return _json(document.path)
+        return json_reply(_about(document, document.path))
+    return json_reply(document.path)
 
 
 def _about(document: Document, path: str) -> dict[str, Any]:

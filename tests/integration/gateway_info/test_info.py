@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from scheduler.ledger import Report
 from scheduler.states import Agent, WorkerState
@@ -144,6 +145,16 @@ class TestObjectInfo:
         assert "Retry-After" in answer.headers
         assert await gateway.services.info.object_info() == {}
 
+    async def test_a_worker_that_could_not_tell_at_first_is_asked_again(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes["object_info"] = asyncio.Event()
+        agent.routes["object_info"].set()  # a 404 while it loads its packs
+        gateway = await start()
+        assert (await gateway.client.get("/object_info", headers=ANN)).status == 503
+        agent.routes["object_info"] = definitions("a.safetensors")
+        assert set(await gateway.json("/object_info")) == set(definitions())
+
     async def test_an_unknown_class_is_an_empty_object(self, gateway: Gateway) -> None:
         assert await gateway.json("/object_info/NoSuch") == {}
         assert set(await gateway.json("/object_info/SaveImage")) == {"SaveImage"}
@@ -216,6 +227,16 @@ class TestLists:
         assert await gateway.json(path) == {"a": "b"}
         for missing in ("/view_metadata/loras?filename=x", "/view_metadata/checkpoints"):
             assert (await gateway.client.get(missing, headers=ANN)).status == 404
+
+    async def test_a_silent_worker_does_not_hide_anothers_model(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        gateway = await start(workers=2)
+        agent.routes |= {
+            "host-0:view_metadata/loras": web.HTTPBadGateway(),
+            "host-1:view_metadata/loras": {"a": "b"},
+        }
+        assert await gateway.json("/view_metadata/loras?filename=a.safetensors") == {"a": "b"}
 
     async def test_small_ones_have_their_defaults(self, gateway: Gateway) -> None:
         assert await gateway.json("/i18n") == {}
