@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
@@ -123,16 +123,17 @@ async def _stream(
         if hdrs.CONTENT_ENCODING not in upstream.headers and upstream.content_length is not None:
             reply.content_length = upstream.content_length
         await reply.prepare(request)
-        if request.method != hdrs.METH_HEAD:
-            async for chunk in _chunks(upstream):
-                await reply.write(chunk)
-        await reply.write_eof()
+        try:
+            if request.method != hdrs.METH_HEAD:
+                async for chunk in upstream.content.iter_chunked(_CHUNK):
+                    await reply.write(chunk)
+            await reply.write_eof()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # a second answer would end up inside this one: let the gateway see it break off
+            _log.info("stream_broke_off", detail=repr(error))
+            if request.transport is not None:
+                request.transport.abort()
         return reply
-
-
-async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async for chunk in upstream.content.iter_chunked(_CHUNK):
-        yield chunk
 
 
 def _headers(request: web.Request) -> dict[str, str]:
