@@ -98,7 +98,8 @@ class LiveHub:
     def __init__(self, limit_bytes: int = BUFFER_BYTES) -> None:
         self._limit = limit_bytes
         self._feeds: set[Feed] = set()
-        self._running: dict[str, _Running] = {}
+        #: by job and attempt: a job may already run again elsewhere on this host
+        self._running: dict[tuple[str, int], _Running] = {}
 
     def attach(self) -> Feed:
         """A feed for a gateway that has just connected; it subscribes to nobody yet."""
@@ -141,8 +142,12 @@ class LiveHub:
 
     def end(self, frame: LiveFrame) -> None:
         """Say that nothing more of this attempt will come; ``frame.end`` is set."""
-        self._running.pop(frame.job, None)
+        self.forget(frame.job, frame.attempt)
         self._spread(frame.user, _text(frame), None)
+
+    def forget(self, job: str, attempt: int) -> None:
+        """Newcomers are told no more of this attempt."""
+        self._running.pop((job, attempt), None)
 
     def _spread(self, user: str, wire: Wire, newest_wins: Hashable | None) -> None:
         for feed in list(self._feeds):
@@ -150,7 +155,7 @@ class LiveHub:
                 feed.put(wire, newest_wins)
 
     def _remember(self, frame: LiveFrame) -> None:
-        running = self._running.setdefault(frame.job, _Running(frame.user))
+        running = self._running.setdefault((frame.job, frame.attempt), _Running(frame.user))
         match _type(frame):
             case "executing":
                 running.executing = frame

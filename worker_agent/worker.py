@@ -250,6 +250,8 @@ class WorkerDriver:
             # one broken attempt must not take the agent's other workers down
             _log.exception("attempt_broke", job=attempt.job_id, worker=self.id)
             await attempt.give_up()
+        # fenced or broken, it has not said its end
+        self._services.hub.forget(attempt.job_id, attempt.number)
         self._current = None
         self.link.unpin()
 

@@ -138,3 +138,12 @@ async def test_a_lone_surrogate_does_not_stop_the_stream(hub: LiveHub) -> None:
     wire = await feed.get()
     assert isinstance(wire, str)
     assert "\\ud800" in wire
+
+
+async def test_a_forgotten_attempt_is_not_told_to_newcomers_its_successor_is(hub: LiveHub) -> None:
+    hub.publish(frame("executing", node="old"))
+    hub.publish(msgspec.structs.replace(frame("executing", node="new"), attempt=2))
+    hub.forget("j", 1)
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    assert [row.message["data"]["node"] for row in await drain(feed)] == ["new"]
