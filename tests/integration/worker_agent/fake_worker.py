@@ -1,7 +1,8 @@
 """A worker of a hundred lines that speaks ComfyUI's protocol; run as a program.
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
-interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``SaveImage``, ``Fail``, ``Oom``.
+interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``Held`` (until the
+file ``go`` lies in the worker's folder), ``SaveImage``, ``Fail``, ``Oom``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ OBJECT_INFO: dict[str, Any] = {
     "Sleep": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Deaf": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Silent": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
+    "Held": {"input": {"required": {}}, "output_node": True},
     "Fail": {"input": {"required": {}}, "output_node": True},
     "Oom": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
@@ -207,6 +209,11 @@ class FakeWorker:
         match node["class_type"]:
             case "Silent":
                 for _ in range(round(inputs["seconds"] / 0.02)):
+                    await asyncio.sleep(0.02)
+                    if self.interrupted:
+                        raise Interrupted
+            case "Held":
+                while not (self.folder / "go").exists():
                     await asyncio.sleep(0.02)
                     if self.interrupted:
                         raise Interrupted

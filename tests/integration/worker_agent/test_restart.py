@@ -72,20 +72,25 @@ async def test_a_restarted_agent_adopts_the_running_prompt(
     await bed.ready()
     spec = first.spec()
     bed.specs = [spec]
-    seconds = 0.4 if ends_meanwhile else 2.5
     save = {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}
-    sleep = {"class_type": "Sleep", "inputs": {"seconds": seconds}}
-    job = await bed.start({"1": sleep, "2": save})
+    job = await bed.start({"1": {"class_type": "Held", "inputs": {}}, "2": save})
     await bed.running(job.id)
     first.kill()
 
-    async def gone_quiet() -> bool:
-        entry = spec.folders.get("output", tmp_path / "worker0" / "output") / "vg/ann"
-        return not ends_meanwhile or entry.exists()
+    home = tmp_path / "worker0"
+    go = home / "go"
 
-    await bed.until(gone_quiet)
+    async def saved() -> bool:
+        return (home / "output/vg/ann").exists()
+
+    if ends_meanwhile:
+        home.mkdir(exist_ok=True)
+        go.touch()
+        await bed.until(saved)
     second = make_agent(ledger, tmp_path, [fake_spec(tmp_path)])
     async with running(second):
+        home.mkdir(exist_ok=True)
+        go.touch()
         ended = await bed.until_ended(job.id)
         assert ended.state is JobState.SUCCEEDED
         assert ended.attempt == 1
