@@ -49,7 +49,9 @@ async def one_wait(client: Client, gpu: SimulatedGpu, seed: int) -> float:
         freed = time.perf_counter()
         async for message in socket.ws:
             if message.type is aiohttp.WSMsgType.TEXT and '"execution_start"' in message.data:
-                return time.perf_counter() - freed
+                took = time.perf_counter() - freed
+                await socket.until_done(prompt_id)  # or the next round would rob it
+                return took
     raise ConnectionError("the socket closed before the prompt started")
 
 

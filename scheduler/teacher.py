@@ -58,15 +58,23 @@ def lesson(job: Job, known: dict[str, Profile | None]) -> dict[str, Profile]:
     oom = job.state not in TERMINAL or job.reason is FailReason.OOM
     if not oom and (job.state is not JobState.SUCCEEDED or job.run_seconds <= 0):
         return {}
-    if oom and job.peak_bytes == 0:
+    if oom and _was_robbed(job):
         return {}
     own = known.get(job.fingerprint)
-    peak = job.peak_bytes if oom or job.clean or _is_news(job, own) else 0
+    peak = job.peak_bytes if job.clean or _is_news(job, own) else 0
+    if oom:
+        # never below the promise that was not enough, of which the retry asks 1.2 times
+        peak = max(job.peak_bytes, int(job.need_bytes / 1.25))
     taught = {job.fingerprint: observe(own, peak, job.run_seconds, oom=oom)}
     if job.clean:
         for parent in job.parents:
             taught[parent] = observe(known.get(parent), peak, job.run_seconds, oom=oom)
     return taught
+
+
+def _was_robbed(job: Job) -> bool:
+    """It ran out of memory far below what it was promised: another process took that."""
+    return 2 * job.peak_bytes < job.need_bytes
 
 
 def _is_news(job: Job, own: Profile | None) -> bool:

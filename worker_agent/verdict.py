@@ -36,7 +36,8 @@ class Figures:
     @property
     def retry_bytes(self) -> int:
         """Reservation to ask for after out of memory."""
-        used = self.peak_bytes or self.reserved_bytes
+        # the peak may be that of a moment too short to be seen: the promise was not enough
+        used = max(self.peak_bytes, self.reserved_bytes)
         return max(int(used * _OOM_FACTOR), used + _OOM_STEP)
 
 

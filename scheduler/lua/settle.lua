@@ -44,7 +44,8 @@ if ending == 'OOM' then
   if ooms == 1 then
     local retry = tonumber(ARGV[10])
     return {'SETTLED', requeue(K, job, 'oom', {
-      ooms = ooms, need_bytes = retry > 0 and ARGV[10] or job.need_bytes,
+      -- what was not enough is never enough the second time
+      ooms = ooms, need_bytes = retry > tonumber(job.need_bytes) and ARGV[10] or job.need_bytes,
       peak_bytes = ARGV[8], clean = ARGV[12], closed = attempt, closed_as = 'QUEUED',
     })}
   end

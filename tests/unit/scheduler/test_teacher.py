@@ -83,6 +83,15 @@ def test_out_of_memory_raises_the_peak_above_what_was_in_use(after: dict[str, An
     assert (profile.count, profile.seconds) == (2, 4.0)
 
 
+def test_out_of_memory_never_teaches_less_than_the_promise_that_was_not_enough() -> None:
+    (profile,) = lesson(job(state=JobState.QUEUED, peak_bytes=5 * GIB), {}).values()
+    assert profile.peak_bytes > 8 / 1.2 * GIB
+
+
+def test_out_of_memory_far_below_the_promise_is_anothers_doing() -> None:
+    assert lesson(job(state=JobState.QUEUED, peak_bytes=GIB), {}) == {}
+
+
 @pytest.mark.parametrize(
     "nothing",
     [
