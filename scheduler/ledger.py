@@ -29,6 +29,7 @@ from scheduler.ledger_values import (
     Event,
     EventKind,
     FileRecord,
+    Grant,
     Order,
     OrderKind,
     Outcome,
@@ -61,6 +62,7 @@ __all__ = [
     "Event",
     "EventKind",
     "FileRecord",
+    "Grant",
     "Ledger",
     "LedgerUnavailable",
     "Order",
@@ -100,6 +102,20 @@ class SubmitSide(Protocol):
 
     async def cancel(self, user: str, job_id: str) -> CancelReply:
         """Cancel one of the user's jobs in whatever state it is."""
+        ...
+
+    async def hold(self, user: str, job_id: str, *, held: bool) -> CancelReply:
+        """Keep one of the user's QUEUED jobs from starting, or let it start again.
+
+        Its place stays. ``changed`` False: it was so already, or is no longer QUEUED.
+        """
+        ...
+
+    async def move(self, user: str, job_id: str, *, front: bool) -> CancelReply:
+        """Give one of the user's QUEUED jobs the first or the last place of the user's own.
+
+        ``changed`` False: it is no longer QUEUED.
+        """
         ...
 
     async def find(self, user: str, prompt_id: str) -> Job | None:
@@ -158,16 +174,28 @@ class PlanSide(Protocol):
         ...
 
     async def snapshot(self, window: int) -> Snapshot:
-        """Workers, GPUs, active jobs and the first ``window`` queued jobs of each user."""
+        """Workers, GPUs, active jobs, counters, and the first ``window`` jobs of each user.
+
+        Held jobs are not among them.
+        """
         ...
 
     async def admit(
-        self, epoch: int, job: Job, worker: Worker, bytes_: int, capacity_bytes: int, lease_ms: int
+        self, epoch: int, job: Job, worker: Worker, grant: Grant, lease_ms: int
     ) -> Admitted | Refusal:
         """QUEUED → RESERVED. Re-checks epoch, rev, worker, its heartbeat and the bytes.
 
-        ``capacity_bytes`` is the GPU's capacity by the plan (0: not counted by
-        bytes); the ledger adds up the other workers' holds itself.
+        The ledger adds up the other workers' holds itself, and charges user and group.
+        """
+        ...
+
+    async def preempt(self, epoch: int, job: Job) -> bool:
+        """Tell a RUNNING job's agent to interrupt it and give it back.
+
+        The job stays RUNNING until then. Being told twice is the same as once.
+
+        Returns:
+            False: the leader is stale, or the job has changed since (``rev``).
         """
         ...
 
@@ -197,6 +225,14 @@ class PlanSide(Protocol):
             True: it is stored, by this call or an earlier one. False: the leader is
             stale, or the job unknown or never closed by its agent; nothing changed.
         """
+        ...
+
+    async def all_profiles(self) -> dict[str, bytes]:
+        """Everything that was learned, by fingerprint (for export; not for hot paths)."""
+        ...
+
+    async def put_profiles(self, profiles: Mapping[str, bytes]) -> None:
+        """Store profiles as they are, over those of the same fingerprint (import)."""
         ...
 
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:

@@ -18,6 +18,32 @@ from scheduler.states import (
     Worker,
 )
 
+# ── what an admission promises ───────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a plan promises a job, and what that costs its user.
+
+    Charges are microseconds of a whole GPU, divided by the user's (group's)
+    weight: dominant share × ``seconds`` × 10⁶ ÷ weight, rounded. ``settle`` replaces
+    them by ``charge × run_seconds ÷ seconds``, once.
+    """
+
+    #: device reservation; 0 where the GPU's bytes are not counted
+    bytes: int
+    #: the GPU's capacity by the plan, 0: not counted by bytes
+    capacity_bytes: int
+    #: expected run time there, loading included; above 0
+    seconds: float = 1.0
+    #: the part of ``seconds`` that loads models
+    load_seconds: float = 0.0
+    user_charge: int = 0
+    group_charge: int = 0
+    #: waiting jobs that this one is admitted past: each counts one skip
+    passed: tuple[str, ...] = ()
+
+
 # ── replies ──────────────────────────────────────────────────────────────────
 
 
@@ -152,6 +178,8 @@ class OrderKind(StrEnum):
 
     RUN = "run"
     CANCEL = "cancel"
+    #: interrupt the prompt and settle RETURNED, unless it ends by itself first
+    PREEMPT = "preempt"
     RELEASE = "release"
 
 
@@ -174,6 +202,12 @@ class EventKind(StrEnum):
     #: back to QUEUED (lost lease, lost worker, out of memory)
     REQUEUED = "requeued"
     CANCELLING = "cancelling"
+    #: its agent is told to interrupt it for another job
+    PREEMPTING = "preempting"
+    #: not to be started for now; it may start again; it has a new place in its user's queue
+    HELD = "held"
+    UNHELD = "unheld"
+    MOVED = "moved"
     #: any terminal state
     SETTLED = "settled"
     #: a worker or GPU appeared, vanished, changed state, or freed memory: plan again

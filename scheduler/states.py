@@ -17,6 +17,7 @@ worker first; a job that finished before the interrupt landed ends as it ended.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -96,6 +97,17 @@ class Lane(StrEnum):
     BATCH = "batch"
 
 
+class MemoryLimit(StrEnum):
+    """What keeps a worker within its reservation (design, *Enforced reservations*)."""
+
+    #: its process is capped: a wrong estimate slows its own job only
+    ENFORCED = "enforced"
+    #: ComfyUI is told that this is all there is, and offloads by itself
+    TOLD = "told"
+    #: nothing: it takes what the card has
+    OBSERVED = "observed"
+
+
 class WorkerState(StrEnum):
     """What a worker can do right now. Busy is not a state: it has a job or not."""
 
@@ -132,6 +144,16 @@ class InputFile:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One point of a workflow's curve of time over memory."""
+
+    #: device footprint that it is promised
+    bytes: int
+    #: run time with it, models loaded
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """What the gateway hands to ``Ledger.submit``."""
@@ -150,7 +172,9 @@ class NewJob:
     fingerprint: str
     #: model files the graph loads, for warm placement, e.g. ``checkpoints/a.safetensors``
     models: tuple[str, ...]
+    #: comfortable peak: what it takes where there is room
     need_bytes: int
+    #: run time with that and its models loaded, expected
     need_seconds: float
     #: False: no node of the graph loads a model or computes on a GPU
     needs_gpu: bool
@@ -159,6 +183,18 @@ class NewJob:
     idempotency_key: str | None = None
     #: coarser fingerprints of the same workflow, nearest first: what is known when it is new
     parents: tuple[str, ...] = ()
+    #: bytes of each of ``models``, in the same order; shorter or 0: not known
+    model_bytes: tuple[int, ...] = ()
+    #: expected seconds to load all its models on an empty worker
+    load_seconds: float = 0.0
+    #: run time that it hardly ever exceeds (95 %), models loaded; 0: not known
+    late_seconds: float = 0.0
+    #: smaller reservations that it also runs in, fewest bytes first, all below ``need_bytes``
+    curve: tuple[Step, ...] = ()
+    #: host memory that its worker needs for it: weights and what is offloaded
+    host_bytes: int = 0
+    #: it must have started so many seconds after submit, or it fails; None: it may wait
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +247,29 @@ class Job:
     clean: bool = False
     #: coarser fingerprints of the same workflow, nearest first
     parents: tuple[str, ...] = ()
+    model_bytes: tuple[int, ...] = ()
+    load_seconds: float = 0.0
+    late_seconds: float = 0.0
+    curve: tuple[Step, ...] = ()
+    host_bytes: int = 0
+    #: server time at which it fails if it has not started; 0: it may wait
+    deadline_ms: int = 0
+    #: True: QUEUED, but not to be started until its user lets it
+    held: bool = False
+    #: later jobs that were admitted past it
+    skips: int = 0
+    #: times it was interrupted to make room
+    preemptions: int = 0
+    #: True: its agent was told to interrupt it and give it back
+    preempting: bool = False
+    #: what the last admission promised beside bytes (``Grant``)
+    granted_seconds: float = 0.0
+    granted_load_seconds: float = 0.0
+    #: charges of the active attempt, and what closed attempts cost; ``Grant`` has the unit
+    user_charge: int = 0
+    group_charge: int = 0
+    user_cost: int = 0
+    group_cost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +310,13 @@ class Worker:
     #: bytes promised to that job (the ledger's)
     reserved_bytes: int = 0
     has_probe: bool = False
+    limit: MemoryLimit = MemoryLimit.OBSERVED
+    #: resident host memory of its process; 0: not measured
+    host_used_bytes: int = 0
+    #: attempts in a row that it lost or let hang, no two of one job (the ledger's)
+    failures: int = 0
+    #: server time of the last of them
+    failed_ms: int = 0
 
     @property
     def hold_bytes(self) -> int:
@@ -266,6 +332,10 @@ class Agent:
     url: str
     version: str
     heartbeat_ms: int
+    #: host memory: the smaller of the machine's and the cgroup's; 0: not measured
+    host_total_bytes: int = 0
+    #: of that, what a process could still take without swapping
+    host_available_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +350,10 @@ class Backlog:
     running: int
     #: the first ``window`` of them
     jobs: tuple[Job, ...]
-    #: server time of the user's last admission, 0 if none: round robin's memory
+    #: server time of the user's last admission, 0 if none: breaks ties
     last_admitted_ms: int = 0
+    #: the user's virtual counter within the group (design, *Fairness*): least goes first
+    virtual: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,4 +365,7 @@ class Snapshot:
     workers: tuple[Worker, ...]
     backlogs: tuple[Backlog, ...]
     #: jobs in an ACTIVE state, by id
-    active: dict[str, Job] = field(default_factory=dict)
+    active: Mapping[str, Job] = field(default_factory=dict)
+    agents: tuple[Agent, ...] = ()
+    #: virtual counters of the groups with backlogged users
+    groups: Mapping[str, int] = field(default_factory=dict)
