@@ -1,0 +1,25 @@
+"""What it is worth to let several workers compute on one GPU at the same time (pure)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Jobs per second of 1, 2, 3 and 4 busy workers relative to one. Measured on an H200, SDXL
+#: 1024² x1, all workers warm: 0.485, 0.683 and 0.864 jobs/s of 1, 2 and 4 workers. Three was
+#: not measured: it lies on ``n / (1 + 0.417 (n - 1))``, which meets both others within 0.5 %.
+#: (SD 1.5 512² x1 gained 1.21, 1.48 and 1.61 with 2, 4 and 8 workers, x4 1.48, 1.64, 1.61.)
+_GAIN: Final = (1.0, 1.41, 1.63, 1.78)
+
+
+def gain(workers: int) -> float:
+    """Throughput of so many busy workers on one GPU, relative to one.
+
+    Beyond four workers nothing more was measured for large models, and small ones gained
+    less than 9 % more with eight: it stays at what four give.
+
+    Args:
+        workers: workers that compute at the same time, warm; 0 gives 0.
+    """
+    if workers <= 0:
+        return 0.0
+    return _GAIN[min(workers, len(_GAIN)) - 1]

@@ -1,0 +1,23 @@
+"""What sharing one GPU is worth."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.sharing import gain
+
+
+@pytest.mark.parametrize(("workers", "jobs_per_s"), [(1, 0.485), (2, 0.683), (4, 0.864)])
+def test_the_measured_throughput_is_met(workers: int, jobs_per_s: float) -> None:
+    assert gain(workers) == pytest.approx(jobs_per_s / 0.485, rel=0.01)
+
+
+def test_each_worker_more_gives_more_but_less_than_the_one_before() -> None:
+    steps = [gain(n + 1) - gain(n) for n in range(5)]
+    assert all(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(step >= 0 for step in steps)
+
+
+def test_nobody_computing_gives_nothing_and_many_give_what_four_do() -> None:
+    assert gain(0) == 0
+    assert gain(32) == gain(4)
