@@ -18,8 +18,9 @@ import msgspec
 import structlog
 
 from gateway.context import Services
-from gateway.frames import executing_nothing, failure
+from gateway.frames import executing_nothing
 from gateway.live import LiveFeeds
+from scheduler.closing import failure_data
 from scheduler.ledger import Event, EventKind, LedgerUnavailable
 from scheduler.states import JobState, WorkerState
 
@@ -171,7 +172,7 @@ class EventFollower:
 
 def closing_messages(event: Event) -> list[dict[str, Any]]:
     """A settled job's own closing messages; a failure always has its ``execution_error``."""
-    messages = []
+    messages: list[dict[str, Any]] = []
     try:
         for type_, data in msgspec.json.decode(event.frames, type=list[tuple[str, dict[str, Any]]]):
             # these two have their place behind all others, and are made here
@@ -182,8 +183,11 @@ def closing_messages(event: Event) -> list[dict[str, Any]]:
     if event.state is JobState.FAILED and not any(
         message["type"] == "execution_error" for message in messages
     ):
-        data = failure(event.prompt_id, event.reason, "", event.at_ms)
+        data = failure_data(event.prompt_id, event.reason)
         messages.append({"type": "execution_error", "data": data})
+    for message in messages:
+        # the ledger's own closing words carry no time: the event's is the server's
+        message["data"].setdefault("timestamp", event.at_ms)
     return messages
 
 

@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.outbox import Frame
 from scheduler.live import LiveHeader
-from scheduler.states import FailReason
 
 _IMAGE: Final = 1
 _TEXT: Final = 3
@@ -21,19 +20,6 @@ _IMAGE_WITH_METADATA: Final = 4
 _PNG: Final = 2
 #: JSON messages of which only the newest says anything, and the field that tells them apart
 _NEWEST_WINS: Final = {"progress_state": "prompt_id", "progress": "node"}
-
-#: what a user reads when a job failed without any node having said so
-_FAILED: Final[dict[str, str]] = {
-    FailReason.NODE_ERROR: "A node failed. Look at the job's page for what it said.",
-    FailReason.OOM: "Out of device memory twice, the second time with a raised reservation. "
-    "Use a smaller batch or resolution, or a tiled VAE.",
-    FailReason.LOST: "The worker was lost while it ran. Queue the prompt again.",
-    FailReason.POISON: "Workers were lost each time this prompt ran, so it was stopped. "
-    "Ask the admin to look at the worker's log before queueing it again.",
-    FailReason.INFEASIBLE: "No GPU of this pool can run it. Use a smaller batch or resolution.",
-    FailReason.EXPIRED: "It did not start before its deadline.",
-    FailReason.HUNG: "It showed no sign of life for too long and was stopped.",
-}
 
 
 def text_frame(message: Mapping[str, Any], job: str = "") -> Frame:
@@ -63,23 +49,6 @@ def feature_flags(max_upload_bytes: int) -> Frame:
 def executing_nothing(prompt_id: str) -> dict[str, Any]:
     """The message that ends a prompt for its client."""
     return {"type": "executing", "data": {"node": None, "prompt_id": prompt_id}}
-
-
-def failure(prompt_id: str, reason: str, detail: str, timestamp_ms: int) -> dict[str, Any]:
-    """``execution_error`` data for a job that failed without a node's own error."""
-    sentence = detail or _FAILED.get(reason, "The job failed.")
-    return {
-        "prompt_id": prompt_id,
-        "node_id": "",
-        "node_type": "",
-        "executed": [],
-        "exception_message": sentence,
-        "exception_type": f"vramgate.{reason or 'failed'}",
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-        "timestamp": timestamp_ms,
-    }
 
 
 def binary_frame(header: LiveHeader, payload: bytes | memoryview, *, metadata: bool) -> Frame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scheduler.closing import error_data, failed_frames, interrupted_frames, wordless_entry
 from scheduler.ledger import Ending, Outcome
 from scheduler.states import FailReason
 from worker_agent import loose_json
@@ -72,63 +73,40 @@ def refused(rejected: Rejected, names: Names, figures: Figures, now_ms: int) -> 
     """The outcome of a prompt that the worker found invalid (HTTP 400)."""
     node_id, node = next(iter(rejected.node_errors.items()), ("", {}))
     message = _refusal_text(rejected, node if isinstance(node, dict) else {})
-    data = {
-        "prompt_id": names.prompt_id,
-        "node_id": node_id,
-        "node_type": str(node.get("class_type", "")) if isinstance(node, dict) else "",
-        "executed": [],
-        "exception_message": hide_paths(message, names.user),
-        "exception_type": str(rejected.error.get("type", "invalid_prompt")),
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-        "timestamp": now_ms,
-    }
+    data = error_data(
+        names.prompt_id,
+        hide_paths(message, names.user),
+        str(rejected.error.get("type", "invalid_prompt")),
+        node=node_id,
+        node_type=str(node.get("class_type", "")) if isinstance(node, dict) else "",
+        at_ms=now_ms,
+    )
     closing = [["execution_error", data]]
-    return _outcome(Ending.FAILED, FailReason.NODE_ERROR, _empty(closing), closing, figures)
+    return _outcome(Ending.FAILED, FailReason.NODE_ERROR, wordless_entry(closing), closing, figures)
 
 
 def failed(
     message: str, reason: FailReason, names: Names, figures: Figures, now_ms: int
 ) -> Outcome:
     """The outcome of an attempt that we could not run or had to stop."""
-    data = {
-        "prompt_id": names.prompt_id,
-        "node_id": "",
-        "node_type": "",
-        "executed": [],
-        "exception_message": message,
-        "exception_type": f"vramgate.{reason.value}",
-        "traceback": [],
-        "current_inputs": {},
-        "current_outputs": [],
-        "timestamp": now_ms,
-    }
-    closing = [["execution_error", data]]
-    return _outcome(Ending.FAILED, reason, _empty(closing), closing, figures)
+    closing = failed_frames(names.prompt_id, reason, message, at_ms=now_ms)
+    return _outcome(Ending.FAILED, reason, wordless_entry(closing), closing, figures)
 
 
 def cancelled(names: Names, node: str, node_type: str, figures: Figures, now_ms: int) -> Outcome:
     """The outcome of a prompt that was interrupted without a word from the worker."""
-    data = {
-        "prompt_id": names.prompt_id,
-        "node_id": node,
-        "node_type": node_type,
-        "executed": [],
-        "timestamp": now_ms,
-    }
-    closing = [["execution_interrupted", data]]
-    return _outcome(Ending.CANCELLED, None, _empty(closing), closing, figures)
+    closing = interrupted_frames(names.prompt_id, node=node, node_type=node_type, at_ms=now_ms)
+    return _outcome(Ending.CANCELLED, None, wordless_entry(closing), closing, figures)
 
 
 def lost(figures: Figures) -> Outcome:
     """The outcome of an attempt whose worker is gone; nobody is shown anything."""
-    return _outcome(Ending.LOST, FailReason.LOST, _empty([]), [], figures)
+    return _outcome(Ending.LOST, FailReason.LOST, wordless_entry([]), [], figures)
 
 
 def returned(figures: Figures) -> Outcome:
     """The outcome of an attempt that its agent gives back because it stops."""
-    return _outcome(Ending.RETURNED, None, _empty([]), [], figures)
+    return _outcome(Ending.RETURNED, None, wordless_entry([]), [], figures)
 
 
 # ── parts ────────────────────────────────────────────────────────────────────
@@ -191,14 +169,6 @@ def _refusal_line(row: Mapping[str, Any]) -> str:
     details = str(row.get("details", "")).split(" not in [", 1)[0]
     message = str(row.get("message", ""))
     return f"{message}: {details}" if details else message
-
-
-def _empty(closing: Sequence[list[Any]]) -> dict[str, Any]:
-    return {
-        "outputs": {},
-        "status": {"status_str": "error", "completed": False, "messages": list(closing)},
-        "meta": {},
-    }
 
 
 def _outcome(

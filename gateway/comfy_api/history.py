@@ -14,9 +14,9 @@ from gateway.comfy_api.queue import ids, json_body
 from gateway.comfy_api.stored import decode_body, queue_item
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
-from gateway.frames import failure
 from gateway.json_body import json_reply
 from gateway.ports import PastJob
+from scheduler.closing import failure_data, wordless_entry
 from scheduler.states import TERMINAL, Job, JobState
 
 #: most entries of one answer: each may hold a whole workflow of 100 KiB
@@ -179,13 +179,8 @@ def _shows(past: PastJob) -> bool:
 def _failed_unrun(job: Job) -> bytes:
     """A result for a job that the scheduler ended before any worker saw it."""
     reason = job.reason.value if job.reason is not None else ""
-    data = failure(job.prompt_id, reason, job.wait_detail, job.ended_ms)
-    status = {
-        "status_str": "error",
-        "completed": False,
-        "messages": [["execution_error", data]],
-    }
-    return msgspec.json.encode({"outputs": {}, "status": status, "meta": {}})
+    data = failure_data(job.prompt_id, reason, job.wait_detail, at_ms=job.ended_ms)
+    return msgspec.json.encode(wordless_entry([["execution_error", data]]))
 
 
 def _number(request: web.Request, name: str) -> int | None:

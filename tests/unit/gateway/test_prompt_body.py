@@ -68,3 +68,10 @@ def test_status_and_executing_are_made_elsewhere_and_not_sent_twice() -> None:
     frames = b'[["execution_success", {}], ["status", {}], ["executing", {"node": null}]]'
     messages = settled(frames, JobState.SUCCEEDED)
     assert [message["type"] for message in messages] == ["execution_success"]
+
+
+def test_words_without_a_time_get_the_events() -> None:
+    (message,) = settled(b'[["execution_error", {"exception_message": "poison"}]]')
+    assert message["data"]["timestamp"] == 5
+    (message,) = settled(b'[["execution_error", {"timestamp": 3}]]')
+    assert message["data"]["timestamp"] == 3
