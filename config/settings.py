@@ -98,7 +98,11 @@ class User(Model):
     max_queued: int | None = Field(None, ge=1)
     """Most unfinished jobs; a further prompt is refused."""
     weight: float = Field(1.0, gt=0)
-    """Share within the group, relative to the others'. No effect yet: users take turns alike."""
+    """Share of the group's GPU time, relative to the group's other users."""
+    vram_share: float | None = Field(None, gt=0, le=1)
+    """Most of the pool's device memory that the user's running jobs may hold."""
+    workers: tuple[str, ...] = ()
+    """Patterns (`studio1-*`) of the workers, agents or GPU names that the user's jobs may use; empty: all."""
     max_bytes: Bytes | None = None
     """Most device memory one job of the user may need; more is refused at once."""
 
@@ -109,13 +113,15 @@ class Group(Model):
     name: Name
     """As named in `users[].group`."""
     weight: float = Field(1.0, gt=0)
-    """Share of the pool, relative to the other groups'. No effect yet: users take turns alike."""
+    """Share of the pool's GPU time, relative to the other groups'."""
     max_running: int | None = Field(None, ge=1)
     """Most jobs of the group running at once."""
     max_queued: int | None = Field(None, ge=1)
     """Most unfinished jobs for each user of the group that sets none itself."""
     vram_share: float | None = Field(None, gt=0, le=1)
     """Most of the pool's device memory that the group's running jobs may hold."""
+    workers: tuple[str, ...] = ()
+    """Patterns (`studio1-*`) of the workers, agents or GPU names that the group's jobs may use; empty: all."""
 
 
 class Auth(Model):
@@ -184,6 +190,24 @@ class Scheduler(Model):
 
     window: int = Field(32, ge=1, le=1024)
     """Queued jobs of each user that one plan looks at."""
+    heads: int = Field(32, ge=1, le=4096)
+    """Waiting users that one plan looks at, those next in turn."""
+    max_skips: int = Field(64, ge=0)
+    """So often at most do later jobs start before one that could not; then a place is kept for it."""
+    aging: Seconds = 600.0
+    """A job that has waited for this long goes before all turns."""
+    strict_order: bool = False
+    """`true`: a user's own jobs start in the order sent, even if a later one would find its model loaded."""
+    cold_loads: int = Field(1, ge=1)
+    """Jobs that may load models onto one GPU at the same time."""
+    max_running: int | None = Field(None, ge=1)
+    """Most jobs of the whole pool running at once."""
+    preemption: bool = False
+    """`true`: an interactive job that waits may interrupt a batch job that has only begun; what that had done is lost."""
+    quarantine_failures: int = Field(3, ge=1)
+    """A worker that lost or hung this many jobs in a row takes none for a while."""
+    quarantine: Seconds = 60.0
+    """How long at first; doubled with each further failure. Then it gets one job to show that it works."""
     lease: Seconds = 15.0
     """How long an agent may be silent about a running job before it is queued again."""
     heartbeat: Seconds = 10.0

@@ -75,3 +75,5 @@ class Plan:
     decisions: tuple[Decision, ...]
     #: of each user who still waits, the first job that could not start
     blocked: Mapping[str, Wait] = field(default_factory=dict)
+    #: server time at which a plan of the same books would decide something else; 0: never
+    again_ms: int = 0

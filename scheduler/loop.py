@@ -13,21 +13,34 @@ from typing import Final
 import structlog
 
 from config.settings import Settings
+from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
+from scheduler.explanation import explain
+from scheduler.knowledge import Knowledge
 from scheduler.ledger import Admitted, Event, EventKind, Ledger, LedgerUnavailable, Refusal
-from scheduler.placement import Safety
-from scheduler.policy import Admit, Limits, PlanConfig, Release, Wait, plan
+from scheduler.policy import plan
 from scheduler.resumption import Resumption
-from scheduler.states import Job, Snapshot, WaitReason, WorkerState
+from scheduler.states import Job, Snapshot, WaitReason
 from scheduler.teacher import Teacher
 
 _log = structlog.get_logger()
 
 #: Events that can let a waiting job start, or bring one.
 _NUDGES: Final = frozenset(
-    {EventKind.SUBMITTED, EventKind.REQUEUED, EventKind.SETTLED, EventKind.CAPACITY}
+    {
+        EventKind.SUBMITTED,
+        EventKind.REQUEUED,
+        EventKind.SETTLED,
+        EventKind.CAPACITY,
+        EventKind.UNHELD,
+        EventKind.MOVED,
+    }
 )
 #: A plan is made at least this often, for what no event tells (leases, patience).
 _IDLE_S: Final = 1.0
+#: A plan that asks to be made again by time alone is not made sooner than this.
+_SOONEST_S: Final = 0.02
+#: Waiting jobs are told why at most this often.
+_EXPLAIN_S: Final = 0.5
 _TRIM_S: Final = 30.0
 #: Agents, workers and GPUs that have been silent for this long are forgotten.
 _FORGET_MS: Final = 3_600_000
@@ -60,8 +73,9 @@ class SchedulerLoop:
         self._lead_again = 0.0
         self._trim_again = 0.0
         self._reap_again = 0.0
-        self._releasing: set[str] = set()
-        self._floors: dict[str, int] = {}
+        self._explain_again = 0.0
+        self._again_s = _IDLE_S
+        self._knowledge = Knowledge()
 
     async def run(self) -> None:
         """Work until cancelled; gives the leadership back on the way out."""
@@ -117,67 +131,77 @@ class SchedulerLoop:
 
     async def plan_once(self, epoch: int) -> None:
         """One snapshot, one plan, its commits."""
-        snapshot = await self._ledger.snapshot(self._settings().scheduler.window)
-        self._learn_floors(snapshot)
-        config = plan_config(self._settings(), self._floors)
+        settings = self._settings()
+        snapshot = await self._ledger.snapshot(settings.scheduler.window)
+        self._knowledge.look(snapshot)
+        config = self._knowledge.config(settings, snapshot)
+        made = plan(snapshot, snapshot.now_ms, config)
+        for decision in made.decisions:
+            if not await self._commit(epoch, decision, snapshot):
+                return
+        self._again_s = (made.again_ms - snapshot.now_ms) / 1000 if made.again_ms else _IDLE_S
+        if made.decisions or self._clock() >= self._explain_again:
+            self._explain_again = self._clock() + _EXPLAIN_S
+            await self._explain(epoch, snapshot, made)
+
+    async def _commit(self, epoch: int, decision: Decision, snapshot: Snapshot) -> bool:
+        """Carry out one decision. False: another scheduler leads."""
+        match decision:
+            case Admit():
+                return await self._admit(epoch, decision, snapshot.now_ms)
+            case Release(worker=worker):
+                if await self._ledger.release(epoch, worker.id):
+                    _log.info("release", worker=worker.id, used_bytes=worker.used_bytes)
+            case Refuse(job=job, reason=reason, message=message):
+                if await self._ledger.refuse(epoch, job, reason, message):
+                    _log.info("refuse", job=job.id, user=job.user, reason=reason.value)
+            case Preempt(job=job, for_job=waiting):
+                if await self._ledger.preempt(epoch, job):
+                    lost = (snapshot.now_ms - job.started_ms) / 1000
+                    self._knowledge.interrupted(snapshot.now_ms, lost)
+                    _log.info("preempt", job=job.id, for_job=waiting.id, lost_seconds=lost)
+            case Reserve(job=job, gpu=gpu):
+                _log.debug("reserve", job=job.id, gpu=gpu)
+        return True
+
+    async def _explain(self, epoch: int, snapshot: Snapshot, made: Plan) -> None:
         waits: dict[str, tuple[WaitReason, str]] = {}
-        for decision in plan(snapshot, config):
-            match decision:
-                case Admit():
-                    if not await self._admit(epoch, decision):
-                        return
-                case Release(worker=worker):
-                    if await self._ledger.release(epoch, worker.id):
-                        _log.info("release", worker=worker.id, used_bytes=worker.used_bytes)
-                case Wait(job=job, reason=reason, detail=detail):
-                    if (job.wait_reason, job.wait_detail) != (reason, detail):
-                        waits[job.id] = (reason, detail)
+        for wait in explain(snapshot, made):
+            told = (wait.reason, wait.detail)
+            if (wait.job.wait_reason, wait.job.wait_detail) != told:
+                waits[wait.job.id] = told
         if waits:
             await self._ledger.explain(epoch, waits)
 
-    async def _admit(self, epoch: int, decision: Admit) -> bool:
+    async def _admit(self, epoch: int, decision: Admit, now_ms: int) -> bool:
         """Commit one admission. False: another scheduler leads.
 
         Any other refusal concerns this job alone: it must not hold up those after it.
         """
         lease_ms = int(self._settings().scheduler.lease * 1000)
-        reply = await self._ledger.admit(
-            epoch,
-            decision.job,
-            decision.worker,
-            decision.bytes,
-            decision.capacity_bytes,
-            lease_ms,
-        )
         job: Job = decision.job
+        worker, grant = decision.worker, decision.grant
+        reply = await self._ledger.admit(epoch, job, worker, grant, lease_ms)
         if isinstance(reply, Admitted):
+            self._knowledge.admitted(decision, now_ms)
             _log.info(
                 "admit",
                 job=job.id,
                 user=job.user,
                 attempt=reply.attempt,
-                worker=decision.worker.id,
-                gpu=decision.worker.gpu,
-                bytes=decision.bytes,
+                worker=worker.id,
+                gpu=worker.gpu,
+                bytes=grant.bytes,
+                seconds=round(grant.seconds, 1),
+                load_seconds=round(grant.load_seconds, 1),
             )
             return True
-        _log.info("admit_refused", job=job.id, worker=decision.worker.id, why=reply.value)
+        _log.info("admit_refused", job=job.id, worker=worker.id, why=reply.value)
         if reply is not Refusal.STALE_LEADER:
             return True
         self._epoch = None
         self._lead_again = 0.0
         return False
-
-    def _learn_floors(self, snapshot: Snapshot) -> None:
-        """Remember what a worker still holds after a release, so that none is asked in vain."""
-        for worker in snapshot.workers:
-            if worker.state is WorkerState.RELEASING:
-                self._releasing.add(worker.id)
-            elif worker.id in self._releasing:
-                self._releasing.discard(worker.id)
-                self._floors[worker.id] = worker.used_bytes
-            elif worker.job or worker.state is WorkerState.DOWN:
-                self._floors.pop(worker.id, None)
 
     async def _learn(self, epoch: int) -> None:
         """Learn from what has happened. After the plan: it makes nobody wait."""
@@ -198,7 +222,7 @@ class SchedulerLoop:
 
     async def _wait_for_change(self) -> None:
         """Sleep until an event that matters, or until the idle pass is due."""
-        deadline = self._clock() + _IDLE_S
+        deadline = self._clock() + max(_SOONEST_S, min(_IDLE_S, self._again_s))
         while (left := deadline - self._clock()) > 0:
             events = await self._ledger.events(self._cursor, block_ms=max(1, int(left * 1000)))
             if events:
@@ -211,17 +235,3 @@ class SchedulerLoop:
 def _before(event_id: str, ms: int) -> str:
     """A cursor that lies so long before an event."""
     return f"{max(0, int(event_id.partition('-')[0]) - ms)}-0"
-
-
-def plan_config(settings: Settings, floors: dict[str, int]) -> PlanConfig:
-    """The settings as a plan needs them."""
-    return PlanConfig(
-        safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
-        users={user.name: Limits(max_running=user.max_running) for user in settings.users},
-        groups={
-            group.name: Limits(max_running=group.max_running, vram_share=group.vram_share)
-            for group in settings.groups
-        },
-        floors=dict(floors),
-        heartbeat_ms=int(settings.scheduler.heartbeat * 1000),
-    )

@@ -1,14 +1,18 @@
-"""Where a job may run: capacity, holds, headroom, and the best worker (pure).
+"""Where jobs may run: one plan's picture of GPUs, workers and what they hold (pure).
 
 All figures are bytes of device footprint. A GPU's *capacity* is what may be
 promised: ``total − foreign − safety``. Each worker *holds* the larger of what
 its process occupies and what its job was promised. A job fits on a worker when
 its need and the holds of the GPU's *other* workers stay within the capacity.
+
+``Card`` is a GPU and ``Seat`` a worker while one plan is made: they keep sums up
+to date as the plan admits jobs and starts releases, so that each question costs
+no more than a few additions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +21,8 @@ from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
 #: What an idle ComfyUI process holds with no model loaded: its CUDA context of
 #: 1.36 GiB as measured on an H200, and room for cuDNN workspaces.
 BASE_BYTES: Final = 1536 * 2**20
+#: A release that gives back less is not worth its time.
+_WORTH_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,72 +44,220 @@ def empty_capacity_bytes(gpu: Gpu, safety: Safety) -> int:
     return capacity_bytes(replace(gpu, foreign_bytes=0), safety)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A worker that could take a job now, and the reservation it would get."""
+class Card:
+    """One GPU in a plan's picture."""
 
-    worker: Worker
-    bytes: int
-    capacity_bytes: int
-    #: the job's models are loaded there
-    warm: bool
-    #: nothing is loaded there
-    empty: bool
+    __slots__ = ("capacity", "free", "gpu", "hold", "kept", "loading", "promised", "seats")
+
+    def __init__(self, gpu: Gpu, capacity: int) -> None:
+        self.gpu = gpu
+        self.capacity = capacity
+        #: bytes that NVML shows free and that may be promised
+        self.free = capacity - max(0, gpu.used_bytes - gpu.foreign_bytes)
+        self.seats: list[Seat] = []
+        #: sum of the seats' holds, and of what was promised to jobs and not yet taken
+        self.hold = 0
+        self.promised = 0
+        #: jobs that are loading models now
+        self.loading = 0
+        #: id of a job that this GPU is kept for; "": nobody's
+        self.kept = ""
+
+    def add(self, seat: Seat) -> None:
+        """Count one of its workers."""
+        self.seats.append(seat)
+        self.hold += seat.hold
+        self.promised += seat.promised
 
     @property
-    def order(self) -> tuple[bool, bool, bool, int, str]:
-        """Sort key: warm before empty before the least to evict (design, *Admission*).
+    def running(self) -> int:
+        """Jobs on it."""
+        return sum(1 for seat in self.seats if seat.job)
 
-        Before all that no GPU: only a job that needs none is offered a choice.
+
+class Seat:
+    """One worker in a plan's picture."""
+
+    __slots__ = (
+        "card",
+        "ends_ms",
+        "floor",
+        "heard",
+        "job",
+        "late_ms",
+        "models",
+        "order",
+        "reserved",
+        "state",
+        "used",
+        "worker",
+    )
+
+    def __init__(self, worker: Worker, card: Card | None, floor: int, *, heard: bool) -> None:
+        self.worker = worker
+        self.card = card
+        self.state = worker.state
+        self.job = worker.job
+        self.models = worker.models
+        self.used = worker.used_bytes
+        self.reserved = worker.reserved_bytes
+        #: what it would hold after a release
+        self.floor = max(BASE_BYTES, floor)
+        #: its agent reports, and its GPU's figures can be believed
+        self.heard = heard
+        #: expected end of its job, and the end that it hardly ever exceeds; server time
+        self.ends_ms = 0
+        self.late_ms = 0
+        #: place among all seats, for ties
+        self.order = 0
+
+    @property
+    def hold(self) -> int:
+        """Bytes that nobody else may count on."""
+        return self.used if self.used > self.reserved else self.reserved
+
+    @property
+    def promised(self) -> int:
+        """Bytes that its job was promised and has not taken yet."""
+        return self.reserved - self.used if self.reserved > self.used else 0
+
+    @property
+    def headroom(self) -> int:
+        """Bytes a job here may be promised: the smaller of two views; the seat has a card.
+
+        The ledger's view counts holds; NVML's view counts what is free now
+        less what running jobs were promised and have not taken yet.
         """
-        worker = self.worker
-        return (bool(worker.gpu), not self.warm, not self.empty, worker.used_bytes, worker.id)
+        card = self.card
+        if card is None:
+            return 0
+        ledger = card.capacity - card.hold + self.hold
+        device = card.free + self.used - card.promised + self.promised
+        return ledger if ledger < device else device
+
+    @property
+    def releasable(self) -> bool:
+        """Idle, and holds more than it would after a release."""
+        return (
+            self.state is WorkerState.READY
+            and self.heard
+            and not self.job
+            and self.card is not None
+            and self.used > self.floor + _WORTH_BYTES
+        )
+
+    @property
+    def alone(self) -> bool:
+        """No other worker of its GPU holds, or may come to hold, more than an empty process."""
+        card = self.card
+        if card is None:
+            return True
+        return all(
+            seat is self or (not seat.job and seat.hold <= seat.floor + _WORTH_BYTES)
+            for seat in card.seats
+        )
+
+    def take(self, job: Job, bytes_: int, ends_ms: int, late_ms: int) -> None:
+        """Picture a job admitted here."""
+        self._change(job=job.id, used=self.used, reserved=bytes_)
+        self.ends_ms, self.late_ms = ends_ms, late_ms
+        missing = tuple(model for model in self.models if model not in job.models)
+        self.models = (*job.models, *missing)
+
+    def give_back(self) -> int:
+        """Picture it after a release; returns the bytes freed."""
+        freed = max(0, self.used - self.floor)
+        if self.card is not None:
+            self.card.free += freed
+        self._change(job=self.job, used=self.used - freed, reserved=self.reserved)
+        self.models = ()
+        return freed
+
+    def start_release(self) -> None:
+        """Picture a release under way: the bytes still count."""
+        self.state = WorkerState.RELEASING
+
+    def _change(self, *, job: str, used: int, reserved: int) -> None:
+        card = self.card
+        if card is not None:
+            card.hold -= self.hold
+            card.promised -= self.promised
+        self.job, self.used, self.reserved = job, used, reserved
+        if card is not None:
+            card.hold += self.hold
+            card.promised += self.promised
 
 
 class Room:
-    """One plan's picture of the pool, in which admissions made so far count."""
+    """All cards and seats of one plan."""
 
     def __init__(
         self,
         snapshot: Snapshot,
+        now_ms: int,
         safety: Safety,
-        floors: Mapping[str, int] | None = None,
-        resigned_ms: int = 600_000,
+        *,
+        floors: dict[str, int] | None = None,
         heartbeat_ms: int = 10_000,
+        resigned_ms: int = 600_000,
     ) -> None:
         """Picture a snapshot.
 
         Args:
             snapshot: the pool as the ledger knows it.
+            now_ms: server time.
             safety: what is never promised.
             floors: bytes that a worker still held after its last release.
-            resigned_ms: after so long a job no longer waits for other processes to leave.
             heartbeat_ms: what has been silent for longer takes no job; its holds count.
+            resigned_ms: after so long a job no longer waits for other processes to leave.
         """
-        self._resigned_at = snapshot.now_ms - resigned_ms
-        self._heard_since = snapshot.now_ms - heartbeat_ms
-        self._largest_empty = max(
-            (empty_capacity_bytes(gpu, safety) for gpu in snapshot.gpus), default=0
-        )
-        self._workers = {worker.id: worker for worker in snapshot.workers}
-        self._gpus = {gpu.id: gpu for gpu in snapshot.gpus}
-        self._capacity = {gpu.id: capacity_bytes(gpu, safety) for gpu in snapshot.gpus}
-        self._floors = floors or {}
-        self._kept: dict[str, str] = {}
+        self._resigned_at = now_ms - resigned_ms
+        self._now_ms = now_ms
+        self._safety = safety
+        since = now_ms - heartbeat_ms
+        self._since = since
+        self.cards = {gpu.id: Card(gpu, capacity_bytes(gpu, safety)) for gpu in snapshot.gpus}
+        self.seats: dict[str, Seat] = {}
+        known = floors or {}
+        for worker in snapshot.workers:
+            self._seat(worker, known.get(worker.id, 0), since)
+        for job in snapshot.active.values():
+            self._run(job)
+        self._largest_empty: int | None = None
 
-    @property
-    def gpus(self) -> Iterable[Gpu]:
-        """All GPUs of the snapshot."""
-        return self._gpus.values()
+    def _seat(self, worker: Worker, floor: int, since: int) -> None:
+        card = self.cards.get(worker.gpu) if worker.gpu else None
+        heard = worker.heartbeat_ms >= since
+        if worker.gpu:
+            heard = (
+                heard
+                and card is not None
+                and card.gpu.state is GpuState.READY
+                and card.gpu.heartbeat_ms >= since
+            )
+        seat = Seat(worker, card, floor, heard=heard)
+        seat.order = len(self.seats)
+        self.seats[worker.id] = seat
+        if card is not None:
+            card.add(seat)
 
-    def capacity(self, gpu: str) -> int:
-        """Bytes of a GPU that may be promised."""
-        return self._capacity[gpu]
+    def _run(self, job: Job) -> None:
+        seat = self.seats.get(job.worker)
+        if seat is None:
+            return
+        began = job.started_ms or job.admitted_ms
+        load = job.granted_load_seconds
+        expected = job.granted_seconds or job.need_seconds
+        late = load + max(job.late_seconds, expected - load)
+        seat.ends_ms = max(self._now_ms, began + int(expected * 1000))
+        seat.late_ms = max(self._now_ms, began + int(late * 1000))
+        if seat.card is not None and load and began + load * 1000 > self._now_ms:
+            seat.card.loading += 1
 
     def largest_capacity(self) -> int:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
-        heard = (gpu.id for gpu in self._gpus.values() if self._heard(gpu))
-        return max((self._capacity[gpu] for gpu in heard), default=0)
+        heard = [c.capacity for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
+        return max(heard, default=0)
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
@@ -114,193 +268,35 @@ class Room:
         """
         if job.submitted_ms <= self._resigned_at:
             return job.need_bytes > self.largest_capacity()
+        if self._largest_empty is None:
+            sizes = [empty_capacity_bytes(c.gpu, self._safety) for c in self.cards.values()]
+            self._largest_empty = max(sizes, default=0)
         return job.need_bytes > self._largest_empty
 
-    def on(self, gpu: str) -> list[Worker]:
-        """Workers of a GPU, gone ones included only while they still hold memory."""
-        return [worker for worker in self._workers.values() if worker.gpu == gpu]
-
-    def headroom(self, worker: Worker) -> int:
-        """Bytes a job on this worker may be promised: the smaller of two views.
-
-        The ledger's view counts holds; NVML's view counts what is free now
-        less what running jobs were promised and have not taken yet.
-        """
-        gpu = self._gpus[worker.gpu]
-        others = [other for other in self.on(worker.gpu) if other.id != worker.id]
-        ledger = self._capacity[gpu.id] - sum(other.hold_bytes for other in others)
-        promised = sum(max(0, other.reserved_bytes - other.used_bytes) for other in others)
-        safety = gpu.total_bytes - gpu.foreign_bytes - self._capacity[gpu.id]
-        device = gpu.total_bytes - gpu.used_bytes - safety + worker.used_bytes - promised
-        return min(ledger, device)
-
-    def idle(self, *, needs_gpu: bool) -> list[Worker]:
-        """Workers that could take a job now."""
-        return [
-            worker
-            for worker in self.up(needs_gpu=needs_gpu)
-            if worker.state is WorkerState.READY and not worker.job and self._usable(worker)
-        ]
-
-    def offers(self, job: Job) -> list[Offer]:
-        """Workers where the job fits now, best first; of whole GPUs the largest."""
-        found = (self._offer(job, worker) for worker in self.idle(needs_gpu=job.needs_gpu))
-        offers = sorted((offer for offer in found if offer is not None), key=lambda o: o.order)
-        if self.wants_a_whole_gpu(job):
-            offers.sort(key=lambda offer: -offer.capacity_bytes)
-        return offers
-
-    def _offer(self, job: Job, worker: Worker) -> Offer | None:
-        warm = bool(job.models) and set(job.models) <= set(worker.models)
-        empty = not worker.models
-        if worker.gpu and self._kept_from(job, worker.gpu):
-            return None
-        need = self.need_on(job, worker)
-        if not worker.gpu or need == 0:
-            return Offer(worker, 0, 0, warm, empty)
-        capacity = self._capacity[worker.gpu]
-        headroom = self.headroom(worker)
-        if need <= headroom:
-            return Offer(worker, need, capacity, warm, empty)
-        if self.wants_a_whole_gpu(job) and self._alone(worker) and headroom > 0:
-            return Offer(worker, headroom, capacity, warm, empty)
-        return None
-
-    def need_on(self, job: Job, worker: Worker) -> int:
-        """The job's need on this worker.
-
-        ComfyUI unloads another model only when the *card* is full, so on a
-        worker that holds other models both must be counted, or a neighbour
-        would pay for it.
-        """
-        if not worker.models or set(job.models) <= set(worker.models):
-            return job.need_bytes
-        return job.need_bytes + max(0, worker.used_bytes - BASE_BYTES)
-
-    def _alone(self, worker: Worker) -> bool:
-        """Nothing on this GPU but this worker can give anything back."""
-        others = [other for other in self.on(worker.gpu) if other.id != worker.id]
-        return all(not other.job and not self.releasable(other) for other in others) and (
-            not self.releasable(worker)
-        )
-
-    def releasable(self, worker: Worker) -> bool:
-        """Idle, and holds more than it would after a release."""
-        floor = max(BASE_BYTES, self._floors.get(worker.id, 0))
-        return (
-            worker.state is WorkerState.READY
-            and self._heard(worker)
-            and not worker.job
-            and bool(worker.gpu)
-            and worker.used_bytes > floor + 64 * 2**20
-        )
-
-    def releases_for(self, job: Job) -> list[Worker]:
-        """Idle workers whose residency, given back, would let the job start; else nothing.
-
-        Chosen on the GPU where the least has to be given up. A release under
-        way counts as given back, so that it is waited for, not repeated.
-        """
-        plans = [self._releases_on(job, worker) for worker in self.idle(needs_gpu=job.needs_gpu)]
-        possible = [plan for plan in plans if plan is not None]
-        return min(possible, key=lambda plan: sum(w.used_bytes for w in plan), default=[])
-
-    def _releases_on(self, job: Job, worker: Worker) -> list[Worker] | None:
-        if not worker.gpu or self._kept_from(job, worker.gpu):
-            return None
-        candidates = sorted(
-            (other for other in self.on(worker.gpu) if self.releasable(other)),
-            key=lambda other: (other.id == worker.id, other.used_bytes),
-        )
-        if self.wants_a_whole_gpu(job):
-            busy = any(other.job for other in self.on(worker.gpu))
-            return None if busy else candidates
-        chosen: list[Worker] = []
-        trial = self.copy()
-        for candidate in candidates:
-            chosen.append(candidate)
-            trial.give_back(candidate)
-            if trial._fits(job, worker.id):
-                return chosen
-        return None
-
-    def _fits(self, job: Job, worker_id: str) -> bool:
-        worker = self._workers[worker_id]
-        return self.need_on(job, worker) <= self.headroom(worker)
-
-    def releasing_helps(self, job: Job) -> bool:
-        """A release under way on some GPU may be all the job waits for."""
-        return any(
-            worker.state is WorkerState.RELEASING
-            and self._heard(worker)
-            and job.need_bytes <= self._capacity.get(worker.gpu, 0)
-            for worker in self._workers.values()
-        )
-
-    def copy(self) -> Room:
-        """The same picture, to try something out on."""
-        twin = Room.__new__(Room)
-        twin._workers = dict(self._workers)
-        twin._gpus = dict(self._gpus)
-        twin._capacity = self._capacity
-        twin._floors = self._floors
-        twin._kept = self._kept
-        twin._resigned_at = self._resigned_at
-        twin._heard_since = self._heard_since
-        twin._largest_empty = self._largest_empty
-        return twin
-
-    def give_back(self, worker: Worker) -> None:
-        """Picture the worker after a release."""
-        floor = max(BASE_BYTES, self._floors.get(worker.id, 0))
-        freed = max(0, worker.used_bytes - floor)
-        self._workers[worker.id] = replace(worker, used_bytes=worker.used_bytes - freed, models=())
-        gpu = self._gpus[worker.gpu]
-        self._gpus[gpu.id] = replace(gpu, used_bytes=gpu.used_bytes - freed)
-
-    def take(self, job: Job, offer: Offer) -> None:
-        """Picture the job admitted."""
-        self._workers[offer.worker.id] = replace(
-            offer.worker, job=job.id, reserved_bytes=offer.bytes
-        )
-
-    def start_release(self, worker: Worker) -> None:
-        """Picture a release under way: the bytes still count."""
-        self._workers[worker.id] = replace(worker, state=WorkerState.RELEASING)
-
-    def keep(self, gpu: str, job: Job) -> None:
-        """Keep a GPU free for one job: nobody else is offered it in this plan."""
-        self._kept[gpu] = job.id
-
-    def keeps_from(self, job: Job) -> bool:
-        """Some GPU is being kept free for another job."""
-        return any(self._kept_from(job, gpu) for gpu in self._kept)
-
-    def _kept_from(self, job: Job, gpu: str) -> bool:
-        return self._kept.get(gpu, job.id) != job.id
-
-    def up(self, *, needs_gpu: bool) -> list[Worker]:
-        """Workers for such a job that run and whose agent reports, busy ones included.
+    def up(self, *, needs_gpu: bool) -> list[Seat]:
+        """Seats for such a job that run and whose agent reports, busy ones included.
 
         One on the CPU counts only where no GPU is needed or the pool has none.
         """
-        workers = self._workers.values()
-        up = [w for w in workers if w.state is not WorkerState.DOWN and self._heard(w)]
-        if needs_gpu and any(worker.gpu for worker in workers):
-            return [worker for worker in up if worker.gpu]
+        seats = self.seats.values()
+        up = [
+            seat
+            for seat in seats
+            if seat.state is not WorkerState.DOWN and seat.worker.heartbeat_ms >= self._since
+        ]
+        if needs_gpu and any(seat.worker.gpu for seat in seats):
+            return [seat for seat in up if seat.worker.gpu]
         return up
 
-    def serves(self, gpu: str) -> bool:
-        """Some worker of the GPU takes jobs, or will once it is free."""
-        return any(worker.gpu == gpu and self._usable(worker) for worker in self.up(needs_gpu=True))
+    def idle(self) -> list[Seat]:
+        """Seats that could take a job now."""
+        return [
+            seat
+            for seat in self.seats.values()
+            if not seat.job and seat.heard and seat.state is WorkerState.READY
+        ]
 
-    def _usable(self, worker: Worker) -> bool:
-        """Its agent reports, and its GPU's figures can be believed."""
-        if not worker.gpu:
-            return self._heard(worker)
-        gpu = self._gpus.get(worker.gpu)
-        reported = gpu is not None and gpu.state is GpuState.READY and self._heard(gpu)
-        return reported and self._heard(worker)
 
-    def _heard(self, one: Worker | Gpu) -> bool:
-        return one.heartbeat_ms >= self._heard_since
+def hosts_of(snapshot: Snapshot) -> Iterable[str]:
+    """Ids of the agents whose host memory is known."""
+    return (agent.id for agent in snapshot.agents if agent.host_total_bytes)

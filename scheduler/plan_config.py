@@ -68,6 +68,8 @@ class PlanConfig:
     quarantine_ms: int = 60_000
     #: None: running jobs are never interrupted
     preemption: Preemption | None = None
+    #: share of the pool's time of the last hour that interrupted attempts cost
+    wasted_share: float = 0.0
     #: bytes each worker still held after its last release
     floors: Mapping[str, int] = field(default_factory=dict)
     #: by model (``folder/name``)

@@ -83,6 +83,8 @@ class WaitReason(StrEnum):
     HELD_FOR_HEAD = "held_for_head"
     NO_WORKER = "no_worker"
     RELEASING = "releasing"
+    #: a worker that has its models loaded is free sooner than they are loaded elsewhere
+    WARM_SOON = "warm_soon"
     NO_HOST_RAM = "no_host_ram"
     GPU_SUSPECT = "gpu_suspect"
     MODEL_MISSING = "model_missing"

@@ -1,0 +1,49 @@
+"""Host memory, the second resource: one per agent's machine (pure).
+
+What may still be promised is what the machine has available, less a safety, less
+what running jobs were promised and their workers have not taken yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from scheduler.placement import Seat
+from scheduler.states import Agent, Job
+
+#: Share of a machine's memory that is never promised, and the least such amount.
+_SAFETY_SHARE: Final = 0.05
+_SAFETY_MIN_BYTES: Final = 1 << 30
+
+
+class Hosts:
+    """Free memory of each machine in a plan's picture; machines that tell nothing always fit."""
+
+    def __init__(self, agents: Iterable[Agent]) -> None:
+        self._free = {
+            agent.id: agent.host_available_bytes
+            - max(_SAFETY_MIN_BYTES, int(_SAFETY_SHARE * agent.host_total_bytes))
+            for agent in agents
+            if agent.host_total_bytes
+        }
+
+    def run(self, job: Job, seat: Seat) -> None:
+        """Count what a running or just admitted job will still take."""
+        agent = seat.worker.agent
+        if agent in self._free:
+            self._free[agent] -= self._growth(job, seat)
+
+    def fits(self, job: Job, seat: Seat) -> bool:
+        """Whether the worker's machine has room for what the job adds to it."""
+        free = self._free.get(seat.worker.agent)
+        return free is None or self._growth(job, seat) <= max(0, free)
+
+    def missing(self, job: Job, seat: Seat) -> int:
+        """Bytes by which it does not fit; 0 when it does."""
+        free = self._free.get(seat.worker.agent)
+        return 0 if free is None else max(0, self._growth(job, seat) - max(0, free))
+
+    @staticmethod
+    def _growth(job: Job, seat: Seat) -> int:
+        return max(0, job.host_bytes - seat.worker.host_used_bytes)

@@ -1,0 +1,97 @@
+"""What the leader has learned from watching, for its plans. Gone with the leader, soon known again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from config.settings import Settings
+from scheduler.decisions import Admit
+from scheduler.demand import DemandBook
+from scheduler.placement import Safety
+from scheduler.plan_config import Limits, PlanConfig, Preemption
+from scheduler.states import Snapshot, WorkerState
+from scheduler.warmth import main_model
+
+#: Interrupted attempts count against the pool's time for so long.
+_WASTE_MS: Final = 3_600_000
+
+
+class Knowledge:
+    """Floors of workers, demand for models, waste of interrupted attempts."""
+
+    def __init__(self) -> None:
+        self._releasing: set[str] = set()
+        self._floors: dict[str, int] = {}
+        self._demand = DemandBook()
+        #: (server time, GPU-seconds) of interrupted attempts, oldest first
+        self._wasted: deque[tuple[int, float]] = deque()
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Remember what a worker still holds after a release, so that none is asked in vain."""
+        for worker in snapshot.workers:
+            if worker.state is WorkerState.RELEASING:
+                self._releasing.add(worker.id)
+            elif worker.id in self._releasing:
+                self._releasing.discard(worker.id)
+                self._floors[worker.id] = worker.used_bytes
+            elif worker.job or worker.state is WorkerState.DOWN:
+                self._floors.pop(worker.id, None)
+
+    def admitted(self, admit: Admit, now_ms: int) -> None:
+        """Count what is asked for."""
+        job = admit.job
+        model = main_model(job)
+        if model:
+            sizes = dict(zip(job.models, job.model_bytes, strict=False))
+            self._demand.observe(model, now_ms, job.load_seconds, sizes.get(model, 0))
+
+    def interrupted(self, now_ms: int, seconds: float) -> None:
+        """Count an attempt's lost time."""
+        self._wasted.append((now_ms, seconds))
+
+    def config(self, settings: Settings, snapshot: Snapshot) -> PlanConfig:
+        """The settings and this knowledge as a plan needs them."""
+        rules = settings.scheduler
+        return PlanConfig(
+            safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
+            pool=Limits(max_running=rules.max_running),
+            users={
+                user.name: Limits(
+                    weight=user.weight,
+                    max_running=user.max_running,
+                    vram_share=user.vram_share,
+                    workers=user.workers,
+                )
+                for user in settings.users
+            },
+            groups={
+                group.name: Limits(
+                    weight=group.weight,
+                    max_running=group.max_running,
+                    vram_share=group.vram_share,
+                    workers=group.workers,
+                )
+                for group in settings.groups
+            },
+            heads=rules.heads,
+            max_skips=rules.max_skips,
+            aging_ms=int(rules.aging * 1000),
+            strict_order=rules.strict_order,
+            cold_loads=rules.cold_loads,
+            heartbeat_ms=int(rules.heartbeat * 1000),
+            quarantine_failures=rules.quarantine_failures,
+            quarantine_ms=int(rules.quarantine * 1000),
+            preemption=Preemption() if rules.preemption else None,
+            wasted_share=self._wasted_share(snapshot),
+            floors=dict(self._floors),
+            demand=self._demand.demand(snapshot.now_ms),
+        )
+
+    def _wasted_share(self, snapshot: Snapshot) -> float:
+        while self._wasted and self._wasted[0][0] < snapshot.now_ms - _WASTE_MS:
+            self._wasted.popleft()
+        workers = len(snapshot.workers)
+        if not workers:
+            return 0.0
+        return sum(seconds for _, seconds in self._wasted) / (workers * _WASTE_MS / 1000)
