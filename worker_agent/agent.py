@@ -25,6 +25,7 @@ from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.crew import run_together, stop_all
 from worker_agent.files import WorkerFiles
 from worker_agent.gpus import GpuBook
+from worker_agent.host import HostBook
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
@@ -91,6 +92,7 @@ class Agent:
         self._clock, self._wall, self._new_id = clock, wall, new_id
         self._hub = LiveHub()
         self._book = GpuBook(reader, agent_id, settings.admission.foreign_window, clock)
+        self._host = HostBook(clock)
         self._supervisor = Supervisor(specs, data_dir / "workers.json")
         self._drivers: dict[str, WorkerDriver] = {}
         self._reported: Report | None = None
@@ -117,12 +119,13 @@ class Agent:
             ledger=self._ledger,
             hub=self._hub,
             book=self._book,
+            host=self._host,
             session=session,
             token=self._token,
             clock=self._clock,
             wall=self._wall,
             new_id=self._new_id,
-            sample=self._sample,
+            sample=self._sample_now,
             report=self._report,
             client_of=self._client_of,
         )
@@ -185,6 +188,7 @@ class Agent:
             *(driver.run() for driver in self._drivers.values()),
             self._report_forever(),
             self._take_orders(),
+            self._follow_server(),
         )
 
     async def _adopt(self) -> None:
@@ -209,6 +213,24 @@ class Agent:
             else:
                 driver.order(order)
 
+    async def _follow_server(self) -> None:
+        """Say again what a restarted server may have lost: its last second, by default."""
+        known = ""
+        while True:
+            try:
+                run_id = await self._ledger.run_id()
+            except LedgerUnavailable as error:
+                _log.debug("ledger_unavailable", call="run_id", detail=str(error))
+            else:
+                if known not in ("", run_id):
+                    _log.warning("ledger_restarted", run_id=run_id)
+                    await self._report()
+                    await asyncio.gather(*(driver.confirm() for driver in self._drivers.values()))
+                known = run_id
+                for driver in self._drivers.values():
+                    driver.forget_settled()
+            await asyncio.sleep(_REPORT)
+
     async def _report_forever(self) -> None:
         while True:
             await self._sample()
@@ -230,16 +252,31 @@ class Agent:
         self._reported, self._reported_at = report, self._clock()
 
     def _look(self) -> Report:
+        memory = self._host.reading
+        agent = AgentRecord(
+            id=self.id,
+            url=self.url,
+            version=self._version,
+            heartbeat_ms=0,
+            host_total_bytes=memory.total_bytes,
+            host_available_bytes=memory.available_bytes,
+        )
         return Report(
-            agent=AgentRecord(id=self.id, url=self.url, version=self._version, heartbeat_ms=0),
+            agent=agent,
             workers=[driver.report() for driver in self._drivers.values()],
             gpus=self._book.gpus,
         )
 
-    async def _sample(self) -> None:
+    async def _sample_now(self) -> None:
+        await self._sample(now=True)
+
+    async def _sample(self, *, now: bool = False) -> None:
+        """Read GPUs, and with them the host's memory, which changes less quickly."""
         async with self._sampling:
             tenants = [driver.tenant() for driver in self._drivers.values()]
             await asyncio.to_thread(self._book.sample, tenants)
+            pids = {tenant.worker: tenant.pid for tenant in tenants}
+            await asyncio.to_thread(self._host.sample, pids, now=now)
 
     # ── stopping ─────────────────────────────────────────────────────────────
 

@@ -46,6 +46,8 @@ class Attempt:
         self._follower = Follower(services, host, uuid)
         self._began = services.clock()
         self._clean = False
+        self._sid = ""
+        self._outcome: Outcome | None = None
         self._log = _log.bind(job=job_id, attempt=number, worker=host.id)
 
     def feed(self, frame: Frame) -> None:
@@ -55,6 +57,38 @@ class Attempt:
     def cancel(self) -> None:
         """Stop the prompt; it settles as whatever it becomes."""
         self._follower.cancel()
+
+    def preempt(self) -> None:
+        """Stop the prompt and give the job back, unless it ends by itself first."""
+        self._log.info("preempted")
+        self._follower.preempt()
+
+    def is_of(self, job_id: str, number: int) -> bool:
+        """Whether it is this attempt."""
+        return (self.job_id, self.number) == (job_id, number)
+
+    async def confirm(self) -> None:
+        """Claim and settle again what was claimed and settled, for a ledger that may have lost it.
+
+        Both say the same when nothing was lost. Where more was lost than that, the
+        attempt is nobody's: what runs of it is stopped.
+        """
+        if not self._sid:
+            return
+        lease_ms, ledger = self._services.lease_ms, self._services.ledger
+        known = await patiently(lambda: ledger.renew(self.job_id, self.number, lease_ms), "renew")
+        if known == Renewed(cancel=False):
+            await patiently(
+                lambda: ledger.claim(
+                    self.job_id, self.number, self._host.id, self._uuid, self._sid, lease_ms
+                ),
+                "claim",
+            )
+        if (outcome := self._outcome) is not None:
+            await patiently(lambda: ledger.settle(self.job_id, self.number, outcome), "settle")
+        elif isinstance(known, Refusal):
+            self._log.warning("attempt_forgotten", reason=known.value)
+            self._follower.fence()
 
     async def run(self) -> None:
         """Claim, post, follow, settle."""
@@ -69,6 +103,7 @@ class Attempt:
             self._log.info("claim_refused", reason=claimed.value)
             return
         job = claimed.job
+        self._sid = job.sid
         self._log.info("claimed", user=job.user, uuid=self._uuid)
         async with self._renewing():
             await self._settle(job, await self._play(claimed))
@@ -77,8 +112,11 @@ class Attempt:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
         self._services.book.start_peak(self._host.id)
+        self._sid = job.sid
         if job.state is JobState.CANCELLING:
             self.cancel()
+        if job.preempting:
+            self.preempt()
         async with self._renewing():
             await self._settle(job, await self._follow(job, _names(job), {}))
 
@@ -189,17 +227,31 @@ class Attempt:
             self._host.ran(job)
         # what it holds now must be known before its reservation goes
         await self._services.sample()
-        await self._services.report()
         figures = self._figures(job.reserved_bytes)
         entry = await self._follower.history() if stop is Stop.ENDED else None
-        if stop is Stop.HUNG or (self._follower.hung and entry is None):
-            return self._hang(names)
+        outcome = None
         if entry is not None:
             files = await teller.files(entry.get("outputs"))
             outcome = verdict.concluded(entry, teller.closing, names, files, figures)
-            stopped_by_us = self._follower.hung and outcome.ending is Ending.CANCELLED
-            return self._hang(names) if stopped_by_us else outcome
-        if stop is Stop.CANCELLED or self._follower.cancelled:
+        if outcome is None or outcome.ending is Ending.CANCELLED:
+            outcome = self._cut_short(stop, outcome, names, teller, figures)
+        await self._services.report()
+        return outcome
+
+    def _cut_short(
+        self, stop: Stop, told: Outcome | None, names: Names, teller: Teller, figures: Figures
+    ) -> Outcome:
+        """What is said of a prompt that did not end by itself; ``told``: by its worker."""
+        follower = self._follower
+        if stop is Stop.HUNG or follower.hung:
+            # an interrupt does not cure what it hung on; and no job must be sent there first
+            self._host.restart()
+            return self._hang(names)
+        if follower.preempted and not follower.cancelled:
+            return verdict.returned(figures)
+        if told is not None:
+            return told
+        if stop is Stop.CANCELLED or follower.cancelled:
             node_type = teller.classes.get(teller.node, "")
             return verdict.cancelled(names, teller.node, node_type, figures, self._now_ms())
         return verdict.lost(figures)
@@ -207,6 +259,7 @@ class Attempt:
     async def _settle(self, job: Job, outcome: Outcome | None) -> None:
         if outcome is None:
             return
+        self._outcome = outcome
         reply = await patiently(
             lambda: self._services.ledger.settle(self.job_id, self.number, outcome), "settle"
         )
@@ -262,9 +315,12 @@ class Attempt:
     # ── small outcomes ───────────────────────────────────────────────────────
 
     def _never_started(self, names: Names) -> Outcome | None:
-        if self._follower.fenced:
+        follower, figures = self._follower, self._figures(0)
+        if follower.fenced:
             return None
-        return verdict.cancelled(names, "", "", self._figures(0), self._now_ms())
+        if follower.preempted and not follower.cancelled:
+            return verdict.returned(figures)
+        return verdict.cancelled(names, "", "", figures, self._now_ms())
 
     def _hang(self, names: Names) -> Outcome:
         text = _HUNG.format(seconds=self._services.settings.scheduler.no_progress)

@@ -39,7 +39,7 @@ class Stop(Enum):
 
     #: the worker is done with it, its history knows how
     ENDED = auto()
-    #: stopped because somebody asked, without a word in the history
+    #: stopped because we asked, without a word in the history
     CANCELLED = auto()
     #: showed no sign of life for too long
     HUNG = auto()
@@ -85,6 +85,10 @@ class Host(Protocol):
         """End the process, to be started anew. False: it is not ours."""
         ...
 
+    def shun(self, uuid: str) -> None:
+        """Take nothing more until this prompt, which cannot be stopped, is gone."""
+        ...
+
     def ran(self, job: Job) -> None:
         """The job's models are loaded now."""
         ...
@@ -104,12 +108,14 @@ class Follower:
         self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._images_waiting = 0
         self.cancelled = False
+        self.preempted = False
         self.fenced = False
         self.hung = False
         self._ended = False
         self._started = False
         self._interrupted_at: float | None = None
         self._restarted = False
+        self._abandoned = False
         self._heard = self._asked = services.clock()
 
     # ── from outside ─────────────────────────────────────────────────────────
@@ -138,6 +144,11 @@ class Follower:
         self.cancelled = True
         self._wake.set()
 
+    def preempt(self) -> None:
+        """Its place is wanted for another job: stop it, it will run again."""
+        self.preempted = True
+        self._wake.set()
+
     def fence(self) -> None:
         """It is no longer ours: stop it, and say nothing more."""
         self.fenced = True
@@ -146,7 +157,7 @@ class Follower:
     @property
     def unwanted(self) -> bool:
         """Whether there is no point in starting it."""
-        return self.cancelled or self.fenced
+        return self.cancelled or self.preempted or self.fenced
 
     def restart_clock(self) -> None:
         """The prompt begins now."""
@@ -201,12 +212,15 @@ class Follower:
         self._watch()
         if self.unwanted or self.hung:
             await self._stop()
+        if self._abandoned:
+            self._host.shun(self._uuid)
+            return Stop.HUNG
         return await self._ask() if self._is_due() else None
 
     def _without_a_word(self) -> Stop:
         if self.hung:
             return Stop.HUNG
-        return Stop.CANCELLED if self.cancelled else Stop.LOST
+        return Stop.CANCELLED if self.cancelled or self.preempted else Stop.LOST
 
     def _watch(self) -> None:
         if self._services.book.busy(self._host.gpu):
@@ -231,8 +245,11 @@ class Follower:
                 _log.info("interrupt_failed", worker=self._host.id, detail=str(error))
                 self._interrupted_at = now - GRACE / 2
         elif now - self._interrupted_at > GRACE and not self._restarted:
-            self._restarted = True
-            if self._host.restart():
+            self._restarted = self._host.restart()
+            # A worker of somebody else's may be in a long step, which ComfyUI does not
+            # interrupt; only one that shows no sign of life is given up.
+            self._abandoned = self.hung and not self._restarted
+            if self._restarted or self._abandoned:
                 _log.warning("interrupt_ignored", worker=self._host.id, uuid=self._uuid)
 
     def _is_due(self) -> bool:

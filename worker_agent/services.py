@@ -14,6 +14,7 @@ from config.settings import Settings
 from scheduler.ledger import Ledger, LedgerUnavailable
 from worker_agent.comfy_client import ComfyClient
 from worker_agent.gpus import GpuBook
+from worker_agent.host import HostBook
 from worker_agent.live import LiveHub
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Services:
     ledger: Ledger
     hub: LiveHub
     book: GpuBook
+    host: HostBook
     session: aiohttp.ClientSession
     #: the cluster token; never logged
     token: str
@@ -42,7 +44,7 @@ class Services:
     wall: Callable[[], float]
     #: a fresh lowercase uuid4
     new_id: Callable[[], str]
-    #: bring ``book`` up to date now
+    #: bring ``book`` and ``host`` up to date now
     sample: Callable[[], Awaitable[None]]
     #: tell the ledger what ``book`` and workers look like now
     report: Callable[[], Awaitable[None]]

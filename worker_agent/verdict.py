@@ -105,7 +105,7 @@ def lost(figures: Figures) -> Outcome:
 
 
 def returned(figures: Figures) -> Outcome:
-    """The outcome of an attempt that its agent gives back because it stops."""
+    """The outcome of an attempt that its agent gives back: it stops, or was told to make room."""
     return _outcome(Ending.RETURNED, None, wordless_entry([]), [], figures)
 
 

@@ -7,6 +7,7 @@ waits until the worker is idle.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,6 +45,10 @@ _START_LOOK: Final = 0.05
 _EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
 #: a worker that holds at most this much more than when it was empty is empty still
 _CLEAN_BYTES: Final = 64 * 2**20
+#: settled attempts remembered, and for how long after the server was last seen: it may
+#: lose its last second (appendfsync everysec; two at worst)
+_SETTLED_KEPT: Final = 8
+_DOUBTFUL: Final = 3.0
 #: models remembered as loaded
 _MODELS_KEPT: Final = 8
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -88,6 +93,12 @@ class WorkerDriver:
         self._models: tuple[str, ...] = ()
         self._last_answer = services.clock()
         self._releasing = False
+        #: a prompt that it does not let go of, "" for none
+        self._shunned = ""
+        #: the life that we ended ourselves
+        self._ended_life = 0
+        #: attempts that were settled a moment ago, oldest first, and when
+        self._settled: deque[tuple[float, Attempt]] = deque(maxlen=_SETTLED_KEPT)
         #: what it held when it was last known to be empty, and in which life that was
         self._base: int | None = None
         self._base_life = 0
@@ -117,6 +128,8 @@ class WorkerDriver:
     @property
     def up(self) -> bool:
         """Whether it takes prompts."""
+        if self._shunned or (self._process is not None and self.life in (0, self._ended_life)):
+            return False
         return self.link.connected.is_set() and self._described == self.link.opened
 
     @property
@@ -134,8 +147,16 @@ class WorkerDriver:
         """End the process, to be started anew. False: it is not ours."""
         if self._process is None:
             return False
+        # its socket may look open for a moment after
+        self._ended_life = self.life
         self._process.kill()
+        self._died()
         return True
+
+    def shun(self, uuid: str) -> None:
+        """Take nothing more until this prompt, which cannot be stopped, is gone."""
+        _log.error("worker_stuck", worker=self.id, uuid=uuid, hint="restart that ComfyUI")
+        self._shunned = uuid
 
     def ran(self, job: Job) -> None:
         """The job's models are loaded now."""
@@ -156,6 +177,7 @@ class WorkerDriver:
             state=WorkerState.READY if self.up else WorkerState.DOWN,
             used_bytes=self._services.book.used(self.id),
             models=self._models,
+            host_used_bytes=self._services.host.used(self.id),
         )
 
     # ── orders ───────────────────────────────────────────────────────────────
@@ -167,6 +189,10 @@ class WorkerDriver:
                 current = self._current
                 if current is not None and current.job_id == order.job:
                     current.cancel()
+            case OrderKind.PREEMPT:
+                current = self._current
+                if current is not None and current.is_of(order.job, order.attempt):
+                    current.preempt()
             case OrderKind.RELEASE:
                 if not self._releasing:
                     self._releasing = True
@@ -193,6 +219,18 @@ class WorkerDriver:
         """Stop what runs and give it back, after ``run`` was cancelled."""
         if self._current is not None:
             await self._current.hand_back()
+
+    async def confirm(self) -> None:
+        """The ledger's server has restarted: say again what it may have lost."""
+        for _, attempt in list(self._settled):
+            await attempt.confirm()
+        if self._current is not None:
+            await self._current.confirm()
+
+    def forget_settled(self) -> None:
+        """The server is the same as ever: what was settled a while ago is on its disk."""
+        while self._settled and self._settled[0][0] < self._services.clock() - _DOUBTFUL:
+            self._settled.popleft()
 
     # ── inside ───────────────────────────────────────────────────────────────
 
@@ -252,6 +290,7 @@ class WorkerDriver:
             await attempt.give_up()
         # fenced or broken, it has not said its end
         self._services.hub.forget(attempt.job_id, attempt.number)
+        self._settled.append((self._services.clock(), attempt))
         self._current = None
         self.link.unpin()
 
@@ -259,6 +298,8 @@ class WorkerDriver:
         """Make an idle worker give its memory back, and say so once that is seen."""
         try:
             await self.client.free()
+            # it frees what it has cached in host memory, too, where the device shows nothing
+            await asyncio.sleep(_RELEASE_LOOK)
             await self._wait_until_empty()
         except WorkerUnreachable as error:
             _log.warning("release_failed", worker=self.id, detail=str(error))
@@ -266,6 +307,7 @@ class WorkerDriver:
         used = self._services.book.used(self.id)
         if used <= _EMPTY_BYTES:
             self._base, self._base_life = used, self.life
+        await self._services.report()
         await patiently(lambda: self._services.ledger.released(self.id, used), "released")
         self._releasing = False
         _log.info("released", worker=self.id, used_bytes=used)
@@ -297,6 +339,9 @@ class WorkerDriver:
     async def _refresh(self) -> None:
         self._stats = read_stats(await self.client.system_stats())
         self._last_answer = self._services.clock()
+        if self._shunned and self._shunned not in await self.client.queued():
+            _log.info("worker_free_again", worker=self.id, uuid=self._shunned)
+            self._shunned = ""
 
     async def _describe(self) -> None:
         """After each connection: its classes, and the GPU it computes on."""

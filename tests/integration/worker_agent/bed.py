@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 
 from config.settings import Settings
+from scheduler.ledger import Event
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, WorkerState
 from worker_agent.agent import Agent
@@ -140,11 +141,14 @@ class Bed:
         result: dict[str, Any] = json.loads(body)
         return result
 
+    async def settlements(self, job_id: str) -> list[Event]:
+        """Its settle events in the stream: one, once it has ended."""
+        events = await self.ledger.events("0-0", 10)
+        return [event for event in events if event.job == job_id and event.kind == "settled"]
+
     async def frames(self, job_id: str) -> list[Any]:
         """Closing frames in the stream."""
-        events = await self.ledger.events("0-0", 10)
-        settled = [event for event in events if event.job == job_id and event.kind == "settled"]
-        frames: list[Any] = json.loads(settled[-1].frames)
+        frames: list[Any] = json.loads((await self.settlements(job_id))[-1].frames)
         return frames
 
     async def seen(self, number: int = 0) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -20,3 +20,14 @@ async def bed(ledger: RedisLedger, tmp_path: Path) -> AsyncIterator[Bed]:
         bed = Bed(ledger, agent, specs)
         await bed.ready()
         yield bed
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Callable[[], None]:
+    """Lets what the fake worker holds (``Held``, ``Stuck``) go on."""
+
+    def touch() -> None:
+        (tmp_path / "worker0").mkdir(exist_ok=True)
+        (tmp_path / "worker0/go").touch()
+
+    return touch

@@ -2,7 +2,7 @@
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
 interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``Held`` (until the
-file ``go`` lies in the worker's folder), ``SaveImage``, ``Fail``, ``Oom``.
+file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``Fail``, ``Oom``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ OBJECT_INFO: dict[str, Any] = {
     "Deaf": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Silent": {"input": {"required": {"seconds": ["FLOAT", {}]}}, "output_node": True},
     "Held": {"input": {"required": {}}, "output_node": True},
+    "Stuck": {"input": {"required": {}}, "output_node": True},
     "Fail": {"input": {"required": {}}, "output_node": True},
     "Oom": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
@@ -212,10 +213,10 @@ class FakeWorker:
                     await asyncio.sleep(0.02)
                     if self.interrupted:
                         raise Interrupted
-            case "Held":
+            case "Held" | "Stuck":
                 while not (self.folder / "go").exists():
                     await asyncio.sleep(0.02)
-                    if self.interrupted:
+                    if self.interrupted and node["class_type"] == "Held":
                         raise Interrupted
             case "Sleep" | "Deaf":
                 steps = max(1, round(inputs["seconds"] / 0.02))

@@ -11,8 +11,11 @@ import pytest
 
 from scheduler.ledger import LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import FailReason, JobState
+from scheduler.states import FailReason, JobState, WorkerState
 from tests.integration.worker_agent.bed import SETTINGS, Bed, fake_spec, make_agent, running
+
+IMPATIENT: dict[str, Any] = {**SETTINGS, "scheduler": {"lease": 3.0, "no_progress": 0.5}}
+SAVE: dict[str, Any] = {"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}}
 
 
 class MoodyLedger(RedisLedger):
@@ -71,20 +74,54 @@ async def test_a_prompt_outlives_an_outage_of_the_ledger_and_is_settled_after_it
         assert (await bed.seen())["interrupts"] == []
 
 
-async def test_a_prompt_without_a_sign_of_life_ends_as_hung(
+async def test_a_hung_prompt_fails_and_its_worker_starts_anew_and_serves_the_next_job(
     ledger: RedisLedger, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {**SETTINGS, "scheduler": {"lease": 3.0, "no_progress": 0.5}}
     specs = [fake_spec(tmp_path)]
-    agent = make_agent(ledger, tmp_path, specs, settings=settings)
+    agent = make_agent(ledger, tmp_path, specs, settings=IMPATIENT)
     async with running(agent):
         bed = Bed(ledger, agent, specs)
         await bed.ready()
+        before = bed.pid()
         job = await bed.start({"1": {"class_type": "Silent", "inputs": {"seconds": 60}}})
         ended = await bed.until_ended(job.id)
         assert ended.reason is FailReason.HUNG
+        assert ended.attempt == 1
         assert "no sign of life" in (await bed.frames(job.id))[-1][1]["exception_message"]
-        assert (await bed.seen())["interrupts"] == [job.id]
+        # before the job was settled, so that no other could be sent to a process that must go
+        assert (await ledger.pool()).workers["host-0"].state is WorkerState.DOWN
+        await bed.ready()
+        assert bed.pid() != before
+        following = await bed.start(SAVE)
+        assert (await bed.until_ended(following.id)).state is JobState.SUCCEEDED
+        assert (await bed.job(job.id)).attempt == 1
+
+
+@pytest.mark.slow
+async def test_a_hung_worker_of_somebody_elses_takes_no_job_until_it_lets_go(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    theirs = fake_spec(tmp_path)
+    keeper = make_agent(ledger, tmp_path / "keeper", [theirs])
+    process = keeper._supervisor.process(theirs.id)
+    assert process is not None
+    process.start()
+    settings = {**IMPATIENT, "agent": {"sample": 0.05, "workers": [{"url": theirs.url}]}}
+    agent = make_agent(ledger, tmp_path, [], settings=settings)
+    try:
+        async with running(agent):
+            bed = Bed(ledger, agent, [theirs])
+            await bed.ready()
+            job = await bed.start({"1": {"class_type": "Stuck", "inputs": {}}})
+            assert (await bed.until_ended(job.id)).reason is FailReason.HUNG
+            assert (await ledger.pool()).workers["host-0"].state is WorkerState.DOWN
+            (tmp_path / "worker0").mkdir(exist_ok=True)
+            (tmp_path / "worker0/go").touch()
+            await bed.ready()
+            following = await bed.start(SAVE)
+            assert (await bed.until_ended(following.id)).state is JobState.SUCCEEDED
+    finally:
+        await process.stop()
 
 
 @pytest.mark.slow
