@@ -12,7 +12,6 @@ no more than a few additions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +20,10 @@ from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
 #: What an idle ComfyUI process holds with no model loaded: its CUDA context of
 #: 1.36 GiB as measured on an H200, and room for cuDNN workspaces.
 BASE_BYTES: Final = 1536 * 2**20
+#: An overdue job is taken to run at least so long yet.
+_OVERDUE_MS: Final = 500
+#: A job of which nothing is known is taken to run for so long yet.
+_UNKNOWN_END_MS: Final = 10_000
 #: A release that gives back less is not worth its time.
 _WORTH_BYTES: Final = 64 * 2**20
 
@@ -93,7 +96,9 @@ class Seat:
         "worker",
     )
 
-    def __init__(self, worker: Worker, card: Card | None, floor: int, *, heard: bool) -> None:
+    def __init__(
+        self, worker: Worker, card: Card | None, floor: int, *, heard: bool, ends_ms: int = 0
+    ) -> None:
         self.worker = worker
         self.card = card
         self.state = worker.state
@@ -106,8 +111,8 @@ class Seat:
         #: its agent reports, and its GPU's figures can be believed
         self.heard = heard
         #: expected end of its job, and the end that it hardly ever exceeds; server time
-        self.ends_ms = 0
-        self.late_ms = 0
+        self.ends_ms = ends_ms
+        self.late_ms = ends_ms
         #: place among all seats, for ties
         self.order = 0
 
@@ -145,6 +150,11 @@ class Seat:
             and self.card is not None
             and self.used > self.floor + _WORTH_BYTES
         )
+
+    @property
+    def sole(self) -> bool:
+        """Its GPU has no other worker."""
+        return self.card is not None and len(self.card.seats) == 1
 
     @property
     def alone(self) -> bool:
@@ -235,7 +245,8 @@ class Room:
                 and card.gpu.state is GpuState.READY
                 and card.gpu.heartbeat_ms >= since
             )
-        seat = Seat(worker, card, floor, heard=heard)
+        ends = self._now_ms + _UNKNOWN_END_MS if worker.job else 0
+        seat = Seat(worker, card, floor, heard=heard, ends_ms=ends)
         seat.order = len(self.seats)
         self.seats[worker.id] = seat
         if card is not None:
@@ -249,10 +260,15 @@ class Room:
         load = job.granted_load_seconds
         expected = job.granted_seconds or job.need_seconds
         late = load + max(job.late_seconds, expected - load)
-        seat.ends_ms = max(self._now_ms, began + int(expected * 1000))
-        seat.late_ms = max(self._now_ms, began + int(late * 1000))
+        seat.ends_ms = self._end(began, expected)
+        seat.late_ms = max(seat.ends_ms, self._end(began, late))
         if seat.card is not None and load and began + load * 1000 > self._now_ms:
             seat.card.loading += 1
+
+    def _end(self, began_ms: int, seconds: float) -> int:
+        """When a job should end; one that is overdue is taken to need as long again as it is late."""
+        end = began_ms + int(seconds * 1000)
+        return end if end > self._now_ms else 2 * self._now_ms - end + _OVERDUE_MS
 
     def largest_capacity(self) -> int:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
@@ -295,8 +311,3 @@ class Room:
             for seat in self.seats.values()
             if not seat.job and seat.heard and seat.state is WorkerState.READY
         ]
-
-
-def hosts_of(snapshot: Snapshot) -> Iterable[str]:
-    """Ids of the agents whose host memory is known."""
-    return (agent.id for agent in snapshot.agents if agent.host_total_bytes)

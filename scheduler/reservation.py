@@ -42,7 +42,7 @@ def fitting_bytes(job: Job, seat: Seat, room: Room) -> int | None:
     least = least_bytes(job, seat)
     if least <= headroom:
         return least if observed else min(job.need_bytes, headroom)
-    if observed and seat.alone and job.need_bytes <= headroom:
+    if observed and seat.sole and job.need_bytes <= headroom:
         # with the card to itself it makes room among its own models
         return headroom
     if room.wants_a_whole_gpu(job) and seat.alone and not seat.releasable:

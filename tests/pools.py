@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from scheduler.placement import Safety
-from scheduler.policy import PlanConfig
+from scheduler.plan_config import PlanConfig
 from scheduler.states import (
+    Agent,
     Backlog,
     Gpu,
     GpuState,
@@ -91,6 +92,9 @@ def snapshot(
     *,
     running: dict[str, int] | None = None,
     last_admitted: dict[str, int] | None = None,
+    virtual: dict[str, int] | None = None,
+    groups: dict[str, int] | None = None,
+    agents: Sequence[Agent] = (),
     active: Sequence[Job] = (),
     now_ms: int = 1_000_000,
 ) -> Snapshot:
@@ -104,6 +108,7 @@ def snapshot(
             running=(running or {}).get(user, 0),
             jobs=tuple(j for j in jobs if j.user == user),
             last_admitted_ms=(last_admitted or {}).get(user, 0),
+            virtual=(virtual or {}).get(user, 0),
         )
         for user in users
     )
@@ -113,7 +118,26 @@ def snapshot(
         workers=tuple(workers),
         backlogs=backlogs,
         active={j.id: j for j in active},
+        agents=tuple(agents),
+        groups=groups or {},
     )
+
+
+def running(name: str, on: str = "w0", user: str = "zoe", **changes: Any) -> Job:
+    """A job that runs on a worker since ``began`` (ms) and is expected to take ``seconds``."""
+    seconds = changes.pop("seconds", 10.0)
+    began = changes.pop("began", 1_000_000)
+    values: dict[str, Any] = {
+        "state": JobState.RUNNING,
+        "attempt": 1,
+        "worker": on,
+        "gpu": changes.pop("gpu", "gpu0"),
+        "admitted_ms": began,
+        "started_ms": began,
+        "granted_seconds": seconds,
+        "need_seconds": seconds,
+    }
+    return job(name, user, **{**values, **changes})
 
 
 def config(**changes: Any) -> PlanConfig:

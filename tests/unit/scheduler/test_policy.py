@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from scheduler.policy import Admit, Limits, Release, Wait, plan
+from scheduler.decisions import Admit, Release, Reserve, Wait
+from scheduler.explanation import explain
+from scheduler.plan_config import Limits
+from scheduler.policy import plan as make_plan
 from scheduler.states import WaitReason, WorkerState
-from tests.pools import GIB, config, gpu, job, snapshot, worker
+from tests.pools import GIB, config, gpu, job, running, snapshot, worker
+
+
+def plan(pool, rules):
+    """All that one plan says: its decisions, and a wait for each job that it leaves."""
+    made = make_plan(pool, pool.now_ms, rules)
+    return [*made.decisions, *explain(pool, made)]
 
 
 def admitted(decisions):
@@ -15,17 +24,32 @@ def waits(decisions):
     return {d.job.id: d.reason for d in decisions if isinstance(d, Wait)}
 
 
-def test_users_take_turns_the_one_served_longest_ago_first():
+def wait_of(decisions, name):
+    return next(d for d in decisions if isinstance(d, Wait) and d.job.id == name)
+
+
+def test_the_user_with_the_least_counter_goes_first_and_pays_for_it():
     jobs = [job("a1", "ann"), job("a2", "ann"), job("b1", "bob")]
     pool = snapshot(
-        [gpu()],
-        [worker("w0"), worker("w1")],
+        [gpu("g0"), gpu("g1")],
+        [worker("w0", on="g0"), worker("w1", on="g1")],
         jobs,
-        last_admitted={"ann": 50, "bob": 10},
+        virtual={"ann": 50, "bob": 10},
     )
     decisions = plan(pool, config())
     assert [d.job.id for d in decisions if isinstance(d, Admit)] == ["b1", "a1"]
     assert waits(decisions) == {"a2": WaitReason.NO_WORKER}
+
+
+def test_users_with_equal_counters_take_turns():
+    jobs = [job("a1", "ann"), job("a2", "ann"), job("b1", "bob")]
+    pool = snapshot(
+        [gpu("g0"), gpu("g1")],
+        [worker("w0", on="g0"), worker("w1", on="g1")],
+        jobs,
+        last_admitted={"ann": 50, "bob": 10},
+    )
+    assert [d.job.id for d in plan(pool, config()) if isinstance(d, Admit)] == ["b1", "a1"]
 
 
 def test_a_job_without_headroom_waits_and_says_the_figures():
@@ -33,9 +57,11 @@ def test_a_job_without_headroom_waits_and_says_the_figures():
         [gpu(used=20)],
         [worker("w0", used=20, reserved=20, job="x"), worker("w1")],
         [job("j", need=9)],
+        active=[running("x")],
     )
-    (decision,) = plan(pool, config())
-    assert decision == Wait(decision.job, WaitReason.NO_HEADROOM, "needs 9.0 GiB, 4.0 GiB free")
+    reserve, wait = plan(pool, config())
+    assert reserve == Reserve(wait.job, "gpu0", 1_010_000)
+    assert wait == Wait(wait.job, WaitReason.NO_HEADROOM, "needs 9.0 GiB, 4.0 GiB free", "gpu0")
 
 
 def test_one_plan_never_promises_the_same_bytes_twice():
@@ -55,21 +81,22 @@ def test_idle_residency_in_the_way_is_released_first():
 
 def test_a_release_under_way_is_waited_for_not_repeated():
     workers = [worker("w0"), worker("w1", used=14, state=WorkerState.RELEASING)]
-    decisions = plan(snapshot([gpu(used=14)], workers, [job("j", need=12)]), config())
-    assert decisions == [Wait(decisions[0].job, WaitReason.RELEASING, decisions[0].detail)]
+    (wait,) = plan(snapshot([gpu(used=14)], workers, [job("j", need=12)]), config())
+    assert wait.reason is WaitReason.RELEASING
 
 
 def test_a_job_larger_than_every_gpu_runs_alone_with_all_there_is():
     pool = snapshot([gpu(used=1)], [worker("w0"), worker("w1", used=1)], [job("j", need=40)])
     (decision,) = plan(pool, config())
     assert isinstance(decision, Admit)
-    assert decision.bytes == 23 * GIB
+    assert decision.grant.bytes == 23 * GIB
 
 
 def test_a_job_larger_than_every_gpu_never_starts_beside_another():
     workers = [worker("w0", used=2, reserved=2, job="x"), worker("w1")]
-    (decision,) = plan(snapshot([gpu(used=2)], workers, [job("j", need=40)]), config())
-    assert isinstance(decision, Wait)
+    decisions = plan(snapshot([gpu(used=2)], workers, [job("j", need=40)]), config())
+    assert admitted(decisions) == {}
+    decision = wait_of(decisions, "j")
     assert decision.reason is WaitReason.NO_HEADROOM
     assert "more than any GPU" in decision.detail
 
@@ -77,8 +104,9 @@ def test_a_job_larger_than_every_gpu_never_starts_beside_another():
 def test_memory_that_another_process_holds_is_waited_for() -> None:
     jobs = [job("j", need=9, submitted_ms=0)]
     pool = snapshot([gpu(foreign=20)], [worker("w0")], jobs, now_ms=500_000)
-    (decision,) = plan(pool, config())
-    assert decision == Wait(jobs[0], WaitReason.NO_HEADROOM, "needs 9.0 GiB, 4.0 GiB free")
+    decisions = plan(pool, config())
+    assert admitted(decisions) == {}
+    assert wait_of(decisions, "j").detail == "needs 9.0 GiB, 4.0 GiB free"
 
 
 def test_a_job_that_waited_in_vain_for_another_process_takes_what_there_is() -> None:
@@ -86,15 +114,15 @@ def test_a_job_that_waited_in_vain_for_another_process_takes_what_there_is() -> 
     pool = snapshot([gpu(foreign=20)], [worker("w0")], jobs, now_ms=700_000)
     (decision,) = plan(pool, config())
     assert isinstance(decision, Admit)
-    assert decision.bytes == 4 * GIB
+    assert decision.grant.bytes == 4 * GIB
 
 
 def test_a_users_cap_holds_back_only_that_user():
     pool = snapshot(
-        [gpu()],
-        [worker("w0"), worker("w1")],
+        [gpu("g0"), gpu("g1"), gpu("g2")],
+        [worker("w0", on="g0"), worker("w1", on="g1"), worker("w2", on="g2", job="x")],
         [job("a", "ann"), job("b", "bob")],
-        running={"ann": 1},
+        active=[running("x", "w2", user="ann")],
     )
     decisions = plan(pool, config(users={"ann": Limits(max_running=1)}))
     assert admitted(decisions).keys() == {"b"}
@@ -103,7 +131,7 @@ def test_a_users_cap_holds_back_only_that_user():
 
 def test_a_cap_holds_within_one_plan_too():
     jobs = [job("a1"), job("a2")]
-    pool = snapshot([gpu()], [worker("w0"), worker("w1")], jobs)
+    pool = snapshot([gpu("g0"), gpu("g1")], [worker("w0", on="g0"), worker("w1", on="g1")], jobs)
     decisions = plan(pool, config(users={"ann": Limits(max_running=1)}))
     assert admitted(decisions).keys() == {"a1"}
     assert waits(decisions) == {"a2": WaitReason.CAP}
@@ -120,15 +148,17 @@ def test_a_groups_share_of_memory_holds_but_never_bans_its_first_job():
     assert list(waits(decisions).values()) == [WaitReason.CAP]
 
 
-def test_a_users_later_prompt_does_not_pass_the_earlier_one():
+def test_in_strict_order_a_users_later_prompt_does_not_pass_the_earlier_one():
     pool = snapshot(
         [gpu(used=20)],
         [worker("w0", used=20, reserved=20, job="x"), worker("w1")],
-        [job("big", need=9), job("small", need=1)],
+        [job("big", need=9), job("small", need=1, models=("checkpoints/b",))],
+        active=[running("x")],
     )
-    decisions = plan(pool, config())
+    decisions = plan(pool, config(strict_order=True))
     assert admitted(decisions) == {}
     assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "small": WaitReason.FAIRNESS}
+    assert admitted(plan(pool, config())) == {"small": "w1"}
 
 
 def test_no_worker_at_all_is_said_plainly():
@@ -136,18 +166,50 @@ def test_no_worker_at_all_is_said_plainly():
     assert waits(plan(pool, config())) == {"j": WaitReason.NO_WORKER}
 
 
-def test_a_job_passed_over_for_too_long_gets_a_gpu_kept_free():
-    workers = [worker("w0", used=20, reserved=20, job="x"), worker("w1")]
-    jobs = [
-        job("big", "ann", need=9, submitted_ms=0, wait_reason=WaitReason.NO_HEADROOM),
-        job("small", "bob", need=1, submitted_ms=99_000),
-    ]
-    pool = snapshot([gpu(used=20)], workers, jobs, now_ms=100_000)
-    decisions = plan(pool, config(patience_ms=60_000))
+def blocked_by_bytes(big, small):
+    """A big job that only fits once ``x`` is gone, and a small one that fits now."""
+    return snapshot(
+        [gpu(used=20)],
+        [worker("w0", used=20, reserved=20, job="x"), worker("w1")],
+        [big, small],
+        active=[running("x", seconds=20)],
+    )
+
+
+def test_a_small_job_passes_a_blocked_one_that_it_does_not_delay():
+    pool = blocked_by_bytes(job("big", "ann", need=9), job("small", "bob", need=1))
+    (admit,) = [d for d in plan(pool, config()) if isinstance(d, Admit)]
+    assert admit.job.id == "small"
+    assert admit.grant.passed == ("big",)
+
+
+def test_a_long_job_does_not_pass_a_blocked_one_that_it_would_delay():
+    long = job("long", "bob", need=1, need_seconds=100)
+    pool = snapshot(
+        [gpu(used=20)],
+        [worker("w0", used=20, reserved=20, job="x"), worker("w1")],
+        [job("big", "ann", need=23.5), long],
+        active=[running("x", seconds=20)],
+    )
+    decisions = plan(pool, config())
     assert admitted(decisions) == {}
-    assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "small": WaitReason.HELD_FOR_HEAD}
-    patient = plan(pool, config(patience_ms=200_000))
-    assert admitted(patient) == {"small": "w1"}
+    assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "long": WaitReason.HELD_FOR_HEAD}
+
+
+def test_nobody_goes_before_a_job_that_was_passed_too_often():
+    big = job("big", "ann", need=4, skips=64, models=("checkpoints/a",))
+    warm = job("warm", "bob", need=4, models=("checkpoints/b",))
+    workers = [worker("w0", used=5, models=("checkpoints/b",))]
+    pool = snapshot([gpu(used=5)], workers, [big, warm], virtual={"ann": 10**12})
+    assert list(admitted(plan(pool, config()))) == ["big"]
+    assert list(admitted(plan(pool, config(max_skips=65)))) == ["warm"]
+
+
+def test_nobody_goes_before_a_job_that_has_aged():
+    old = job("old", "ann", submitted_ms=0)
+    pool = snapshot([gpu()], [worker()], [old, job("new", "bob")], virtual={"ann": 10**12})
+    assert list(admitted(plan(pool, config(aging_ms=900_000)))) == ["old"]
+    assert list(admitted(plan(pool, config(aging_ms=1_100_000)))) == ["new"]
 
 
 def test_a_silent_host_is_passed_over_and_holds_up_nobody():
@@ -181,32 +243,6 @@ def test_a_cpu_worker_is_no_worker_for_gpu_work_in_a_pool_with_gpus():
     assert admitted(decisions) == {"k": "cpu"}
     (wait,) = [d for d in decisions if isinstance(d, Wait)]
     assert wait.detail.startswith("no worker with a GPU is up")
-
-
-def test_a_job_last_told_that_all_workers_are_busy_gets_a_gpu_kept_free_too():
-    workers = [worker("w0", used=20, reserved=20, job="x"), worker("w1")]
-    jobs = [
-        job("big", "ann", need=9, submitted_ms=0, wait_reason=WaitReason.NO_WORKER),
-        job("small", "bob", need=1, submitted_ms=99_000),
-    ]
-    decisions = plan(snapshot([gpu(used=20)], workers, jobs, now_ms=100_000), config())
-    assert admitted(decisions) == {}
-    assert waits(decisions) == {"big": WaitReason.NO_HEADROOM, "small": WaitReason.HELD_FOR_HEAD}
-
-
-def test_a_gpu_that_nobody_serves_is_not_the_one_kept_free():
-    gpus = [gpu("busy", used=20), gpu("idle")]
-    workers = [
-        worker("w0", on="busy", used=20, reserved=20, job="x"),
-        worker("w1", on="busy"),
-        worker("w2", on="idle", state=WorkerState.DOWN),
-    ]
-    jobs = [
-        job("big", "ann", need=9, submitted_ms=0, wait_reason=WaitReason.NO_HEADROOM),
-        job("small", "bob", need=1, submitted_ms=99_000),
-    ]
-    decisions = plan(snapshot(gpus, workers, jobs, now_ms=100_000), config())
-    assert waits(decisions)["small"] is WaitReason.HELD_FOR_HEAD
 
 
 def test_in_a_pool_without_gpus_all_work_waits_for_the_busy_cpu_workers():
