@@ -156,6 +156,18 @@ class Step:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What formulas say of a workflow before any run; what is learned is a ratio to it."""
+
+    #: device footprint; 0: nothing is computed on a GPU
+    bytes: int = 0
+    #: run time, models loaded
+    seconds: float = 0.0
+    #: loading all models on an empty worker
+    load_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """What the gateway hands to ``Ledger.submit``."""
@@ -197,6 +209,7 @@ class NewJob:
     host_bytes: int = 0
     #: it must have started so many seconds after submit, or it fails; None: it may wait
     deadline_s: float | None = None
+    guess: Guess = Guess()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +285,7 @@ class Job:
     group_charge: int = 0
     user_cost: int = 0
     group_cost: int = 0
+    guess: Guess = Guess()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
