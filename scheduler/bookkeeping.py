@@ -1,0 +1,75 @@
+"""Rules and words that every ledger keeps alike. Pure.
+
+The Lua scripts hold the same formulas; the differential test compares them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from scheduler.closing import failed_frames, interrupted_frames, wordless_entry
+from scheduler.ledger_values import Ending
+from scheduler.states import FailReason
+
+#: An event's id as one number: ms · 1024 + sequence (exact in a double until 2248).
+SEQUENCES_PER_MS: Final = 1024
+#: Without a recorder that says what it has stored, this many times as much is kept.
+UNRECORDED_FACTOR: Final = 10
+#: The stream keeps what the recorder has for this long, for gateways that reconnect.
+EVENTS_KEPT_MS: Final = 600_000
+#: A recorder that has not acknowledged for this long is taken for dead.
+ABANDONED_MS: Final = 30_000
+#: What the user of a held job reads.
+HELD_DETAIL: Final = "It is held: it starts only after you let it go on."
+#: Endings in which the worker may have left the client without a last word.
+WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
+#: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
+_ROOT: Final = "vg"
+
+
+def cost(charge: int, granted_seconds: float, run_seconds: float) -> int:
+    """What an attempt cost that was charged ``charge`` for ``granted_seconds``.
+
+    Both ledgers compute it in doubles, in this order, so that they agree to the unit.
+    """
+    if granted_seconds <= 0:
+        return charge
+    return math.floor(charge * max(run_seconds, 0.0) / granted_seconds + 0.5)
+
+
+def event_score(event_id: str) -> int:
+    """An event's id as the score under which ended jobs are kept."""
+    ms, _, sequence = event_id.partition("-")
+    return int(ms) * SEQUENCES_PER_MS + min(int(sequence), SEQUENCES_PER_MS - 1)
+
+
+def own_folder(user: str, worker_subfolder: str) -> str:
+    """The user's name of a folder on a worker's disk: without the top that agents add."""
+    top = f"{_ROOT}/{user}"
+    return "" if worker_subfolder == top else worker_subfolder.removeprefix(f"{top}/")
+
+
+def closing_words(prompt_id: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """Results and frames for an attempt that nobody will finish: cancelled, poison."""
+    cancelled = interrupted_frames(prompt_id)
+    poison = failed_frames(prompt_id, FailReason.POISON)
+    return (
+        as_json(wordless_entry(cancelled)),
+        as_json(cancelled),
+        as_json(wordless_entry(poison)),
+        as_json(poison),
+    )
+
+
+def refusal_words(prompt_id: str, reason: FailReason, message: str) -> tuple[bytes, bytes]:
+    """Result and frames of a job that is ended before any worker saw it."""
+    frames = failed_frames(prompt_id, reason, message)
+    return as_json(wordless_entry(frames)), as_json(frames)
+
+
+def as_json(value: Mapping[str, Any] | list[Any]) -> bytes:
+    """Compact JSON text."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
