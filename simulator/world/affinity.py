@@ -1,0 +1,87 @@
+"""The two baselines that look at warmth: fair sharing with affinity, and an oracle."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scheduler.decisions import Decision, Plan
+from scheduler.plan_config import PlanConfig
+from scheduler.states import Job, Snapshot, Worker
+from simulator.world.floor import Floor, by_counter, is_warm
+
+#: users that are looked at, and how long the first of them may be passed
+_WINDOW: Final = 32
+_MAX_SKIPS: Final = 64
+_AGING_MS: Final = 600_000
+
+
+def fair_affinity(snapshot: Snapshot, now_ms: int, config: PlanConfig) -> Plan:
+    """One admission: the first head, by counter, that may start somewhere now."""
+    heads = by_counter(snapshot)[:_WINDOW]
+    floor = Floor(snapshot, config)
+    frees = _frees_at(snapshot)
+    for job in heads:
+        head = job is heads[0]
+        force = head and (job.skips >= _MAX_SKIPS or now_ms - job.submitted_ms > _AGING_MS)
+        fitting = [worker for worker in floor.idle if floor.fits(job, worker)]
+        if not fitting:
+            if head and (releases := floor.clear_for(job)):
+                return Plan(tuple(releases))
+            continue
+        best = min(
+            fitting, key=lambda w: (not is_warm(job, w), _eviction(job, w, floor, config), w.id)
+        )
+        warm = is_warm(job, best)
+        soon = now_ms + 1000 * job.load_seconds
+        if warm or force or not any(frees.get(model, soon) < soon for model in job.models):
+            passed = () if head else (heads[0].id,)
+            return Plan((floor.take(job, best, warm=warm, passed=passed),))
+    return Plan(())
+
+
+def _frees_at(snapshot: Snapshot) -> dict[str, float]:
+    """When the first busy worker that holds a model is expected to be idle, by model."""
+    frees: dict[str, float] = {}
+    for worker in snapshot.workers:
+        job = snapshot.active.get(worker.job)
+        if job is not None:
+            ends = max(job.started_ms, job.admitted_ms) + 1000 * job.granted_seconds
+            for model in {*worker.models, *job.models}:
+                frees[model] = min(ends, frees.get(model, ends))
+    return frees
+
+
+def _eviction(job: Job, worker: Worker, floor: Floor, config: PlanConfig) -> float:
+    """GreedyDual-Size: what the models dropped for the job are worth, by popularity × load."""
+    lost, free = 0.0, floor.room(worker) - worker.used_bytes
+    for model in reversed(worker.models):
+        if free >= job.need_bytes:
+            break
+        if (known := config.demand.get(model)) is not None:
+            lost += known.rate * known.load_seconds
+            free += known.bytes
+    return lost
+
+
+def oracle(snapshot: Snapshot, now_ms: int, config: PlanConfig) -> Plan:
+    """Again and again the job, of all that wait, that would be done first."""
+    floor = Floor(snapshot, config)
+    waiting = {job.id: job for backlog in snapshot.backlogs for job in backlog.jobs}
+    decisions: list[Decision] = []
+    while floor.idle and waiting:
+        warm = {model for worker in floor.idle for model in worker.models}
+        job = min(waiting.values(), key=lambda job: (_length(job, warm), job.id))
+        del waiting[job.id]
+        fitting = [worker for worker in floor.idle if floor.fits(job, worker)]
+        if not fitting:
+            decisions += floor.clear_for(job)
+            continue
+        best = min(
+            fitting, key=lambda w: (not is_warm(job, w), _eviction(job, w, floor, config), w.id)
+        )
+        decisions.append(floor.take(job, best, warm=is_warm(job, best)))
+    return Plan(tuple(decisions))
+
+
+def _length(job: Job, warm: set[str]) -> float:
+    return job.need_seconds + (0.0 if warm.issuperset(job.models) else job.load_seconds)

@@ -1,0 +1,79 @@
+"""The idle workers of one plan, as the simple baselines see them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from scheduler.decisions import Admit, Release
+from scheduler.ledger_values import Grant
+from scheduler.placement import capacity_bytes
+from scheduler.plan_config import PlanConfig
+from scheduler.states import Job, Snapshot, Worker, WorkerState
+
+
+class Floor:
+    """Idle workers in order of their ids, less those that this plan has taken."""
+
+    def __init__(self, snapshot: Snapshot, config: PlanConfig) -> None:
+        self._capacity = {gpu.id: capacity_bytes(gpu, config.safety) for gpu in snapshot.gpus}
+        self._on: dict[str, list[Worker]] = defaultdict(list)
+        self._promised: dict[str, int] = defaultdict(int)
+        self.idle: list[Worker] = []
+        for worker in snapshot.workers:
+            self._on[worker.gpu].append(worker)
+            if worker.state is WorkerState.READY and not worker.job:
+                self.idle.append(worker)
+        self.idle.sort(key=lambda worker: worker.id)
+
+    def room(self, worker: Worker) -> int:
+        """Bytes that a job on this worker may be promised."""
+        on = self._on[worker.gpu]
+        others = sum(other.hold_bytes for other in on if other is not worker)
+        return self._capacity[worker.gpu] - others - self._promised[worker.gpu]
+
+    def fits(self, job: Job, worker: Worker) -> bool:
+        """The job's need has room there."""
+        return job.need_bytes <= self.room(worker)
+
+    def take(self, job: Job, worker: Worker, *, warm: bool, passed: tuple[str, ...] = ()) -> Admit:
+        """Admit the job: with the whole GPU if the worker has it alone, else with its need."""
+        slots = len(self._on[worker.gpu])
+        promise = self.room(worker) if slots == 1 else job.need_bytes
+        self._promised[worker.gpu] += promise
+        self.idle.remove(worker)
+        load_seconds = 0.0 if warm else job.load_seconds
+        seconds = max(0.001, job.need_seconds + load_seconds)
+        capacity = self._capacity[worker.gpu]
+        # the dominant share of one GPU, integrated over time; microseconds
+        charge = round(max(job.need_bytes / capacity, 1 / slots) * seconds * 1e6)
+        grant = Grant(
+            bytes=promise,
+            capacity_bytes=capacity,
+            seconds=seconds,
+            load_seconds=load_seconds,
+            user_charge=charge,
+            group_charge=charge,
+            passed=passed,
+        )
+        return Admit(job, worker, grant)
+
+    def clear_for(self, job: Job) -> list[Release]:
+        """Idle workers that could make room, if none of them has any: the fullest one of those."""
+        held = [worker for worker in self.idle if worker.models and len(self._on[worker.gpu]) > 1]
+        if not held:
+            return []
+        worker = max(held, key=lambda worker: (worker.used_bytes, worker.id))
+        self.idle.remove(worker)
+        return [Release(worker)]
+
+
+def is_warm(job: Job, worker: Worker) -> bool:
+    """All models of the job are loaded there."""
+    return set(job.models) <= set(worker.models)
+
+
+def by_counter(snapshot: Snapshot) -> list[Job]:
+    """First jobs of the users, least served first."""
+    waiting = [backlog for backlog in snapshot.backlogs if backlog.jobs]
+    waiting.sort(key=lambda b: (b.virtual, b.last_admitted_ms, b.user))
+    return [backlog.jobs[0] for backlog in waiting]
