@@ -258,6 +258,7 @@ class Attempt:
 
     async def _settle(self, job: Job, outcome: Outcome | None) -> None:
         if outcome is None:
+            await self._forget()
             return
         self._outcome = outcome
         reply = await patiently(

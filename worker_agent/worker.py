@@ -49,6 +49,8 @@ _CLEAN_BYTES: Final = 64 * 2**20
 #: lose its last second (appendfsync everysec; two at worst)
 _SETTLED_KEPT: Final = 8
 _DOUBTFUL: Final = 3.0
+#: jobs remembered as sent
+_POSTED_KEPT: Final = 256
 #: models remembered as loaded
 _MODELS_KEPT: Final = 8
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -86,7 +88,8 @@ class WorkerDriver:
         self._process = process
         self._inbox: asyncio.Queue[Attempt | Job | Order] = asyncio.Queue()
         self._current: Attempt | None = None
-        self._seen: dict[tuple[str, int], None] = {}
+        #: jobs that it was sent, oldest first
+        self._posted: dict[str, None] = {}
         self._gpu = place.gpu_uuid or ""
         self._stats: DeviceStats | None = None
         self._described = -1
@@ -198,16 +201,15 @@ class WorkerDriver:
                     self._releasing = True
                     self._inbox.put_nowait(order)
             case OrderKind.RUN:
-                if self._is_new(order.job, order.attempt):
-                    self._inbox.put_nowait(order)
+                # One that comes twice is refused when it claims, after the first has ended.
+                self._inbox.put_nowait(order)
 
     def adopt(self, job: Job) -> None:
         """Go on with a job that an earlier agent left: before ``run``."""
-        if not self._is_new(job.id, job.attempt):
-            return
         if job.state is JobState.RESERVED:
             self._inbox.put_nowait(Order(OrderKind.RUN, self.id, job.id, job.attempt))
             return
+        self._posted[job.id] = None
         self.link.pin(job.sid or None)
         self._inbox.put_nowait(job)
 
@@ -234,14 +236,16 @@ class WorkerDriver:
 
     # ── inside ───────────────────────────────────────────────────────────────
 
-    def _is_new(self, job: str, attempt: int) -> bool:
-        """Whether this attempt has not been taken before."""
-        if (job, attempt) in self._seen:
-            return False
-        self._seen[job, attempt] = None
-        if len(self._seen) > 256:
-            del self._seen[next(iter(self._seen))]
-        return True
+    def _uuid(self, order: Order) -> str:
+        """Under which id the attempt reaches the worker: never one that it has seen.
+
+        A server that lost the admission counts the next attempt as the first again.
+        """
+        first = order.attempt == 1 and order.job not in self._posted
+        self._posted[order.job] = None
+        if len(self._posted) > _POSTED_KEPT:
+            del self._posted[next(iter(self._posted))]
+        return order.job if first else self._services.new_id()
 
     def _take(self, frame: Frame) -> None:
         self._last_answer = self._services.clock()
@@ -262,9 +266,7 @@ class WorkerDriver:
                 case Order(kind=OrderKind.RELEASE):
                     await self._release()
                 case Order():
-                    # a second attempt reaches ComfyUI under an id of its own
-                    uuid = task.job if task.attempt == 1 else self._services.new_id()
-                    attempt = self._attempt(task.job, task.attempt, uuid)
+                    attempt = self._attempt(task.job, task.attempt, self._uuid(task))
                     await self._until_up()
                     await self._occupied(attempt, attempt.run())
 
