@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from cli import agent, config, gateway, jobs, recorder, scheduler, status, up, users, version
+from cli import (
+    agent,
+    config,
+    gateway,
+    jobs,
+    recorder,
+    scheduler,
+    simulate,
+    status,
+    up,
+    users,
+    version,
+)
 from cli.errors import CliError
 from config.problems import ConfigError
 
@@ -30,6 +42,7 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
+app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)
 _ROLES = "Single roles (up runs them all)"
 app.command("gateway", rich_help_panel=_ROLES)(gateway.gateway)

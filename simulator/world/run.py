@@ -120,12 +120,16 @@ class Simulation:
             nodes=nodes,
         )
 
-    def jobs(self, seed: int) -> int:
-        """How many jobs a seed has."""
-        return len(self._workload(seed).arrivals)
+    def copies(self) -> int:
+        """How often the trace is laid over itself."""
+        return self._workload(0).copies
+
+    def jobs(self) -> int:
+        """How many jobs each seed has."""
+        return self.copies() * len(self.requests)
 
     def run(self, policy: str, seed: int, tell: Callable[[int], None] = lambda ended: None) -> Row:
-        """Run one seed; ``tell`` hears of ended jobs now and then.
+        """Run one seed; ``tell`` hears now and then how many more jobs ended.
 
         Raises:
             WorldError: some jobs never end under this policy.
@@ -192,12 +196,19 @@ def _settings() -> Settings:
 def summary(rows: Sequence[Row]) -> dict[str, float | int]:
     """Means over the seeds, ``…_sd`` beside each, and ``worst_wait_s``, the longest of all.
 
-    ``jobs`` is of one seed; so is every other figure.
+    ``jobs`` is the same for each seed, ``failed`` and ``refused`` are sums.
     """
+    counts = {"jobs": rows[0].figures.jobs, "failed": sum(row.figures.failed for row in rows)}
     means: dict[str, float | int] = {}
-    for name in [each.name for each in fields(Figures)]:
+    for name in [each.name for each in fields(Figures) if each.name not in counts]:
         values = [float(getattr(row.figures, name)) for row in rows]
         means[name] = statistics.fmean(values)
         means[f"{name}_sd"] = statistics.stdev(values) if len(values) > 1 else 0.0
-    means["worst_wait_s"] = max(row.figures.max_wait_s for row in rows)
-    return means
+    return {
+        **counts,
+        "refused": sum(row.refused for row in rows),
+        **means,
+        "worst_wait_s": max(row.figures.max_wait_s for row in rows),
+        "overcommit_bytes": max(row.overcommit_bytes for row in rows),
+        "plan_ms": 1000 * sum(r.plan_seconds for r in rows) / max(1, sum(r.plans for r in rows)),
+    }

@@ -44,6 +44,8 @@ _CONFIG_S: Final = 1.0
 _TRIM_S: Final = 600.0
 #: with nothing running and nothing arriving, jobs that wait for longer wait for ever
 _STUCK_S: Final = 7200.0
+#: how many jobs end between two words about it
+_TELL_JOBS: Final = 256
 _OWNER: Final = "world"
 
 
@@ -64,7 +66,7 @@ class _Life:
 
 
 class World:
-    """One run. ``tell`` is called with the number of ended jobs, now and then."""
+    """One run. ``tell`` hears now and then how many more jobs have ended."""
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class World:
         """
         while self._drafts or self._lives:
             self._step()
-        self._tell(self._ended)
+        self._tell(self._ended % _TELL_JOBS)
 
     def _step(self) -> None:
         """Jump to the next event, let it happen, and plan if that can help."""
@@ -217,8 +219,8 @@ class World:
     def _forget(self, life: _Life) -> None:
         del self._lives[life.draft.job.id]
         self._ended += 1
-        if self._ended % 256 == 0:
-            self._tell(self._ended)
+        if self._ended % _TELL_JOBS == 0:
+            self._tell(_TELL_JOBS)
 
     def _take_back(self, released: Released) -> None:
         self.books.released(released.worker, released.used_bytes)
