@@ -9,6 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from config.settings import Settings
+from dashboard.actions import PATH as ACTION_PATH
+from dashboard.actions import Actions
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
@@ -36,6 +38,7 @@ def build(
     sampler = Sampler(ledger, settings)
     live = Live(sampler, who, still_s)
     pages = Pages(static)
+    actions = Actions(ledger, who)
 
     async def show_overview(request: web.Request) -> web.Response:
         user, role = who(request)
@@ -63,4 +66,5 @@ def build(
     app.router.add_get("/assets/{name}", pages.asset)
     app.router.add_get("/api/v1/overview", show_overview)
     app.router.add_get("/api/v1/live", live.handle)
+    app.router.add_post(ACTION_PATH, actions.handle)
     return app

@@ -6,7 +6,8 @@ heartbeats do not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.states import Gpu, Job, Snapshot, Worker
@@ -104,13 +105,25 @@ class Sample:
     ended: Mapping[str, EndedCounts]
 
 
-def condense(snapshot: Snapshot, ended: Mapping[str, EndedCounts], heartbeat_s: float) -> Sample:
-    """Make a sample. ``heartbeat_s``: after which silence an agent's figures are called old."""
+def condense(
+    snapshot: Snapshot,
+    ended: Mapping[str, EndedCounts],
+    heartbeat_s: float,
+    held: Sequence[Job] = (),
+) -> Sample:
+    """Make a sample.
+
+    Args:
+        snapshot: what a plan sees.
+        ended: counts by user.
+        heartbeat_s: after which silence an agent's figures are called old.
+        held: queued jobs that no plan sees.
+    """
     oldest_ms = snapshot.now_ms - int(heartbeat_s * 1000)
     users = {job.id: job.user for job in snapshot.active.values()}
     running = sorted(snapshot.active.values(), key=lambda job: (job.admitted_ms, job.id))
     waiting = sorted(
-        (job for backlog in snapshot.backlogs for job in backlog.jobs),
+        (*(job for backlog in snapshot.backlogs for job in backlog.jobs), *held),
         key=lambda job: (job.submitted_ms, job.number, job.id),
     )
     return Sample(
@@ -125,12 +138,20 @@ def condense(snapshot: Snapshot, ended: Mapping[str, EndedCounts], heartbeat_s: 
         ),
         running=tuple(_job(job, job.started_ms or job.admitted_ms) for job in running),
         waiting=tuple(_job(job, job.submitted_ms) for job in waiting),
-        queue=tuple(
-            QueueSample(user=backlog.user, queued=backlog.queued, running=backlog.running)
-            for backlog in sorted(snapshot.backlogs, key=lambda backlog: backlog.user)
-            if backlog.queued or backlog.running
-        ),
+        queue=_queue(snapshot, held),
         ended=dict(ended),
+    )
+
+
+def _queue(snapshot: Snapshot, held: Sequence[Job]) -> tuple[QueueSample, ...]:
+    queued, running = Counter(job.user for job in held), Counter[str]()
+    for backlog in snapshot.backlogs:
+        queued[backlog.user] += backlog.queued
+        running[backlog.user] += backlog.running
+    return tuple(
+        QueueSample(user=user, queued=queued[user], running=running[user])
+        for user in sorted({*queued, *running})
+        if queued[user] or running[user]
     )
 
 

@@ -15,6 +15,7 @@ from dashboard.ended import EndedWindow
 from dashboard.overview import ENDED_MINUTES
 from dashboard.sample import GpuSample, Sample, condense
 from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.states import Job, Snapshot
 
 _log = structlog.get_logger()
 
@@ -108,7 +109,17 @@ class Sampler:
             self._ended.add(events)
             self._cursor = events[-1].id
         heartbeat_s = self._settings().scheduler.heartbeat
-        return condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s)
+        held = await self._held(snapshot)
+        return condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
+
+    async def _held(self, snapshot: Snapshot) -> list[Job]:
+        """Jobs that no plan sees, because their users keep them from starting."""
+        waiting = {backlog.user: backlog.queued for backlog in snapshot.backlogs}
+        held: list[Job] = []
+        for row in await self._ledger.counts():
+            if row.queued > waiting.get(row.user, 0):
+                held += [job for job in await self._ledger.unfinished(row.user) if job.held]
+        return held
 
     async def _publish(self, sample: Sample | None) -> None:
         same = sample == self._sample and self.version
