@@ -9,7 +9,7 @@ events are shown one after the other; users never wait for one another.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +33,8 @@ _POOL_MAX_AGE_S: Final = 2.0
 _RETRY_S: Final = 0.5
 #: seconds that closing frames wait for an agent's end mark
 _END_WAIT_S: Final = 1.0
+#: settled attempts remembered as shown
+_SHOWN_KEPT: Final = 4096
 
 _log = structlog.get_logger()
 
@@ -63,6 +65,8 @@ class EventFollower:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool_read_at = 0.0
         self._present: frozenset[tuple[str, WorkerState]] = frozenset()
+        #: settled attempts that were shown, oldest first
+        self._shown: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def run(self) -> None:
         """Follow until cancelled; goes on where it was after the ledger was away."""
@@ -152,6 +156,9 @@ class EventFollower:
         self._hub.status(event.user, event.remaining)
 
     async def _settled(self, event: Event) -> None:
+        if self._was_shown(event):
+            self._hub.status(event.user, event.remaining)
+            return
         if event.state is JobState.CANCELLED and event.frames == b"[]":
             if event.attempt:
                 # an earlier attempt may have been shown, and was never said to be over
@@ -168,6 +175,16 @@ class EventFollower:
             self._hub.send(event.user, event.client_id, message, event.job)
         self._hub.status_now(event.user, event.remaining)
         self._hub.send(event.user, event.client_id, executing_nothing(event.prompt_id), event.job)
+
+    def _was_shown(self, event: Event) -> bool:
+        """Whether its client has seen this end: a restarted server that lost it is told again."""
+        key = (event.job, event.attempt)
+        if key in self._shown:
+            return True
+        self._shown[key] = None
+        if len(self._shown) > _SHOWN_KEPT:
+            self._shown.popitem(last=False)
+        return False
 
 
 def closing_messages(event: Event) -> list[dict[str, Any]]:

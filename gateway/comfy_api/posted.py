@@ -19,9 +19,12 @@ from gateway.hub import MAX_CLIENT_ID
 from scheduler.states import Lane
 
 LANE_HEADER: Final = "X-Vramgate-Lane"
+DEADLINE_HEADER: Final = "X-Vramgate-Deadline"
 KEY_HEADER: Final = "Idempotency-Key"
 #: longest prompt_id and idempotency key that a client may choose, in characters
 _MAX_ID: Final = 128
+#: a deadline further away is none
+_LONGEST_DEADLINE_S: Final = 365 * 86400
 #: fields of ``extra_data`` that reach the worker, and nobody else
 SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
 
@@ -45,6 +48,8 @@ class Posted:
     front: bool
     lane: Lane
     idempotency_key: str | None
+    #: seconds after submit by which it must have started; None: it may wait
+    deadline_s: float | None
     #: output nodes to run; None: all
     targets: list[str] | None
 
@@ -101,6 +106,7 @@ def understand(body: Any, headers: Mapping[str, str]) -> Posted | Refusal:
             idempotency_key=_id(
                 "idempotency_key", headers.get(KEY_HEADER) or ours.get("idempotency_key")
             ),
+            deadline_s=_deadline(headers.get(DEADLINE_HEADER), ours.get("deadline_s")),
             targets=_targets(body.get("partial_execution_targets")),
         )
     except _Bad as bad:
@@ -158,6 +164,25 @@ def _lane(value: Any) -> Lane:
     except ValueError:
         names = " or ".join(lane.value for lane in Lane)
         raise _Bad("invalid_lane", f"lane must be {names}") from None
+
+
+def _deadline(header: str | None, field: Any) -> float | None:
+    """A header's text or a field's number, in seconds."""
+    if header is None and field is None:
+        return None
+    name = DEADLINE_HEADER if header is not None else "deadline_s"
+    given = header if header is not None else field
+    try:
+        # JSON's true would be one second
+        seconds = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_DEADLINE_S:
+        raise _Bad(
+            "invalid_deadline",
+            f"{name} must be seconds above 0, {_LONGEST_DEADLINE_S} (a year) at most",
+        )
+    return seconds
 
 
 def _targets(value: Any) -> list[str] | None:

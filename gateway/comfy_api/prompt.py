@@ -18,6 +18,7 @@ from gateway.admission_door import (
     max_queued,
     refuse_count,
     refuse_for_now,
+    refuse_infeasible,
     refuse_memory,
     refuse_prompt_id,
     refuse_role,
@@ -82,6 +83,8 @@ async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response
     job = _job(found, who, posted, need, tuple(files.values()))
     settings = found.settings()
     refusal = refuse_memory(job.need_bytes, max_bytes(settings, who.user))
+    if refusal is None and need.estimate.infeasible_bytes:
+        refusal = refuse_infeasible(need.estimate, await found.ledger.pool())
     if refusal is not None:
         return refusal.reply()
     body = encode_body(
@@ -117,7 +120,7 @@ def _job(
     need: Need,
     inputs: tuple[InputFile, ...],
 ) -> NewJob:
-    kind = need.kind
+    kind, booked = need.kind, need.estimate
     job_id = found.new_id()
     return NewJob(
         id=job_id,
@@ -130,11 +133,18 @@ def _job(
         fingerprint=kind.fingerprint,
         models=kind.models,
         parents=kind.parents,
-        need_bytes=need.estimate.bytes,
-        need_seconds=need.estimate.seconds,
+        need_bytes=booked.bytes,
+        need_seconds=booked.seconds,
         needs_gpu=kind.needs_gpu,
         inputs=inputs,
         idempotency_key=posted.idempotency_key,
+        deadline_s=posted.deadline_s,
+        model_bytes=kind.model_bytes,
+        load_seconds=booked.load_seconds,
+        late_seconds=booked.late_seconds,
+        curve=booked.curve,
+        host_bytes=booked.host_bytes,
+        guess=booked.guess,
     )
 
 

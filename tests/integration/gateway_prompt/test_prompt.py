@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from config.settings import Admission, Role, Settings, User
-from scheduler.states import InputFile, Lane
+from scheduler.states import InputFile, Job, Lane
 from tests.integration.gateway_prompt.stage import Stage, graph
 
 SECRET = "token-that-nobody-may-see"
@@ -101,6 +101,36 @@ async def test_the_lane_comes_from_the_header_or_from_extra_data(stage: Stage) -
     job = await stage.ledger.find("ann", answer["prompt_id"])
     assert job is not None
     assert job.lane is Lane.BATCH
+
+
+async def test_a_deadline_comes_from_the_header_or_from_extra_data(stage: Stage) -> None:
+    body = {"prompt": graph(), "extra_data": {"vramgate": {"deadline_s": 90}}}
+    answers = [
+        await stage.post("/prompt", body),
+        await stage.post("/prompt", body, headers={"X-Vramgate-Deadline": "7.5"}),
+        await stage.post("/prompt", {"prompt": graph()}),
+    ]
+    jobs = [await stage.ledger.find("ann", answer["prompt_id"]) for answer in answers]
+    assert [_deadline_s(job) for job in jobs] == [90, 7.5, None]
+
+
+def _deadline_s(job: Job | None) -> float | None:
+    assert job is not None
+    return (job.deadline_ms - job.submitted_ms) / 1000 if job.deadline_ms else None
+
+
+@pytest.mark.parametrize("given", ["", "soon", "0", "-1", "nan", "inf", "1e999", "31536001"])
+async def test_a_deadline_that_is_none_is_a_400_that_names_the_header(
+    stage: Stage, given: str
+) -> None:
+    headers = {"X-Vramgate-Deadline": given}
+    status, answer = await stage.call(
+        "POST", "/prompt", "ann", json={"prompt": graph()}, headers=headers
+    )
+    assert status == 400
+    assert answer["error"]["type"] == "invalid_deadline"
+    assert "X-Vramgate-Deadline" in answer["error"]["message"]
+    assert await stage.ledger.remaining("ann") == 0
 
 
 async def test_one_bad_output_among_good_ones_is_reported_and_left_out(stage: Stage) -> None:
@@ -199,6 +229,15 @@ BAD: dict[str, tuple[bytes, str]] = {
         json.dumps({"prompt": graph(), "extra_data": {"vramgate": {"lane": "x"}}}).encode(),
         "invalid_lane",
     ),
+    **{
+        f"deadline {given!r}": (
+            json.dumps(
+                {"prompt": graph(), "extra_data": {"vramgate": {"deadline_s": given}}}
+            ).encode(),
+            "invalid_deadline",
+        )
+        for given in (0, -3, True, "x", [], {}, 1e300)
+    },
     "targets is a word": (
         json.dumps({"prompt": graph(), "partial_execution_targets": "2"}).encode(),
         "invalid_targets",
