@@ -12,6 +12,7 @@ from cli import (
     config,
     gateway,
     jobs,
+    queue,
     recorder,
     scheduler,
     simulate,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("status")(status.status)
+app.add_typer(queue.app, name="queue")
 app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
 app.command("simulate")(simulate.simulate)
