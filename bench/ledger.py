@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.valkey import EmbeddedValkey
-from scheduler.ledger import Admitted, Ending, Outcome, Report
+from scheduler.ledger import Admitted, Ending, Grant, Outcome, Report
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import (
     Agent,
@@ -39,6 +39,14 @@ _CONCURRENT = 16
 #: of one typical prompt (design: 2 KiB a queued job beside its prompt)
 _PROMPT = b'{"1": {"class_type": "KSampler", "inputs": {}}}' * 60
 _LEASE_MS = 600_000
+_GRANT = Grant(
+    bytes=8 * 2**30,
+    capacity_bytes=20 * 2**30,
+    seconds=12.5,
+    load_seconds=2.0,
+    user_charge=5_000_000,
+    group_charge=5_000_000,
+)
 
 
 def _job(n: int) -> NewJob:
@@ -134,7 +142,7 @@ async def measure(url: str, count: int) -> dict[str, float]:
     queued = [job for job in await ledger.jobs([job.id for job in jobs]) if job]
 
     async def admit(pair: tuple[Job, Worker]) -> None:
-        reply = await ledger.admit(epoch, *pair, 8 * 2**30, 20 * 2**30, _LEASE_MS)
+        reply = await ledger.admit(epoch, *pair, _GRANT, _LEASE_MS)
         if not isinstance(reply, Admitted):
             raise RuntimeError(f"admission refused: {reply}")
 

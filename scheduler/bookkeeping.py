@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
 from scheduler.closing import failed_frames, interrupted_frames, wordless_entry
 from scheduler.ledger_values import Ending
-from scheduler.states import FailReason
+from scheduler.states import FailReason, Job
 
+_NAMES: Final = tuple(field.name for field in fields(Job))
+_PLACES: Final = {name: n for n, name in enumerate(_NAMES)}
+_values: Callable[[Job], tuple[Any, ...]] = attrgetter(*_NAMES)
+#: the slots' own setters: what the frozen class' constructor uses, without its detours
+_SETTERS: Final = tuple(getattr(Job, name).__set__ for name in _NAMES)
 #: An event's id as one number: ms · 1024 + sequence (exact in a double until 2248).
 SEQUENCES_PER_MS: Final = 1024
 #: Without a recorder that says what it has stored, this many times as much is kept.
@@ -38,6 +45,17 @@ def cost(charge: int, granted_seconds: float, run_seconds: float) -> int:
     if granted_seconds <= 0:
         return charge
     return math.floor(charge * max(run_seconds, 0.0) / granted_seconds + 0.5)
+
+
+def changed(job: Job, **changes: Any) -> Job:
+    """As ``dataclasses.replace``, at a third of its time: a ledger does little else."""
+    values = list(_values(job))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    made = object.__new__(Job)
+    for put, value in zip(_SETTERS, values, strict=True):
+        put(made, value)
+    return made
 
 
 def event_score(event_id: str) -> int:

@@ -84,7 +84,7 @@ class BooksBase:
         #: id → until when, URL
         self.gateways: dict[str, tuple[int, str]] = {}
         self.overrides: dict[str, str] = {}
-        self.override_rev = 0
+        self.override_rev, self.override_call = 0, ""
         self.secrets: dict[str, str] = {}
         # what snapshots are made of; None: changed since
         self.listed_users: list[str] = []
@@ -106,6 +106,10 @@ class BooksBase:
         if found is None:
             found = self.users[name] = UserRecord(name)
         return found
+
+    def look_up(self, name: str) -> UserRecord:
+        """The user's record to read from; an empty one for who never submitted."""
+        return self.users.get(name) or UserRecord(name)
 
     def group(self, name: str) -> GroupRecord:
         """The group's record, made when it is first asked for."""

@@ -99,12 +99,12 @@ class BooksFiles(BooksBase):
 
     def file(self, user: str, type: str, subfolder: str, filename: str) -> FileRecord | None:
         """Where one of the user's outputs lies, or None if no such file is theirs."""
-        found = self.user(user).files.get(f"{type}/{subfolder}/{filename}")
+        found = self.look_up(user).files.get(f"{type}/{subfolder}/{filename}")
         return None if found is None else found[0]
 
     def files(self, user: str, type: str) -> list[FileRecord]:
         """The user's outputs of one type (``output`` or ``temp``), newest first."""
-        found = [entry for entry in self.user(user).files.values() if entry[0].type == type]
+        found = [entry for entry in self.look_up(user).files.values() if entry[0].type == type]
         found.sort(key=lambda entry: entry[1], reverse=True)
         return [record for record, _, _ in found]
 

@@ -66,7 +66,7 @@ class BooksHouse(BooksPlan):
     def learn(self, epoch: int, job_id: str, profiles: Mapping[str, bytes]) -> bool:
         """Store what a closed attempt taught; each attempt counts once."""
         record = self.records.get(job_id)
-        if not self.is_leader(epoch) or record is None or not record.closed:
+        if not self.is_leader(epoch) or record is None or record.closed is None:
             return False
         if record.learned != record.closed:
             self.learned.update(profiles)
@@ -116,6 +116,10 @@ class BooksHouse(BooksPlan):
 
     def override(self, changes: Mapping[str, str | None]) -> int:
         """Set (JSON text) or clear (None) overrides; the new revision."""
+        call = self.new_call()
+        if call == self.override_call:
+            return self.override_rev
+        self.override_call = call
         for path, text in changes.items():
             if text is None:
                 self.overrides.pop(path, None)

@@ -7,31 +7,12 @@ The records change in place; what leaves the ledger are the frozen nouns of
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
-from dataclasses import fields
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
+from scheduler.bookkeeping import changed
 from scheduler.ledger_values import FileRecord
 from scheduler.memory_turns import Turns
 from scheduler.states import Backlog, Job, JobState, MemoryLimit, Worker, WorkerState
-
-_NAMES: Final = tuple(field.name for field in fields(Job))
-_PLACES: Final = {name: n for n, name in enumerate(_NAMES)}
-_values: Callable[[Job], tuple[Any, ...]] = attrgetter(*_NAMES)
-#: the slots' own setters: what the frozen class' constructor uses, without its detours
-_SETTERS: Final = tuple(getattr(Job, name).__set__ for name in _NAMES)
-
-
-def changed(job: Job, **changes: Any) -> Job:
-    """As ``dataclasses.replace``, at a third of its time: a ledger does little else."""
-    values = list(_values(job))
-    for name, value in changes.items():
-        values[_PLACES[name]] = value
-    made = object.__new__(Job)
-    for put, value in zip(_SETTERS, values, strict=True):
-        put(made, value)
-    return made
 
 
 class JobRecord:
@@ -61,9 +42,9 @@ class JobRecord:
         #: whose worker it is on
         self.agent = ""
         #: the attempt that its agent closed last, and what became of the job then
-        self.closed = 0
+        self.closed: int | None = None
         self.closed_as = JobState.QUEUED
-        self.learned = 0
+        self.learned: int | None = None
         #: fields of the user's files that it named
         self.outputs: set[str] = set()
 

@@ -97,6 +97,7 @@ class BooksSubmit(BooksBase):
             late_seconds=job.late_seconds,
             curve=job.curve,
             host_bytes=job.host_bytes,
+            guess=job.guess,
             deadline_ms=0 if job.deadline_s is None else now + int(job.deadline_s * 1000),
         )
 
@@ -183,12 +184,12 @@ class BooksSubmit(BooksBase):
 
     def find(self, user: str, prompt_id: str) -> Job | None:
         """The user's job that its client knows by this id; None too when it was hidden."""
-        entry = self.user(user).prompt_ids.get(prompt_id)
+        entry = self.look_up(user).prompt_ids.get(prompt_id)
         return None if entry is None else self.jobs([entry[1]])[0]
 
     def unfinished(self, user: str) -> list[Job]:
         """The user's jobs that have not ended: active ones first, then in queue order."""
-        owner = self.user(user)
+        owner = self.look_up(user)
         waiting = sorted([*owner.queue, *owner.held])
         ids = [*owner.active, *(job_id for _, job_id in waiting)]
         return [self.records[job_id].job for job_id in ids]
@@ -197,7 +198,7 @@ class BooksSubmit(BooksBase):
         """The user's ended jobs that its history shows, oldest first; at most the ``newest`` n."""
         if newest is not None and newest <= 0:
             return []
-        ids = list(self.user(user).done)
+        ids = list(self.look_up(user).done)
         return [self.records[job_id].job for job_id in (ids if newest is None else ids[-newest:])]
 
     def prompts(self, job_ids: Sequence[str]) -> list[bytes | None]:
@@ -210,7 +211,7 @@ class BooksSubmit(BooksBase):
 
     def hide(self, user: str, job_ids: Sequence[str] | None) -> int:
         """Drop ended jobs from the user's history (None: all). Counts what was dropped."""
-        owner = self.user(user)
+        owner = self.look_up(user)
         dropped = 0
         for job_id in list(owner.done) if job_ids is None else job_ids:
             score = owner.done.pop(job_id, None)
@@ -222,7 +223,7 @@ class BooksSubmit(BooksBase):
 
     def remaining(self, user: str) -> int:
         """The user's unfinished jobs."""
-        return self.user(user).unfinished
+        return self.look_up(user).unfinished
 
     def _own(self, user: str, job_id: str) -> JobRecord | None:
         record = self.records.get(job_id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from scheduler.bookkeeping import WORDLESS, closing_words, own_folder
 from scheduler.ledger import (
     Claimed,
-    Ending,
     FileRecord,
     Order,
     Outcome,
@@ -24,10 +24,6 @@ from scheduler.states import ACTIVE, Job, JobState
 
 #: One blocking read lasts this long at most, so that a dead connection is noticed.
 _LONGEST_BLOCK_S: Final = 5.0
-#: Endings in which the worker may have left the client without a last word.
-_WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
-#: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
-_ROOT: Final = "vg"
 _NO_CLOSING: Final = (b"", b"", b"", b"")
 
 
@@ -107,8 +103,8 @@ class RedisAgent(RedisSide):
                 return Refusal.UNKNOWN
             place, prompt_id = found
             args: list[Arg] = [attempt, place.worker, place.gpu, *self._outcome_args(outcome)]
-            wordless = outcome.ending in _WORDLESS
-            args += self.closing_args(prompt_id) if wordless else _NO_CLOSING
+            wordless = outcome.ending in WORDLESS
+            args += closing_words(prompt_id) if wordless else _NO_CLOSING
             reply = await self.server.script("settle", self.keys.of_job(job_id, place), args)
             match reply:
                 case [b"SETTLED", bytes(state)]:
@@ -149,12 +145,12 @@ class RedisAgent(RedisSide):
         keys = [*self.keys.of_files(user), self.keys("outputs", job_id)]
         args: list[Arg] = [agent, worker, job_id]
         for type_, subfolder, filename in files:
-            args += [type_, subfolder, filename, _own_folder(user, subfolder)]
+            args += [type_, subfolder, filename, own_folder(user, subfolder)]
         names: list[bytes] = await self.server.script("name_files", keys, args)
         return [
             FileRecord(
                 type=type_,
-                subfolder=_own_folder(user, subfolder),
+                subfolder=own_folder(user, subfolder),
                 filename=name.decode(),
                 agent=agent,
                 worker=worker,
@@ -176,9 +172,3 @@ class RedisAgent(RedisSide):
             self.max_losses,
             int(outcome.clean),
         )
-
-
-def _own_folder(user: str, worker_subfolder: str) -> str:
-    """The subfolder without the top that the agent puts each user's files under."""
-    top = f"{_ROOT}/{user}"
-    return "" if worker_subfolder == top else worker_subfolder.removeprefix(f"{top}/")

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from scheduler.redis_codec import (
-    decode_gpu,
-    decode_job,
-    decode_worker,
-    encode_json,
-    error_result,
-    failed_frames,
-    interrupted_frames,
-)
+from scheduler.redis_codec import decode_gpu, decode_group, decode_job, decode_worker
 from scheduler.redis_connection import Connection
 from scheduler.redis_keys import Keys, Place
 from scheduler.redis_report import Fleet
-from scheduler.states import FailReason, Gpu, Job, Worker
-
-_POISON: Final = (
-    "The prompt was stopped: each worker that ran it was lost, so it will not be tried again."
-    " Ask your admin for the workers' logs before you send it once more."
-)
+from scheduler.states import Gpu, Job, Worker
 
 
 class RedisSide:
@@ -62,10 +49,11 @@ class RedisSide:
 
     async def place(self, job_id: str) -> tuple[Place, str] | None:
         """Where a job is held now, and its prompt_id; None: no such job."""
-        fields = ("user", "worker", "gpu", "agent", "prompt_id")
-        values = await self.server.command("HMGET", self.keys("job", job_id), *fields)
+        fields = ("user", "worker", "gpu", "agent", "prompt_id", "group", "spec")
+        *values, group, spec = await self.server.command("HMGET", self.keys("job", job_id), *fields)
         user, worker, gpu, agent, prompt_id = ((value or b"").decode() for value in values)
-        return (Place(user, worker, gpu, agent), prompt_id) if user else None
+        place = Place(user, worker, gpu, agent, decode_group(group, spec))
+        return (place, prompt_id) if user else None
 
     async def devices(
         self, worker_ids: Sequence[str], gpu_ids: Sequence[str]
@@ -88,17 +76,6 @@ class RedisSide:
             for id_, record in zip(worker_ids, records, strict=True)
         ]
         return [gpu for gpu in gpus if gpu], [worker for worker in workers if worker]
-
-    def closing_args(self, prompt_id: str) -> tuple[bytes, bytes, bytes, bytes]:
-        """Results and frames for an attempt that nobody will finish: cancelled, poison."""
-        cancelled = interrupted_frames(prompt_id)
-        poison = failed_frames(prompt_id, FailReason.POISON, _POISON)
-        return (
-            error_result(cancelled),
-            encode_json(cancelled),
-            error_result(poison),
-            encode_json(poison),
-        )
 
     async def now_ms(self) -> int:
         """The server's clock."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
 
 import msgspec
 
@@ -13,20 +12,21 @@ from scheduler.states import (
     FailReason,
     Gpu,
     GpuState,
+    Guess,
     InputFile,
     Job,
     JobState,
     Lane,
+    MemoryLimit,
     MemorySource,
     NewJob,
+    Step,
     WaitReason,
     Worker,
     WorkerState,
 )
 
 Fields = Mapping[bytes, bytes]
-#: Event scores keep a stream id in one double: ms · 1024 + sequence (below 2^53 until 2248).
-SEQUENCES_PER_MS: Final = 1024
 
 
 class Spec(msgspec.Struct, frozen=True, array_like=True):
@@ -40,20 +40,28 @@ class Spec(msgspec.Struct, frozen=True, array_like=True):
     needs_gpu: bool
     #: (path, sha256, size_bytes)
     inputs: tuple[tuple[str, str, int], ...]
-    #: absent in records of older versions
+    # from here on absent in records of older versions
     parents: tuple[str, ...] = ()
+    model_bytes: tuple[int, ...] = ()
+    load_seconds: float = 0.0
+    late_seconds: float = 0.0
+    #: (bytes, seconds)
+    curve: tuple[tuple[int, float], ...] = ()
+    host_bytes: int = 0
+    #: bytes, seconds, load seconds
+    guess: tuple[int, float, float] = (0, 0.0, 0.0)
 
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
 _decode_models = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-def encode_spec(job: NewJob) -> bytes:
-    """The unchanging part of a new job."""
+def encode_spec(job: NewJob, group: str) -> bytes:
+    """The unchanging part of a new job; ``group`` is the one that it is charged to."""
     inputs = tuple((file.path, file.sha256, file.size_bytes) for file in job.inputs)
     return msgspec.json.encode(
         Spec(
-            job.group,
+            group,
             job.lane,
             job.fingerprint,
             job.models,
@@ -61,6 +69,12 @@ def encode_spec(job: NewJob) -> bytes:
             job.needs_gpu,
             inputs,
             job.parents,
+            job.model_bytes,
+            job.load_seconds,
+            job.late_seconds,
+            tuple((step.bytes, step.seconds) for step in job.curve),
+            job.host_bytes,
+            (job.guess.bytes, job.guess.seconds, job.guess.load_seconds),
         )
     )
 
@@ -118,7 +132,31 @@ def decode_job(fields: Fields) -> Job | None:
         run_seconds=float(fields.get(b"run_seconds", 0)),
         clean=fields.get(b"clean") == b"1",
         parents=spec.parents,
+        model_bytes=spec.model_bytes,
+        load_seconds=spec.load_seconds,
+        late_seconds=spec.late_seconds,
+        curve=tuple(Step(bytes_, seconds) for bytes_, seconds in spec.curve),
+        host_bytes=spec.host_bytes,
+        deadline_ms=_int(fields, b"deadline_ms"),
+        held=b"held" in fields,
+        skips=_int(fields, b"skips"),
+        preemptions=_int(fields, b"preemptions"),
+        preempting=b"preempting" in fields,
+        granted_seconds=float(fields.get(b"granted_seconds", 0)),
+        granted_load_seconds=float(fields.get(b"granted_load_seconds", 0)),
+        user_charge=_int(fields, b"user_charge"),
+        group_charge=_int(fields, b"group_charge"),
+        user_cost=_int(fields, b"user_cost"),
+        group_cost=_int(fields, b"group_cost"),
+        guess=Guess(*spec.guess),
     )
+
+
+def decode_group(group: bytes | None, spec: bytes | None) -> str:
+    """A job's group; records of older versions have it in the spec alone."""
+    if group is not None:
+        return group.decode()
+    return _decode_spec(spec).group if spec else ""
 
 
 def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | None:
@@ -136,6 +174,10 @@ def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | Non
         job=_text(fields, b"job"),
         reserved_bytes=_int(holds, b"r:" + worker_id.encode()),
         has_probe=fields[b"has_probe"] == b"1",
+        limit=MemoryLimit(fields.get(b"limit", b"observed").decode()),
+        host_used_bytes=_int(fields, b"host_used_bytes"),
+        failures=_int(fields, b"failures"),
+        failed_ms=_int(fields, b"failed_ms"),
     )
 
 
@@ -166,6 +208,8 @@ def decode_agent(agent_id: str, fields: Fields) -> Agent | None:
         url=_text(fields, b"url"),
         version=_text(fields, b"version"),
         heartbeat_ms=int(fields[b"heartbeat_ms"]),
+        host_total_bytes=_int(fields, b"host_total_bytes"),
+        host_available_bytes=_int(fields, b"host_available_bytes"),
     )
 
 
@@ -190,12 +234,6 @@ def decode_event(event_id: bytes, fields: Fields) -> Event:
         remaining=_int(fields, b"remaining"),
         frames=fields.get(b"frames", b"[]"),
     )
-
-
-def event_score(event_id: str) -> int:
-    """A stream id as the score under which ended jobs are kept."""
-    ms, _, sequence = event_id.partition("-")
-    return int(ms) * SEQUENCES_PER_MS + min(int(sequence), SEQUENCES_PER_MS - 1)
 
 
 def decode_order(entry: bytes) -> Order:
@@ -260,49 +298,3 @@ def _text(fields: Fields, name: bytes) -> str:
 
 def _int(fields: Fields, name: bytes) -> int:
     return int(fields.get(name, 0))
-
-
-def encode_json(value: Any) -> bytes:
-    """JSON text."""
-    return msgspec.json.encode(value)
-
-
-def error_result(frames: Sequence[Any]) -> bytes:
-    """A history entry's ``{outputs, status, meta}`` for a job that ended without a worker's word."""
-    return msgspec.json.encode(
-        {
-            "outputs": {},
-            "status": {"status_str": "error", "completed": False, "messages": frames},
-            "meta": {},
-        }
-    )
-
-
-def failed_frames(prompt_id: str, reason: FailReason, message: str) -> list[Any]:
-    """What a client is sent when we end its prompt ourselves (ComfyUI's ``execution_error``)."""
-    return [
-        [
-            "execution_error",
-            {
-                "prompt_id": prompt_id,
-                "node_id": "",
-                "node_type": "",
-                "executed": [],
-                "exception_message": message,
-                "exception_type": f"vramgate.{reason.value}",
-                "traceback": [],
-                "current_inputs": {},
-                "current_outputs": [],
-            },
-        ]
-    ]
-
-
-def interrupted_frames(prompt_id: str) -> list[Any]:
-    """What a client is sent when its cancelled prompt's worker never answered."""
-    return [
-        [
-            "execution_interrupted",
-            {"prompt_id": prompt_id, "node_id": "", "node_type": "", "executed": []},
-        ]
-    ]

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from scheduler.bookkeeping import (
+    EVENTS_KEPT_MS,
+    SEQUENCES_PER_MS,
+    UNRECORDED_FACTOR,
+    event_score,
+)
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import SEQUENCES_PER_MS, event_score
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import RECORDER_GROUP
 from scheduler.states import Gpu, Worker
 
 #: Jobs that one script call touches at most: it holds the server for about a millisecond.
 _BATCH: Final = 100
-#: Without a recorder that says what it has stored, Redis keeps this many times as much.
-_UNRECORDED_FACTOR: Final = 10
-#: The stream keeps what the recorder has for this long, for gateways that reconnect.
-_EVENTS_KEPT_MS: Final = 600_000
 _GROUP: Final = RECORDER_GROUP.encode()
 
 
@@ -27,7 +28,7 @@ class RedisHouse(RedisSide):
         """Drop ended jobs beyond ``keep`` per user or older, once the recorder has them."""
         recorded = await self._recorded_score()
         if recorded is None:
-            keep, older_than_ms = keep * _UNRECORDED_FACTOR, older_than_ms * _UNRECORDED_FACTOR
+            keep, older_than_ms = keep * UNRECORDED_FACTOR, older_than_ms * UNRECORDED_FACTOR
         now = await self.now_ms()
         horizon = event_score(f"{max(now - older_than_ms, 0)}-0")
         limit = event_score(f"{now + 1}-0") if recorded is None else recorded
@@ -36,7 +37,7 @@ class RedisHouse(RedisSide):
             for kind in ("done", "hidden"):
                 dropped += await self._trim_list(epoch, user.decode(), kind, keep, horizon, limit)
         if recorded is not None:
-            oldest = min(recorded // SEQUENCES_PER_MS, now - _EVENTS_KEPT_MS)
+            oldest = min(recorded // SEQUENCES_PER_MS, now - EVENTS_KEPT_MS)
             await self.server.command("XTRIM", self.keys.events, "MINID", "~", f"{oldest}-0")
         return dropped
 

@@ -1,20 +1,26 @@
 """Every Redis key there is, in one place.
 
 All keys of a pool share the hash tag ``{<pool>}``: they lie in one slot of a
-Redis Cluster, so that one script may touch them together.
+Redis Cluster, so that one script may touch them together. Scripts are given every key
+by name; only ``snapshot.lua``, which reads thousands and writes none, makes names itself.
 
 ================  ======  =========================================================
 key               type    holds
 ================  ======  =========================================================
-leader            hash    owner, epoch (only grows), until (ms)
+leader            hash    owner, epoch (only grows), until (ms), said (explanations so far)
 job:<id>          hash    one job: what changes as fields, the rest in ``spec``
 prompt:<id>       string  the prompt's body as submitted
 result:<id>       string  the result as settled
 outputs:<id>      set     fields of ``files:<user>`` that the job named
-user:<user>       hash    number (counter), group, last_admitted_ms
+user:<user>       hash    number (counter), group, last_admitted_ms; virtual, charged
+group:<group>     hash    virtual, charged; clock: counter of the last user with a turn
+clock             string  counter of the last group with a turn
+turns:<group>     zset    the group's users with a job in ``queue``, by virtual
+turns             zset    groups with such users, by virtual
 users             set     users with unfinished jobs
 everyone          set     users who ever submitted
 queue:<user>      zset    QUEUED jobs by place (``number``; negative: to the front)
+held:<user>       zset    QUEUED jobs that their user holds, by place
 active:<user>     zset    RESERVED, RUNNING, CANCELLING jobs by time of admission
 names:<user>      hash    ``p:<prompt_id>`` and ``k:<idempotency key>`` → job
 done:<user>       zset    ended jobs that the user's history shows, by settle event
@@ -22,9 +28,9 @@ hidden:<user>     zset    ended jobs that it does not show
 inflight          zset    active jobs of the pool by lease deadline
 agents, workers   set     ids
 gpus              set     ids
-agent:<id>        hash    url, version, heartbeat_ms
+agent:<id>        hash    url, version, heartbeat_ms, host memory
 fleet:<agent>     hash    rev, ``w:<worker>`` → GPU, ``g:<gpu>``
-worker:<id>       hash    what its agent reports, and its job
+worker:<id>       hash    what its agent reports, its job, failures, failed_ms, failed_job
 gpu:<id>          hash    what its agent reports
 holds:<gpu>       hash    ``u:<worker>`` bytes used, ``r:<worker>`` bytes reserved
 inbox:<agent>     list    orders, oldest first
@@ -34,6 +40,7 @@ origins:<user>    hash    where an output lies → user's name
 counters:<user>   hash    file name pattern → highest number given;
                           ``!`` + pattern → highest number whose record was trimmed
 profile:<fp>      string  what was learned of a fingerprint; expires
+fingerprints      set     fingerprints with a profile; some may have expired
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret
@@ -58,13 +65,16 @@ class Place:
     worker: str = ""
     gpu: str = ""
     agent: str = ""
+    #: the job's own; all unfinished jobs of a user have the same
+    group: str = ""
 
 
 class Keys:
     """Key names of one pool."""
 
     def __init__(self, pool: str) -> None:
-        self._prefix = f"vg:{{{pool}}}:"
+        #: what every key of the pool begins with
+        self.prefix = f"vg:{{{pool}}}:"
         self.leader = self("leader")
         self.users = self("users")
         self.everyone = self("everyone")
@@ -76,18 +86,21 @@ class Keys:
         self.overrides = self("overrides")
         self.override_meta = self("override_meta")
         self.secrets = self("secrets")
+        self.turns = self("turns")
+        self.clock = self("clock")
+        self.fingerprints = self("fingerprints")
         self.events = self("events")
 
     def __call__(self, kind: str, *of: str) -> str:
         """The key ``kind``, or ``kind:<of>``."""
-        return self._prefix + ":".join((kind, *of))
+        return self.prefix + ":".join((kind, *of))
 
     def of_files(self, user: str) -> list[str]:
         """Where a user's outputs are kept."""
         return [self(kind, user) for kind in ("files", "origins", "counters")]
 
     def of_job(self, job_id: str, place: Place) -> list[str]:
-        """KEYS[1..12] of every job transition; ``job_keys`` in ``_lib.lua`` unpacks them."""
+        """KEYS[1..18] of every job transition; ``job_keys`` in ``_lib.lua`` unpacks them."""
         return [
             self("job", job_id),
             self("result", job_id),
@@ -101,4 +114,10 @@ class Keys:
             self("worker", place.worker),
             self("holds", place.gpu),
             self("inbox", place.agent),
+            self("held", place.user),
+            self("user", place.user),
+            self("group", place.group),
+            self("turns", place.group),
+            self.turns,
+            self.clock,
         ]

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from scheduler.ledger import Admitted, Reaped, Refusal
-from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import encode_json, error_result, failed_frames
+from scheduler.bookkeeping import closing_words, refusal_words
+from scheduler.ledger import Admitted, Grant, Reaped, Refusal
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
-from scheduler.states import (
-    ACTIVE,
-    Backlog,
-    FailReason,
-    Job,
-    JobState,
-    Snapshot,
-    WaitReason,
-    Worker,
-)
+from scheduler.redis_snapshot import RedisSnapshot
+from scheduler.states import FailReason, Job, JobState, WaitReason, Worker
 
 #: Jobs that one script call touches at most: it holds the server for about a millisecond.
 _BATCH: Final = 100
 
 
-class RedisPlan(RedisSide):
+class RedisPlan(RedisSnapshot):
     """``PlanSide`` over Redis."""
 
     async def lead(self, owner: str, ttl_ms: int) -> int | None:
@@ -38,17 +29,20 @@ class RedisPlan(RedisSide):
         await self.server.script("resign", [self.keys.leader], [owner, epoch])
 
     async def admit(
-        self, epoch: int, job: Job, worker: Worker, bytes_: int, capacity_bytes: int, lease_ms: int
+        self, epoch: int, job: Job, worker: Worker, grant: Grant, lease_ms: int
     ) -> Admitted | Refusal:
         """QUEUED → RESERVED. Re-checks epoch, rev, worker, its heartbeat and the bytes."""
+        place = Place(job.user, worker.id, worker.gpu, worker.agent, job.group)
         keys = [
-            *self.keys.of_job(job.id, Place(job.user, worker.id, worker.gpu, worker.agent)),
+            *self.keys.of_job(job.id, place),
             self.keys.leader,
             self.keys("gpu", worker.gpu),
-            self.keys("user", job.user),
+            *(self.keys("job", passed) for passed in grant.passed),
         ]
         args: list[Arg] = [epoch, job.rev, worker.id, worker.gpu, worker.agent]
-        args += [bytes_, capacity_bytes, lease_ms, self.heartbeat_ms, self.new_call()]
+        args += [grant.bytes, grant.capacity_bytes, lease_ms, self.heartbeat_ms, self.new_call()]
+        args += [float(grant.seconds), float(grant.load_seconds)]
+        args += [grant.user_charge, grant.group_charge]
         match await self.server.script("admit", keys, args):
             case [b"ADMITTED", int(attempt)]:
                 return Admitted(attempt)
@@ -57,12 +51,25 @@ class RedisPlan(RedisSide):
             case reply:
                 raise self.unexpected("admit", reply)
 
+    async def preempt(self, epoch: int, job: Job) -> bool:
+        """Tell a RUNNING job's agent to interrupt it and give it back."""
+        call = self.new_call()
+        while True:
+            found = await self.place(job.id)
+            if found is None:
+                return False
+            keys = [*self.keys.of_job(job.id, found[0]), self.keys.leader]
+            args: list[Arg] = [epoch, job.rev, found[0].worker, found[0].gpu, call]
+            reply = await self.server.script("preempt", keys, args)
+            if reply != [b"MOVED"]:
+                return bool(reply == [b"OK"])
+
     async def refuse(self, epoch: int, job: Job, reason: FailReason, message: str) -> bool:
         """QUEUED → FAILED for a job that can never run. False: it was no longer queued."""
-        frames = failed_frames(job.prompt_id, reason, message)
-        keys = [*self.keys.of_job(job.id, Place(job.user)), self.keys.leader]
-        args: list[Arg] = [epoch, job.rev, reason.value, error_result(frames)]
-        args += [encode_json(frames), self.new_call()]
+        place = Place(job.user, group=job.group)
+        keys = [*self.keys.of_job(job.id, place), self.keys.leader]
+        args: list[Arg] = [epoch, job.rev, reason.value]
+        args += [*refusal_words(job.prompt_id, reason, message), self.new_call()]
         return bool(await self.server.script("refuse", keys, args))
 
     async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str]]) -> None:
@@ -106,7 +113,7 @@ class RedisPlan(RedisSide):
             place, prompt_id = found
             keys = [*self.keys.of_job(job_id, place), self.keys.leader]
             args: list[Arg] = [epoch, place.worker, place.gpu, max_losses]
-            args += [*self.closing_args(prompt_id), job_id]
+            args += [*closing_words(prompt_id), job_id]
             match await self.server.script("reap", keys, args):
                 case [b"REAPED", bytes(state)]:
                     return JobState(state.decode())
@@ -114,66 +121,3 @@ class RedisPlan(RedisSide):
                     continue
                 case _:  # renewed or settled meanwhile, or we lead no more
                     return None
-
-    async def snapshot(self, window: int) -> Snapshot:
-        """Workers, GPUs, active jobs and the first ``window`` queued jobs of each user."""
-        k = self.keys
-        now, workers, gpus, users, inflight = await self.server.pipeline(
-            [
-                ("TIME",),
-                ("SMEMBERS", k.workers),
-                ("SMEMBERS", k.gpus),
-                ("SMEMBERS", k.users),
-                ("ZRANGE", k.inflight, 0, -1),
-            ]
-        )
-        active = {job.id: job for job in await self.known_jobs(inflight) if job.state in ACTIVE}
-        found_gpus, found_workers = await self.devices(_texts(workers), _texts(gpus))
-        return Snapshot(
-            now_ms=int(now[0]) * 1000 + int(now[1]) // 1000,
-            gpus=tuple(found_gpus),
-            workers=tuple(found_workers),
-            backlogs=tuple(await self._backlogs(_texts(users), window, active)),
-            active=active,
-        )
-
-    async def _backlogs(
-        self, users: Sequence[str], window: int, active: Mapping[str, Job]
-    ) -> list[Backlog]:
-        commands: list[Sequence[Arg]] = []
-        for user in users:
-            commands += [
-                ("HMGET", self.keys("user", user), "group", "last_admitted_ms"),
-                ("ZCARD", self.keys("queue", user)),
-                ("ZCARD", self.keys("active", user)),
-                ("ZRANGE", self.keys("queue", user), 0, window - 1),
-            ]
-        replies = await self.server.pipeline(commands)
-        heads = [job_id for ids in replies[3::4] for job_id in ids]
-        queued = {job.id: job for job in await self.known_jobs(heads)}
-        backlogs = []
-        for n, user in enumerate(users):
-            (group, last), count, running, ids = replies[4 * n : 4 * n + 4]
-            # Admitted or cancelled between the two reads: the next plan sees it where it is.
-            jobs = [queued[id_] for id_ in _texts_in_order(ids) if id_ in queued]
-            jobs = [job for job in jobs if job.state is JobState.QUEUED and job.id not in active]
-            if count or running:
-                backlogs.append(
-                    Backlog(
-                        user=user,
-                        group=(group or b"").decode(),
-                        queued=count,
-                        running=running,
-                        jobs=tuple(jobs),
-                        last_admitted_ms=int(last or 0),
-                    )
-                )
-        return backlogs
-
-
-def _texts(values: Iterable[bytes]) -> list[str]:
-    return sorted(value.decode() for value in values)
-
-
-def _texts_in_order(values: Iterable[bytes]) -> list[str]:
-    return [value.decode() for value in values]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 from scheduler.redis_base import RedisSide
 from scheduler.redis_connection import Arg
 
+T = TypeVar("T")
 #: A profile that is not used for this long is forgotten, so that their number stays bounded.
 _KEPT_S: Final = 90 * 24 * 3600
+#: Profiles that one script call touches at most: it holds the server for about a millisecond.
+_BATCH: Final = 100
 
 
 class RedisProfiles(RedisSide):
@@ -23,7 +26,32 @@ class RedisProfiles(RedisSide):
 
     async def learn(self, epoch: int, job_id: str, profiles: Mapping[str, bytes]) -> bool:
         """Store what a closed attempt taught; each attempt counts once."""
-        keys = [self.keys.leader, self.keys("job", job_id)]
-        keys += [self.keys("profile", fingerprint) for fingerprint in profiles]
-        args: list[Arg] = [epoch, _KEPT_S, *profiles.values()]
+        keys = [self.keys.leader, self.keys("job", job_id), *self._keys_of(profiles)]
+        args: list[Arg] = [epoch, _KEPT_S, *_flat(profiles.items())]
         return bool(await self.server.script("learn", keys, args))
+
+    async def all_profiles(self) -> dict[str, bytes]:
+        """Everything that was learned, by fingerprint. It does not count as using."""
+        members = await self.server.command("SMEMBERS", self.keys.fingerprints)
+        found: dict[str, bytes] = {}
+        for batch in _batches(sorted(member.decode() for member in members)):
+            texts = await self.server.script("read_profiles", self._keys_of(batch), batch)
+            found |= {one: text for one, text in zip(batch, texts, strict=True) if text is not None}
+        return found
+
+    async def put_profiles(self, profiles: Mapping[str, bytes]) -> None:
+        """Store profiles as they are, over those of the same fingerprint."""
+        for batch in _batches(list(profiles.items())):
+            keys = self._keys_of([fingerprint for fingerprint, _ in batch])
+            await self.server.script("put_profiles", keys, [_KEPT_S, *_flat(batch)])
+
+    def _keys_of(self, fingerprints: Iterable[str]) -> list[str]:
+        return [self.keys.fingerprints, *(self.keys("profile", one) for one in fingerprints)]
+
+
+def _batches(entries: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH))
+
+
+def _flat(entries: Iterable[tuple[str, bytes]]) -> list[Arg]:
+    return [part for entry in entries for part in entry]

@@ -12,8 +12,8 @@ from scheduler.states import Gpu, Worker
 
 #: The ``fleet:<agent>`` hash: what the ledger knows the agent to have.
 Fleet = dict[bytes, bytes]
-#: Arguments of a worker that the agent no longer names: state … has_probe.
-_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0)
+#: Arguments of a worker that the agent no longer names: state … host_used_bytes.
+_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0)
 #: Arguments of a GPU that the agent no longer names: index … memory_source.
 _GONE_GPU: tuple[Arg, ...] = (0, "", 0, 0, 0, "", "")
 
@@ -37,6 +37,7 @@ def report_call(keys: Keys, report: Report, fleet: Fleet) -> tuple[list[str], li
     ]
     rev = fleet.get(b"rev", b"0")
     args: list[Arg] = [agent.id, agent.url, agent.version, rev, len(worker_ids), len(gpu_ids)]
+    args += [agent.host_total_bytes, agent.host_available_bytes]
     for worker_id in worker_ids:
         worker = workers.get(worker_id)
         new_home = worker.gpu if worker else ""
@@ -61,7 +62,14 @@ def _worker_args(worker: Worker | None) -> Sequence[Arg]:
     if worker is None:
         return _GONE_WORKER
     models = encode_models(worker.models)
-    return (worker.state.value, worker.used_bytes, models, int(worker.has_probe))
+    return (
+        worker.state.value,
+        worker.used_bytes,
+        models,
+        int(worker.has_probe),
+        worker.limit.value,
+        worker.host_used_bytes,
+    )
 
 
 def _gpu_args(gpu: Gpu | None) -> Sequence[Arg]:

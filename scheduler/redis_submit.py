@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from scheduler.bookkeeping import HELD_DETAIL
 from scheduler.ledger import CancelReply, Duplicate, FileRecord, OverCap, Submitted
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_file, decode_files, encode_spec, file_field
+from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
 from scheduler.states import TERMINAL, Job, JobState, NewJob
 
@@ -21,65 +23,64 @@ class RedisSubmit(RedisSide):
         self, job: NewJob, prompt: bytes, *, max_queued: int | None
     ) -> Submitted | Duplicate | OverCap:
         """Queue a job with its prompt body; ``max_queued`` None: no limit."""
-        keys = [
-            *self.keys.of_job(job.id, Place(job.user)),
-            self.keys("prompt", job.id),
-            self.keys("names", job.user),
-            self.keys("user", job.user),
-            self.keys.everyone,
-        ]
+        call, group = self.new_call(), job.group
         limit = -1 if max_queued is None else max_queued
-        reply = await self.server.script(
-            "submit",
-            keys,
-            [
-                job.id,
-                job.user,
-                job.prompt_id,
-                job.idempotency_key or "",
-                self.new_call(),
-                limit,
-                int(job.front),
-                job.need_bytes,
-                encode_spec(job),
-                prompt,
-                job.group,
-                int(job.client_id is not None),
-                job.client_id or "",
-            ],
-        )
-        match reply:
-            case [b"SUBMITTED", int(number), int(remaining)]:
-                return Submitted(number, remaining)
-            case [b"DUPLICATE", bytes(job_id), bytes(prompt_id), int(number), int(same_key)]:
-                return Duplicate(job_id.decode(), prompt_id.decode(), number, bool(same_key))
-            case [b"OVERCAP", int(queued)]:
-                return OverCap(queued, limit)
-            case _:
-                raise self.unexpected("submit", reply)
+        while True:
+            keys = [
+                *self.keys.of_job(job.id, Place(job.user, group=group)),
+                self.keys("prompt", job.id),
+                self.keys("names", job.user),
+                self.keys.everyone,
+            ]
+            match await self.server.script(
+                "submit", keys, _submit_args(job, group, prompt, call, limit)
+            ):
+                case [b"SUBMITTED", int(number), int(remaining)]:
+                    return Submitted(number, remaining)
+                case [b"DUPLICATE", bytes(job_id), bytes(prompt_id), int(number), int(same_key)]:
+                    return Duplicate(job_id.decode(), prompt_id.decode(), number, bool(same_key))
+                case [b"OVERCAP", int(queued)]:
+                    return OverCap(queued, limit)
+                case [b"MOVED", bytes(current)]:
+                    group = current.decode()
+                case reply:
+                    raise self.unexpected("submit", reply)
 
     async def cancel(self, user: str, job_id: str) -> CancelReply:
         """Cancel one of the user's jobs in whatever state it is."""
         call = self.new_call()
+        return await self._change(
+            "cancel", user, job_id, lambda place: [place.worker, place.gpu, user, call]
+        )
+
+    async def hold(self, user: str, job_id: str, *, held: bool) -> CancelReply:
+        """Keep one of the user's QUEUED jobs from starting, or let it start again."""
+        args: list[Arg] = [user, int(held), HELD_DETAIL, self.new_call()]
+        return await self._change("hold", user, job_id, lambda _: args)
+
+    async def move(self, user: str, job_id: str, *, front: bool) -> CancelReply:
+        """Give one of the user's QUEUED jobs the first or the last place of the user's own."""
+        args: list[Arg] = [user, int(front), self.new_call()]
+        return await self._change("move", user, job_id, lambda _: args)
+
+    async def _change(
+        self, script: str, user: str, job_id: str, args: Callable[[Place], list[Arg]]
+    ) -> CancelReply:
+        """Run a transition that a job's own user asks for."""
         while True:
             found = await self.place(job_id)
             if found is None or found[0].user != user:
                 return CancelReply(None, changed=False)
-            place = found[0]
-            reply = await self.server.script(
-                "cancel",
-                self.keys.of_job(job_id, place),
-                [place.worker, place.gpu, user, call],
-            )
-            match reply:
+            keys = self.keys.of_job(job_id, found[0])
+            match await self.server.script(script, keys, args(found[0])):
                 case [b"CANCEL", bytes(state), int(changed)]:
                     return CancelReply(JobState(state.decode()), changed=bool(changed))
                 case [b"UNKNOWN"]:
                     return CancelReply(None, changed=False)
                 case [b"MOVED"]:
                     continue
-                case _:
-                    raise self.unexpected("cancel", reply)
+                case reply:
+                    raise self.unexpected(script, reply)
 
     async def find(self, user: str, prompt_id: str) -> Job | None:
         """The user's job that its client knows by this id; None too when it was hidden."""
@@ -92,9 +93,16 @@ class RedisSubmit(RedisSide):
 
     async def unfinished(self, user: str) -> list[Job]:
         """The user's jobs that have not ended: active ones first, then in queue order."""
-        keys = [self.keys("active", user), self.keys("queue", user)]
-        active, queued = await self.server.script("unfinished", keys, [])
-        return [job for job in await self.known_jobs(active + queued) if job.state not in TERMINAL]
+        active, queued, held = await self.server.script("unfinished", self._places(user), [])
+        jobs = [
+            job
+            for job in await self.known_jobs(active + queued + held)
+            if job.state not in TERMINAL
+        ]
+        # stable: active jobs stay in the order they were admitted
+        return sorted(
+            jobs, key=lambda job: (1, job.number) if job.state is JobState.QUEUED else (0, 0)
+        )
 
     async def ended(self, user: str, *, newest: int | None = None) -> list[Job]:
         """The user's ended jobs still in Redis, oldest first; at most the ``newest`` n."""
@@ -128,8 +136,7 @@ class RedisSubmit(RedisSide):
 
     async def remaining(self, user: str) -> int:
         """The user's unfinished jobs."""
-        keys = [self.keys("active", user), self.keys("queue", user)]
-        count: int = await self.server.script("remaining", keys, [])
+        count: int = await self.server.script("remaining", self._places(user), [])
         return count
 
     async def file(self, user: str, type: str, subfolder: str, filename: str) -> FileRecord | None:
@@ -142,6 +149,9 @@ class RedisSubmit(RedisSide):
         """The user's outputs of one type (``output`` or ``temp``), newest first."""
         return decode_files(await self.server.command("HGETALL", self.keys("files", user)), type)
 
+    def _places(self, user: str) -> list[str]:
+        return [self.keys(kind, user) for kind in ("active", "queue", "held")]
+
     async def _strings(self, kind: str, job_ids: Sequence[str]) -> list[bytes | None]:
         if not job_ids:
             return []
@@ -149,3 +159,23 @@ class RedisSubmit(RedisSide):
             "MGET", *(self.keys(kind, id_) for id_ in job_ids)
         )
         return found
+
+
+def _submit_args(job: NewJob, group: str, prompt: bytes, call: str, limit: int) -> list[Arg]:
+    deadline_ms: Arg = "" if job.deadline_s is None else int(job.deadline_s * 1000)
+    return [
+        job.id,
+        job.user,
+        job.prompt_id,
+        job.idempotency_key or "",
+        call,
+        limit,
+        int(job.front),
+        job.need_bytes,
+        encode_spec(job, group),
+        prompt,
+        group,
+        int(job.client_id is not None),
+        job.client_id or "",
+        deadline_ms,
+    ]

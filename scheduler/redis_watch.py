@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from scheduler.bookkeeping import ABANDONED_MS
 from scheduler.ledger import Event, LedgerUnavailable, Pool, UserCounts
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_agent, decode_event
@@ -17,8 +18,6 @@ from scheduler.redis_keys import RECORDER_GROUP
 _LONGEST_BLOCK_MS: Final = 5000
 #: Most entries of one read: about 1 MB of events.
 _BATCH: Final = 1000
-#: A recorder that has not acknowledged for this long is taken for dead.
-_ABANDONED_MS: Final = 30_000
 
 
 class RedisWatch(RedisSide):
@@ -66,15 +65,19 @@ class RedisWatch(RedisSide):
         )
 
     async def counts(self) -> list[UserCounts]:
-        """Queued and running jobs of every user who has any."""
+        """Queued (held ones too) and running jobs of every user who has any."""
         members = await self.server.command("SMEMBERS", self.keys.users)
         users = sorted(user.decode() for user in members)
         commands: list[Sequence[Arg]] = []
         for user in users:
-            commands += [("ZCARD", self.keys("queue", user)), ("ZCARD", self.keys("active", user))]
+            commands += [("ZCARD", self.keys(kind, user)) for kind in ("queue", "held", "active")]
         replies = await self.server.pipeline(commands)
         counts = [
-            UserCounts(user=user, queued=replies[2 * n], running=replies[2 * n + 1])
+            UserCounts(
+                user=user,
+                queued=replies[3 * n] + replies[3 * n + 1],
+                running=replies[3 * n + 2],
+            )
             for n, user in enumerate(users)
         ]
         return [count for count in counts if count.queued or count.running]
@@ -108,7 +111,7 @@ class RedisWatch(RedisSide):
         if kept:
             return kept
         left = await self.server.command(
-            "XAUTOCLAIM", stream, RECORDER_GROUP, consumer, _ABANDONED_MS, "0", "COUNT", count
+            "XAUTOCLAIM", stream, RECORDER_GROUP, consumer, ABANDONED_MS, "0", "COUNT", count
         )
         if left[1]:
             return [decode_event(event_id, _fields(flat)) for event_id, flat in left[1]]

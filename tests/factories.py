@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from scheduler.ledger import Ending, Outcome, Report
+from scheduler.ledger import Ending, Grant, Outcome, Report
 from scheduler.states import (
     Agent,
     Gpu,
@@ -82,6 +82,12 @@ def report(
         workers=[worker(f"{agent}-0", f"{agent}-gpu-0")] if workers is None else workers,
         gpus=[gpu(f"{agent}-gpu-0", agent)] if gpus is None else gpus,
     )
+
+
+def grant(bytes_: int = 4 * GIB, capacity_bytes: int = 20 * GIB, **changes: Any) -> Grant:
+    """A promise of so many bytes for 10 s, free of charge."""
+    fields: dict[str, Any] = {"seconds": 10.0, "load_seconds": 0.0}
+    return Grant(bytes=bytes_, capacity_bytes=capacity_bytes, **(fields | changes))
 
 
 def outcome(ending: Ending = Ending.SUCCEEDED, **changes: Any) -> Outcome:

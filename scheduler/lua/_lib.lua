@@ -1,8 +1,9 @@
 -- Shared by all transitions; its text is put before each script.
 --
--- A job transition's KEYS[1..12], as Keys.of_job lists them. `worker`, `holds`
+-- A job transition's KEYS[1..18], as Keys.of_job lists them. `worker`, `holds`
 -- and `inbox` belong to the worker that the caller believes has the job; a
--- script that touches them first compares belief with record (`moved`).
+-- script that touches them first compares belief with record (`moved`). `group`
+-- and `turns` belong to the job's group, which never changes.
 
 local EVENTS_MAX = 200000
 
@@ -11,6 +12,8 @@ local function job_keys()
     job = KEYS[1], result = KEYS[2], queue = KEYS[3], active = KEYS[4],
     users = KEYS[5], done = KEYS[6], hidden = KEYS[7], inflight = KEYS[8],
     events = KEYS[9], worker = KEYS[10], holds = KEYS[11], inbox = KEYS[12],
+    held = KEYS[13], user = KEYS[14], group = KEYS[15], turns = KEYS[16],
+    groups = KEYS[17], clock = KEYS[18],
   }
 end
 
@@ -41,7 +44,7 @@ local function moved(job, worker, gpu)
 end
 
 local function remaining(K)
-  return redis.call('ZCARD', K.queue) + redis.call('ZCARD', K.active)
+  return redis.call('ZCARD', K.queue) + redis.call('ZCARD', K.held) + redis.call('ZCARD', K.active)
 end
 
 -- Append one event. Empty fields are left out: readers take them as empty. Only
@@ -67,14 +70,106 @@ local function emit_job(K, kind, job, more)
   return emit(K.events, kind, fields)
 end
 
--- Take a job off its worker: lease, reservation, the worker itself.
-local function leave_worker(K, job)
+-- ── turns: who goes first (docs/decisions/0008) ─────────────────────────────
+-- Counters are whole numbers below 2^53, exact in Lua's doubles.
+
+-- All unfinished jobs of a user belong to one group. (Records of older versions do not name it.)
+local function group_of(K, job)
+  return job.group or redis.call('HGET', K.user, 'group') or ''
+end
+
+local function least(turns)
+  return tonumber(redis.call('ZRANGE', turns, 0, 0, 'WITHSCORES')[2])
+end
+
+-- Give a user with a job that may start a turn. `lift`: newly backlogged, so no less than
+-- the least of those who wait (else the clock). A job that comes back lifts nobody.
+local function take_turn(K, job, lift)
+  if redis.call('ZSCORE', K.turns, job.user) then return end
+  local group = group_of(K, job)
+  local virtual = tonumber(redis.call('HGET', K.user, 'virtual') or 0)
+  if lift then
+    virtual = math.max(virtual, least(K.turns) or tonumber(redis.call('HGET', K.group, 'clock') or 0))
+    redis.call('HSET', K.user, 'virtual', virtual)
+  end
+  redis.call('ZADD', K.turns, virtual, job.user)
+  if redis.call('ZSCORE', K.groups, group) then return end
+  virtual = tonumber(redis.call('HGET', K.group, 'virtual') or 0)
+  if lift then
+    virtual = math.max(virtual, least(K.groups) or tonumber(redis.call('GET', K.clock) or 0))
+    redis.call('HSET', K.group, 'virtual', virtual)
+  end
+  redis.call('ZADD', K.groups, virtual, group)
+end
+
+-- Take the turn of a user who has no job left that may start.
+local function leave_turn(K, job)
+  if redis.call('ZCARD', K.queue) > 0 or redis.call('ZREM', K.turns, job.user) == 0 then return end
+  if redis.call('ZCARD', K.turns) > 0 then return end
+  local user, clock = redis.call('HGET', K.user, 'virtual'), redis.call('HGET', K.group, 'clock')
+  redis.call('HSET', K.group, 'clock', math.max(tonumber(clock or 0), tonumber(user or 0)))
+  redis.call('ZREM', K.groups, group_of(K, job))
+  if redis.call('ZCARD', K.groups) > 0 then return end
+  local group, pool_clock = redis.call('HGET', K.group, 'virtual'), redis.call('GET', K.clock)
+  redis.call('SET', K.clock, math.max(tonumber(pool_clock or 0), tonumber(group or 0)))
+end
+
+-- Add to the counters of a job's user and group, and keep their turns in step.
+local function charge(K, job, of_user, of_group)
+  local virtual = redis.call('HINCRBY', K.user, 'virtual', of_user)
+  redis.call('HINCRBY', K.user, 'charged', of_user)
+  redis.call('ZADD', K.turns, 'XX', virtual, job.user)
+  virtual = redis.call('HINCRBY', K.group, 'virtual', of_group)
+  redis.call('HINCRBY', K.group, 'charged', of_group)
+  redis.call('ZADD', K.groups, 'XX', virtual, group_of(K, job))
+end
+
+-- What an attempt cost; scheduler/bookkeeping.py has the same formula.
+local function cost(charged, granted, ran)
+  if granted <= 0 then return charged end
+  return math.floor(charged * math.max(ran, 0) / granted + 0.5)
+end
+
+-- ── moving jobs ─────────────────────────────────────────────────────────────
+
+local function enqueue(K, job, lift)
+  redis.call('ZADD', K.queue, job.number, job.id)
+  take_turn(K, job, lift)
+end
+
+local function dequeue(K, job)
+  redis.call('ZREM', job.held and K.held or K.queue, job.id)
+  leave_turn(K, job)
+end
+
+-- Replace the charge of a closing attempt by what it cost.
+local function pay(K, job, ran)
+  local of_user, of_group = tonumber(job.user_charge or 0), tonumber(job.group_charge or 0)
+  if of_user == 0 and of_group == 0 then return end
+  local granted = tonumber(job.granted_seconds or 0)
+  local user_cost, group_cost = cost(of_user, granted, ran), cost(of_group, granted, ran)
+  charge(K, job, user_cost - of_user, group_cost - of_group)
+  redis.call('HINCRBY', K.job, 'user_cost', user_cost)
+  redis.call('HINCRBY', K.job, 'group_cost', group_cost)
+end
+
+-- Take a job off its worker: lease, reservation, the worker itself; and settle its charge.
+-- end_ = {ran = seconds that it is charged for, failed = the worker lost it or let it hang,
+-- succeeded}.
+local function leave_worker(K, job, end_)
   redis.call('ZREM', K.inflight, job.id)
   redis.call('ZREM', K.active, job.id)
   if redis.call('HGET', K.worker, 'job') == job.id then
     redis.call('HDEL', K.worker, 'job')
     redis.call('HDEL', K.holds, 'r:' .. job.worker)
+    if end_.succeeded then redis.call('HSET', K.worker, 'failures', 0) end
+    if end_.failed and redis.call('HGET', K.worker, 'failed_job') ~= job.id then
+      redis.call('HINCRBY', K.worker, 'failures', 1)
+      redis.call('HSET', K.worker, 'failed_ms', now_ms(), 'failed_job', job.id)
+    end
   end
+  pay(K, job, end_.ran or 0)
+  redis.call('HDEL', K.job, 'user_charge', 'group_charge', 'preempting')
 end
 
 -- The settle event's id as a score: ms * 1024 + sequence, exact in a double.
@@ -101,7 +196,7 @@ local function end_job(K, job, state, end_)
     end
   end
   redis.call('HSET', K.job, unpack(fields))
-  redis.call('HDEL', K.job, 'wait_reason', 'wait_detail')
+  redis.call('HDEL', K.job, 'wait_reason', 'wait_detail', 'held')
   if end_.result and end_.result ~= '' then redis.call('SET', K.result, end_.result) end
   redis.call('ZADD', end_.listed and K.done or K.hidden, event_score(id), job.id)
   if remaining(K) == 0 then redis.call('SREM', K.users, job.user) end
@@ -110,9 +205,9 @@ end
 
 -- Back to its old place in the queue, nothing of the attempt left but its number.
 local function requeue(K, job, reason, fields)
-  redis.call('ZADD', K.queue, job.number, job.id)
+  enqueue(K, job, false)
   redis.call('HDEL', K.job, 'worker', 'gpu', 'agent', 'reserved_bytes', 'attempt_uuid', 'sid',
-    'admitted_ms', 'started_ms')
+    'admitted_ms', 'started_ms', 'granted_seconds', 'granted_load_seconds')
   local args = {'state', 'QUEUED', 'rev', job.rev + 1}
   for name, value in pairs(fields) do
     args[#args + 1] = name
@@ -125,30 +220,30 @@ local function requeue(K, job, reason, fields)
 end
 
 -- An attempt that nobody will finish. `closing` holds result and frames for the
--- two ways it may end; `closed` is the attempt's number when its agent says so;
--- `returned`: its agent stops in order, which counts against nobody.
-local function lose(K, job, max_losses, closing, closed, returned)
-  leave_worker(K, job)
+-- two ways it may end. end_ is leave_worker's, with `closed`, the attempt's number, when
+-- its agent says so, and `returned`: given back in order, which counts against nobody.
+local function lose(K, job, max_losses, closing, end_)
+  leave_worker(K, job, end_)
+  local closed = end_.closed
   if job.state == 'CANCELLING' then
     return end_job(K, job, 'CANCELLED', {
       result = closing.cancel_result, frames = closing.cancel_frames, listed = true,
       closed = closed,
     })
   end
-  if returned then
-    return requeue(K, job, 'returned', {closed = closed, closed_as = 'QUEUED'})
+  local fields = {}
+  if closed then fields.closed, fields.closed_as = closed, 'QUEUED' end
+  if end_.returned then
+    if not job.preempting then return requeue(K, job, 'returned', fields) end
+    fields.preemptions = (job.preemptions or 0) + 1
+    return requeue(K, job, 'preempted', fields)
   end
-  local losses = (job.losses or 0) + 1
-  if losses >= max_losses then
+  fields.losses = (job.losses or 0) + 1
+  if fields.losses >= max_losses then
     return end_job(K, job, 'FAILED', {
       reason = 'poison', result = closing.poison_result, frames = closing.poison_frames,
-      listed = true, losses = losses, closed = closed,
+      listed = true, losses = fields.losses, closed = closed,
     })
-  end
-  local fields = {losses = losses}
-  if closed then
-    fields.closed = closed
-    fields.closed_as = 'QUEUED'
   end
   return requeue(K, job, 'lost', fields)
 end

@@ -1,11 +1,12 @@
 -- QUEUED → RESERVED: the one place where memory is promised.
--- KEYS  1-12 job keys (of the worker it goes to), 13 leader, 14 gpu, 15 user
+-- KEYS  1-18 job keys (of the worker it goes to), 19 leader, 20 gpu, then the jobs it passes
 -- ARGV  1 epoch, 2 rev, 3 worker, 4 gpu ('' none), 5 agent, 6 bytes, 7 capacity (0: not counted),
---       8 lease_ms, 9 heartbeat_ms, 10 call
+--       8 lease_ms, 9 heartbeat_ms, 10 call, 11 seconds, 12 load seconds (granted),
+--       13 user charge, 14 group charge
 -- Reply {'ADMITTED', attempt} | {'STALE_LEADER' | 'UNKNOWN' | 'CONFLICT' | 'WORKER_GONE' |
 --       'GPU_GONE' | 'NO_FIT'}
 local K = job_keys()
-local leader, gpu_key, user = KEYS[13], KEYS[14], KEYS[15]
+local leader, gpu_key = KEYS[19], KEYS[20]
 local worker_name, gpu_name, agent = ARGV[3], ARGV[4], ARGV[5]
 local bytes, capacity, heartbeat = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[9])
 
@@ -14,6 +15,7 @@ if job and job.call == ARGV[10] then return {'ADMITTED', tonumber(job.attempt)} 
 if not is_leader(leader, ARGV[1]) then return {'STALE_LEADER'} end
 if not job then return {'UNKNOWN'} end
 if job.state ~= 'QUEUED' or job.rev ~= ARGV[2] then return {'CONFLICT'} end
+if job.held then return {'CONFLICT'} end
 
 local now = now_ms()
 local worker = load(K.worker)
@@ -51,9 +53,17 @@ redis.call('HSET', K.worker, 'job', job.id)
 redis.call('HSET', K.holds, 'r:' .. worker_name, bytes)
 redis.call('HSET', K.job, 'state', 'RESERVED', 'rev', job.rev + 1, 'attempt', attempt,
   'worker', worker_name, 'gpu', gpu_name, 'agent', agent, 'reserved_bytes', bytes,
-  'admitted_ms', now, 'call', ARGV[10])
+  'admitted_ms', now, 'call', ARGV[10], 'granted_seconds', ARGV[11],
+  'granted_load_seconds', ARGV[12], 'user_charge', ARGV[13], 'group_charge', ARGV[14])
 redis.call('HDEL', K.job, 'wait_reason', 'wait_detail')
-redis.call('HSET', user, 'last_admitted_ms', now)
+redis.call('HSET', K.user, 'last_admitted_ms', now)
+-- The clock of an emptied queue is the counter with this charge: as if one more waited.
+charge(K, job, ARGV[13], ARGV[14])
+leave_turn(K, job)
+for i = 21, #KEYS do
+  local state, held = unpack(redis.call('HMGET', KEYS[i], 'state', 'held'))
+  if state == 'QUEUED' and not held then redis.call('HINCRBY', KEYS[i], 'skips', 1) end
+end
 redis.call('RPUSH', K.inbox, table.concat({'run', worker_name, job.id, attempt}, '\t'))
 job.state, job.attempt, job.worker, job.gpu = 'RESERVED', attempt, worker_name, gpu_name
 emit_job(K, 'admitted', job)

@@ -1,5 +1,5 @@
 -- QUEUED | RESERVED → CANCELLED at once; RUNNING → CANCELLING, and tell the agent.
--- KEYS  1-12 job keys
+-- KEYS  1-18 job keys
 -- ARGV  1 worker, 2 gpu (as the caller believes), 3 user, 4 call
 -- Reply {'CANCEL', state after, changed (1/0)} | {'UNKNOWN' | 'MOVED'}
 local K = job_keys()
@@ -19,9 +19,9 @@ if job.state == 'RUNNING' then
   return {'CANCEL', job.state, 1}
 end
 if job.state == 'QUEUED' then
-  redis.call('ZREM', K.queue, job.id)
+  dequeue(K, job)
 else
-  leave_worker(K, job)
+  leave_worker(K, job, {})
 end
 -- ComfyUI keeps no history of a prompt that was cancelled before it ran.
 return {'CANCEL', end_job(K, job, 'CANCELLED', {listed = false, call = ARGV[4]}), 1}

@@ -1,5 +1,5 @@
 -- RESERVED → RUNNING, once per attempt.
--- KEYS  1-12 job keys, 13 prompt
+-- KEYS  1-18 job keys, 19 prompt
 -- ARGV  1 attempt, 2 worker, 3 attempt_uuid, 4 sid, 5 lease_ms
 -- Reply {'CLAIMED', again (1/0), prompt body, job as field, value, …} | {'UNKNOWN' | 'FENCED'}
 local K = job_keys()
@@ -17,4 +17,4 @@ if not again then
   job.state = 'RUNNING'
   emit_job(K, 'claimed', job)
 end
-return {'CLAIMED', again and 1 or 0, redis.call('GET', KEYS[13]), unpack(redis.call('HGETALL', K.job))}
+return {'CLAIMED', again and 1 or 0, redis.call('GET', KEYS[19]), unpack(redis.call('HGETALL', K.job))}

@@ -3,7 +3,9 @@
 --       then for each worker: worker, holds of the GPU it had, holds of the GPU it has;
 --       then for each GPU: gpu, holds
 -- ARGV  1 agent, 2 url, 3 version, 4 fleet rev (as the caller believes), 5 workers, 6 GPUs,
---       then for each worker: id, named (1/0), GPU it had, GPU it has, state, used_bytes, models, has_probe
+--       7 host_total_bytes, 8 host_available_bytes,
+--       then for each worker: id, named (1/0), GPU it had, GPU it has, state, used_bytes, models,
+--       has_probe, limit, host_used_bytes;
 --       then for each GPU: id, named (1/0), index, name, total, used, foreign, state, memory_source
 -- Reply {'OK'} | {'MOVED'}
 local TELL_AGAIN_MS = 5000
@@ -54,7 +56,8 @@ local function merge_worker(key, old_holds, new_holds, a)
     changed(id, gpu, 'models')
   end
   redis.call('HSET', key, 'agent', agent, 'gpu', gpu, 'state', state, 'models', models,
-    'has_probe', ARGV[a + 7], 'heartbeat_ms', now)
+    'has_probe', ARGV[a + 7], 'limit', ARGV[a + 8], 'host_used_bytes', ARGV[a + 9],
+    'heartbeat_ms', now)
   redis.call('HSET', holds, 'u:' .. id, ARGV[a + 5])
   redis.call('SADD', KEYS[3], id)
   enlist('w:' .. id, gpu)
@@ -115,20 +118,21 @@ local function lose_gpu(key, a)
   changed('', id, 'gpu_gone')
 end
 
-local k, a = 8, 7
+local k, a = 8, 9
 for _ = 1, tonumber(ARGV[5]) do
   if ARGV[a + 1] == '1' then
     merge_worker(KEYS[k], KEYS[k + 1], KEYS[k + 2], a)
   else
     lose_worker(KEYS[k], KEYS[k + 1], a)
   end
-  k, a = k + 3, a + 8
+  k, a = k + 3, a + 10
 end
 for _ = 1, tonumber(ARGV[6]) do
   if ARGV[a + 1] == '1' then merge_gpu(KEYS[k], KEYS[k + 1], a) else lose_gpu(KEYS[k], a) end
   k, a = k + 2, a + 9
 end
-redis.call('HSET', KEYS[5], 'url', ARGV[2], 'version', ARGV[3], 'heartbeat_ms', now)
+redis.call('HSET', KEYS[5], 'url', ARGV[2], 'version', ARGV[3], 'heartbeat_ms', now,
+  'host_total_bytes', ARGV[7], 'host_available_bytes', ARGV[8])
 redis.call('SADD', KEYS[2], agent)
 if fleet_changed then redis.call('HINCRBY', fleet, 'rev', 1) end
 if change then emit(events, 'capacity', change) end

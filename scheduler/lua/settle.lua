@@ -1,5 +1,5 @@
 -- Close an attempt's books: into a terminal state, or back to QUEUED (lost, returned, out of memory).
--- KEYS  1-12 job keys
+-- KEYS  1-18 job keys
 -- ARGV  1 attempt, 2 worker, 3 gpu (as the caller believes), 4 ending, 5 result, 6 frames, 7 reason,
 --       8 peak_bytes, 9 run_seconds, 10 retry_bytes, 11 max_losses, 12 clean (1/0),
 --       13 cancel result, 14 cancel frames, 15 poison result, 16 poison frames
@@ -33,12 +33,17 @@ local by_interrupt = ending == 'OOM'
   or (ending == 'FAILED' and (reason == '' or reason == 'lost' or reason == 'hung'))
 local given_up = ending == 'LOST' or ending == 'RETURNED'
 if not given_up then keep_residency(K, job, tonumber(ARGV[8])) end
+local left = {
+  -- What never ran, or was given up, costs nothing.
+  ran = (given_up or job.state == 'RESERVED') and 0 or tonumber(ARGV[9]),
+  failed = ending == 'LOST' or (ending == 'FAILED' and reason == 'hung'),
+  succeeded = ending == 'SUCCEEDED', returned = ending == 'RETURNED', closed = attempt,
+}
 if given_up or (job.state == 'CANCELLING' and by_interrupt) then
-  local returned = ending == 'RETURNED'
-  return {'SETTLED', lose(K, job, tonumber(ARGV[11]), closing, attempt, returned)}
+  return {'SETTLED', lose(K, job, tonumber(ARGV[11]), closing, left)}
 end
 
-leave_worker(K, job)
+leave_worker(K, job, left)
 if ending == 'OOM' then
   local ooms = (job.ooms or 0) + 1
   if ooms == 1 then

@@ -1,10 +1,12 @@
-"""The contract suite runs on a single server and, marked ``cluster``, on three nodes."""
+"""The contract suite runs on a single server, in memory and, marked ``cluster``, on three nodes."""
 
 from __future__ import annotations
 
+import copy
+import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,16 @@ import redis
 from redis.cluster import RedisCluster
 
 from cli.valkey import EmbeddedValkey
-from scheduler.ledger import Admitted, Claimed, Refusal, Report
+from scheduler.ledger import Admitted, Claimed, Ledger, Refusal, Report
+from scheduler.memory_base import Fleet
+from scheduler.memory_books import Books
+from scheduler.memory_ledger import MemoryLedger
+from scheduler.memory_records import GroupRecord, Holds, JobRecord, UserRecord, WorkerRecord
+from scheduler.memory_stream import Stream
+from scheduler.memory_turns import Turns
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Job, NewJob, Worker
-from tests.factories import GIB, gpu, new_job, report, worker
+from tests.factories import gpu, grant, new_job, report, worker
 
 LEASE_MS = 60_000
 #: A lease or leadership that has passed as soon as it is given.
@@ -25,24 +33,77 @@ PASSED_MS = -1
 Dump = dict[str, Any]
 
 
-@pytest.fixture(params=["server", pytest.param("cluster", marks=pytest.mark.cluster)])
-def server_url(request: pytest.FixtureRequest) -> str:
-    fixture = "valkey_url" if request.param == "server" else "cluster_url"
+#: fixtures that only a real server has
+SERVERS_ONLY = {"server_url", "raw", "expiry"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that takes a ledger runs on all of them, or on the real ones if it must."""
+    if "place" in metafunc.fixturenames:
+        places = ["server", pytest.param("cluster", marks=pytest.mark.cluster)]
+        if not SERVERS_ONLY & set(metafunc.fixturenames):
+            places.insert(1, "memory")
+        metafunc.parametrize("place", places)
+
+
+@pytest.fixture
+def server_url(request: pytest.FixtureRequest, place: str) -> str:
+    fixture = "valkey_url" if place == "server" else "cluster_url"
     url: str = request.getfixturevalue(fixture)
     return url
 
 
+class Connect:
+    """Opens ledgers; those of one pool share their books."""
+
+    def __init__(self, url: str | None, pool: str) -> None:
+        #: None: in memory
+        self.url = url
+        self.pool = pool
+        self.opened: list[Ledger] = []
+        self._books: dict[str, Books] = {}
+
+    def __call__(
+        self,
+        pool: str | None = None,
+        *,
+        new_call: Callable[[], str] = lambda: secrets.token_hex(8),
+        **options: Any,
+    ) -> Ledger:
+        name = pool or self.pool
+        self.opened.append(
+            MemoryLedger(self.books(name, new_call, **options))
+            if self.url is None
+            else RedisLedger.connect(self.url, name, new_call=new_call, **options)
+        )
+        return self.opened[-1]
+
+    def books(self, pool: str, new_call: Callable[[], str], **options: Any) -> Books:
+        if pool not in self._books:
+            self._books[pool] = Books(lambda: time.time_ns() // 1_000_000, new_call, **options)
+        return self._books[pool]
+
+
 @pytest.fixture
-async def ledger(server_url: str, pool_name: str) -> AsyncIterator[RedisLedger]:
-    connected = RedisLedger.connect(server_url, pool_name)
-    yield connected
-    await connected.close()
+async def connect(
+    request: pytest.FixtureRequest, place: str, pool_name: str
+) -> AsyncIterator[Connect]:
+    url = {"server": "valkey_url", "cluster": "cluster_url"}.get(place)
+    opener = Connect(request.getfixturevalue(url) if url else None, pool_name)
+    yield opener
+    for one in opener.opened:
+        await one.close()
+
+
+@pytest.fixture
+async def ledger(connect: Connect) -> Ledger:
+    return connect()
 
 
 class Studio:
     """A ledger with one led pool: two workers on one 24 GiB GPU of agent ``host``."""
 
-    def __init__(self, ledger: RedisLedger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.epoch = 0
 
@@ -75,7 +136,7 @@ class Studio:
         self, epoch: int, job: Job, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
     ) -> Admitted | Refusal:
         worker = await self.worker(worker_id)
-        return await self.ledger.admit(epoch, job, worker, job.need_bytes, 20 * GIB, lease_ms)
+        return await self.ledger.admit(epoch, job, worker, grant(job.need_bytes), lease_ms)
 
     async def reserve(
         self, job: Job | None = None, worker_id: str = "host-0", *, lease_ms: int = LEASE_MS
@@ -103,26 +164,31 @@ def two_workers(**of_gpu: Any) -> Report:
 
 
 @pytest.fixture
-async def studio(ledger: RedisLedger) -> Studio:
+async def studio(ledger: Ledger) -> Studio:
     return await Studio(ledger).open()
+
+
+def server_client(url: str) -> Any:
+    if url.startswith("redis+cluster"):
+        return RedisCluster.from_url(url.replace("redis+cluster", "redis"))
+    return redis.Redis.from_url(url)
 
 
 @pytest.fixture
 def raw(server_url: str) -> Iterator[Any]:
     """A client that goes behind the ledger's back."""
-    client: Any
-    if server_url.startswith("redis+cluster"):
-        client = RedisCluster.from_url(server_url.replace("redis+cluster", "redis"))
-    else:
-        client = redis.Redis.from_url(server_url)
-    with closing(client):
+    with closing(server_client(server_url)) as client:
         yield client
 
 
 @pytest.fixture
-def dump(raw: Any, pool_name: str) -> Callable[[], Dump]:
-    """Everything the pool's keys hold, to compare before and after."""
-    return lambda: dump_pool(raw, pool_name)
+def dump(connect: Connect) -> Iterator[Callable[[], Dump]]:
+    """Everything that the books hold, to compare before and after."""
+    if connect.url is None:
+        yield lambda: dump_books(connect.books(connect.pool, str))
+        return
+    with closing(server_client(connect.url)) as raw:
+        yield lambda: dump_pool(raw, connect.pool)
 
 
 @pytest.fixture
@@ -150,6 +216,38 @@ def dump_pool(client: Any, pool: str) -> Dump:
     }
     keys = client.scan_iter(match=f"vg:{{{pool}}}:*", count=1000)
     return {key.decode(): read[client.type(key)](key) for key in keys}
+
+
+#: settings, and what the books keep for the next snapshot
+_NO_BOOKS = {"clock_ms", "new_call", "heartbeat_ms", "max_losses", "listed_users", "window"}
+
+
+def dump_books(books: Books) -> Dump:
+    """A copy of all that the books in memory hold, under names like the keys in Redis."""
+    dump = {
+        f":{name}": _copied(value)
+        for name, value in vars(books).items()
+        if name not in _NO_BOOKS and not name.startswith("seen_")
+    }
+    dump[":leader"] = [dump.pop(f":{name}") for name in ("owner", "epoch", "leads_until_ms")]
+    dump[":events"] = dump.pop(":stream")
+    dump |= {f":inbox:{agent}": orders for agent, orders in dump.pop(":inboxes").items()}
+    return {name: value for name, value in dump.items() if value}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, (UserRecord, GroupRecord, WorkerRecord, JobRecord, Holds, Fleet)):
+        shown = {"backlog", "listed", "noun"}
+        return {
+            name: _copied(getattr(value, name)) for name in value.__slots__ if name not in shown
+        }
+    if isinstance(value, Turns):
+        return dict(value.counters)
+    if isinstance(value, Stream):
+        return _copied(vars(value))
+    if isinstance(value, Mapping):
+        return {key: _copied(one) for key, one in value.items() if one}
+    return copy.copy(value)
 
 
 @pytest.fixture(scope="session")

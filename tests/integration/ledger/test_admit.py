@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.ledger import Admitted, EventKind, Order, OrderKind, Refusal
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import Admitted, EventKind, Ledger, Order, OrderKind, Refusal
 from scheduler.states import GpuState, JobState, WaitReason, WorkerState
-from tests.factories import GIB, gpu, new_job, report, worker
-from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio, two_workers
+from tests.factories import GIB, gpu, grant, new_job, report, worker
+from tests.integration.ledger.conftest import LEASE_MS, Connect, Dump, Studio, two_workers
 
 
 async def test_admission_reserves_job_worker_and_bytes(studio: Studio) -> None:
     queued = await studio.submit()
     reply = await studio.ledger.admit(
-        studio.epoch, queued, await studio.worker(), 5 * GIB, 20 * GIB, LEASE_MS
+        studio.epoch, queued, await studio.worker(), grant(5 * GIB, 20 * GIB), LEASE_MS
     )
     assert reply == Admitted(1)
     job = await studio.job(queued.id)
@@ -70,7 +69,7 @@ async def test_need_and_the_other_workers_holds_fit_the_capacity(
     await studio.reserve(await studio.submit(new_job(need_bytes=8 * GIB)), "host-0")
     queued = await studio.submit(new_job(need_bytes=need))
     reply = await studio.ledger.admit(
-        studio.epoch, queued, await studio.worker("host-1"), need, 21 * GIB, LEASE_MS
+        studio.epoch, queued, await studio.worker("host-1"), grant(need, 21 * GIB), LEASE_MS
     )
     assert reply == (Admitted(1) if fits else Refusal.NO_FIT)
 
@@ -100,12 +99,12 @@ async def test_capacity_zero_counts_no_bytes(studio: Studio) -> None:
     await studio.reserve(worker_id="host-1")
     queued = await studio.submit()
     reply = await studio.ledger.admit(
-        studio.epoch, queued, await studio.worker(), 100 * GIB, 0, LEASE_MS
+        studio.epoch, queued, await studio.worker(), grant(100 * GIB, 0), LEASE_MS
     )
     assert reply == Admitted(1)
 
 
-async def test_a_worker_without_gpu_takes_jobs_without_counting_bytes(ledger: RedisLedger) -> None:
+async def test_a_worker_without_gpu_takes_jobs_without_counting_bytes(ledger: Ledger) -> None:
     studio = await Studio(ledger).open(report(workers=[worker("cpu-0", "")], gpus=[]))
     job = await studio.reserve(await studio.submit(new_job(needs_gpu=False)), "cpu-0")
     assert job.gpu == ""
@@ -133,8 +132,7 @@ async def admit_changed(studio: Studio, epoch: int | None = None, **changes: obj
         studio.epoch if epoch is None else epoch,
         queued,
         await studio.worker(),
-        GIB,
-        20 * GIB,
+        grant(GIB),
         LEASE_MS,
     )
     assert isinstance(reply, Refusal)
@@ -176,7 +174,7 @@ async def test_a_worker_that_moved_to_another_gpu_gets_nothing(studio: Studio) -
     queued = await studio.submit()
     seen = await studio.worker()
     await studio.ledger.report(report(workers=[worker("host-0", "gpu-1")], gpus=[gpu("gpu-1")]))
-    reply = await studio.ledger.admit(studio.epoch, queued, seen, GIB, 20 * GIB, LEASE_MS)
+    reply = await studio.ledger.admit(studio.epoch, queued, seen, grant(GIB, 20 * GIB), LEASE_MS)
     assert reply == Refusal.WORKER_GONE
 
 
@@ -195,8 +193,8 @@ async def test_a_gpu_that_is_no_longer_reported_gets_nothing(studio: Studio) -> 
     assert await studio.admit(await studio.submit()) == Refusal.GPU_GONE
 
 
-async def test_an_agent_that_fell_silent_gets_nothing(server_url: str, pool_name: str) -> None:
-    ledger = RedisLedger.connect(server_url, pool_name, heartbeat_ms=-1)
+async def test_an_agent_that_fell_silent_gets_nothing(connect: Connect) -> None:
+    ledger = connect(heartbeat_ms=-1)
     studio = await Studio(ledger).open()
     assert await studio.admit(await studio.submit()) == Refusal.WORKER_GONE
     await ledger.close()
@@ -211,7 +209,7 @@ async def test_two_leaders_racing_for_one_gpu_never_promise_too_much(studio: Stu
     replies = await asyncio.gather(
         *(
             studio.ledger.admit(
-                studio.epoch, job, workers[(n + shift) % 10], 4 * GIB, 20 * GIB, LEASE_MS
+                studio.epoch, job, workers[(n + shift) % 10], grant(4 * GIB, 20 * GIB), LEASE_MS
             )
             for shift in (0, 3)
             for n, job in enumerate(jobs)
@@ -223,9 +221,9 @@ async def test_two_leaders_racing_for_one_gpu_never_promise_too_much(studio: Stu
 
 
 async def test_the_same_call_repeated_after_a_lost_answer_answers_the_same(
-    valkey_url: str, pool_name: str, dump: Callable[[], Dump]
+    connect: Connect, dump: Callable[[], Dump]
 ) -> None:
-    ledger = RedisLedger.connect(valkey_url, pool_name, new_call=lambda: "one-call")
+    ledger = connect(new_call=lambda: "one-call")
     studio = await Studio(ledger).open()
     queued = await studio.submit()
     assert await studio.admit(queued) == Admitted(1)

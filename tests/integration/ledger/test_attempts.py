@@ -14,17 +14,17 @@ from scheduler.ledger import (
     Ending,
     Event,
     EventKind,
+    Ledger,
     Refusal,
     Renewed,
     Settled,
 )
-from scheduler.redis_ledger import RedisLedger
 from scheduler.states import FailReason, Job, JobState, WorkerState
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
-from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio, two_workers
+from tests.integration.ledger.conftest import LEASE_MS, Connect, Dump, Studio, two_workers
 
 
-async def last_event(ledger: RedisLedger) -> Event:
+async def last_event(ledger: Ledger) -> Event:
     return (await ledger.events("0-0", 0))[-1]
 
 
@@ -282,8 +282,8 @@ async def test_a_job_lost_as_often_as_allowed_ends_as_poison(studio: Studio) -> 
     await assert_free(studio)
 
 
-async def test_how_often_it_may_be_lost_can_be_set(server_url: str, pool_name: str) -> None:
-    ledger = RedisLedger.connect(server_url, pool_name, max_losses=2)
+async def test_how_often_it_may_be_lost_can_be_set(connect: Connect) -> None:
+    ledger = connect(max_losses=2)
     studio = await Studio(ledger).open()
     job = await lose_until_it_ends(studio, await studio.submit())
     assert (job.reason, job.losses) == (FailReason.POISON, 2)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from scheduler.ledger import CancelReply, Ending, Event, EventKind, Order, OrderKind, Refusal
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import (
+    CancelReply,
+    Ending,
+    Event,
+    EventKind,
+    Ledger,
+    Order,
+    OrderKind,
+    Refusal,
+)
 from scheduler.states import JobState
 from tests.factories import new_job, outcome
 from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
 
 
-async def last_event(ledger: RedisLedger) -> Event:
+async def last_event(ledger: Ledger) -> Event:
     return (await ledger.events("0-0", 0))[-1]
 
 

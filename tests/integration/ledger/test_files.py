@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from scheduler.ledger import FileRecord
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import FileRecord, Ledger
 from tests.factories import outcome
 from tests.integration.ledger.conftest import Dump, Studio
 
@@ -16,7 +15,7 @@ B = ("host", "host-1")
 
 
 async def name(
-    ledger: RedisLedger,
+    ledger: Ledger,
     where: tuple[str, str],
     *files: str,
     user: str = "ann",
@@ -31,7 +30,7 @@ async def name(
     return [f"{record.subfolder}/{record.filename}".lstrip("/") for record in records]
 
 
-async def test_a_record_holds_both_names(ledger: RedisLedger) -> None:
+async def test_a_record_holds_both_names(ledger: Ledger) -> None:
     (record,) = await ledger.name_files("ann", *A, [("output", "vg/ann/sub/x", "a_00001_.png")])
     assert record == FileRecord(
         type="output",
@@ -47,7 +46,7 @@ async def test_a_record_holds_both_names(ledger: RedisLedger) -> None:
 
 
 async def test_the_users_folder_on_the_worker_is_the_top_of_their_space(
-    ledger: RedisLedger,
+    ledger: Ledger,
 ) -> None:
     assert await name(ledger, A, "a_00001_.png") == ["a_00001_.png"]
     (stray,) = await ledger.name_files("ann", *A, [("output", "elsewhere", "b.png")])
@@ -55,7 +54,7 @@ async def test_the_users_folder_on_the_worker_is_the_top_of_their_space(
 
 
 async def test_the_same_file_of_the_same_worker_keeps_its_name(
-    ledger: RedisLedger, dump: Callable[[], Dump]
+    ledger: Ledger, dump: Callable[[], Dump]
 ) -> None:
     first = await name(ledger, A, "x_00001_.png")
     await name(ledger, B, "x_00001_.png")
@@ -64,7 +63,7 @@ async def test_the_same_file_of_the_same_worker_keeps_its_name(
     assert len(await ledger.files("ann", "output")) == 2
 
 
-async def test_a_name_taken_by_another_workers_file_is_counted_on(ledger: RedisLedger) -> None:
+async def test_a_name_taken_by_another_workers_file_is_counted_on(ledger: Ledger) -> None:
     assert await name(ledger, A, "x_00001_.png", "x_00002_.png", "x_00003_.png") == [
         "x_00001_.png",
         "x_00002_.png",
@@ -74,12 +73,12 @@ async def test_a_name_taken_by_another_workers_file_is_counted_on(ledger: RedisL
     assert await name(ledger, A, "x_00004_.png") == ["x_00006_.png"]
 
 
-async def test_a_name_without_a_counter_gets_one(ledger: RedisLedger) -> None:
+async def test_a_name_without_a_counter_gets_one(ledger: Ledger) -> None:
     assert await name(ledger, A, "movie.mp4", "plain") == ["movie.mp4", "plain"]
     assert await name(ledger, B, "movie.mp4", "plain") == ["movie_00001_.mp4", "plain_00001_"]
 
 
-async def test_counting_keeps_to_prefix_folder_and_ending(ledger: RedisLedger) -> None:
+async def test_counting_keeps_to_prefix_folder_and_ending(ledger: Ledger) -> None:
     await name(ledger, A, "x_00005_.png", "sub/y_00001_.png")
     assert await name(ledger, B, "x_00001_.png", "x_00001_.jpg", "y_00001_.png") == [
         "x_00001_.png",
@@ -88,7 +87,7 @@ async def test_counting_keeps_to_prefix_folder_and_ending(ledger: RedisLedger) -
     ]
 
 
-async def test_names_with_signs_that_patterns_know_are_plain_names(ledger: RedisLedger) -> None:
+async def test_names_with_signs_that_patterns_know_are_plain_names(ledger: Ledger) -> None:
     odd = ["100%_[a]_00001_.png", "ä b_00001_.png", "a.b.c_00001_.png"]
     assert await name(ledger, A, *odd) == odd
     again = [one.replace("00001", "00002") for one in odd]
@@ -96,7 +95,7 @@ async def test_names_with_signs_that_patterns_know_are_plain_names(ledger: Redis
     assert {record.filename for record in await ledger.files("ann", "output")} == {*odd, *again}
 
 
-async def test_types_and_users_have_spaces_of_their_own(ledger: RedisLedger) -> None:
+async def test_types_and_users_have_spaces_of_their_own(ledger: Ledger) -> None:
     await name(ledger, A, "x_00001_.png")
     assert await name(ledger, B, "x_00001_.png", type="temp") == ["x_00001_.png"]
     assert await name(ledger, B, "x_00001_.png", user="bob") == ["x_00001_.png"]
@@ -106,7 +105,7 @@ async def test_types_and_users_have_spaces_of_their_own(ledger: RedisLedger) -> 
     assert len(await ledger.files("ann", "temp")) == 1
 
 
-async def test_a_file_that_is_not_the_users_does_not_exist(ledger: RedisLedger) -> None:
+async def test_a_file_that_is_not_the_users_does_not_exist(ledger: Ledger) -> None:
     await name(ledger, A, "x_00001_.png")
     assert await ledger.file("bob", "output", "", "x_00001_.png") is None
     assert await ledger.file("ann", "temp", "", "x_00001_.png") is None
@@ -174,7 +173,7 @@ async def test_hidden_jobs_take_their_files_with_them_too(studio: Studio) -> Non
     assert await seen(studio) == set()
 
 
-async def test_files_come_newest_first(ledger: RedisLedger) -> None:
+async def test_files_come_newest_first(ledger: Ledger) -> None:
     await name(ledger, A, "a_00001_.png", "b_00001_.png")
     await asyncio.sleep(0.002)
     await name(ledger, A, "c_00001_.png")
@@ -182,12 +181,12 @@ async def test_files_come_newest_first(ledger: RedisLedger) -> None:
     assert names == ["c_00001_.png", "b_00001_.png", "a_00001_.png"]
 
 
-async def test_racing_workers_never_share_a_name(ledger: RedisLedger) -> None:
+async def test_racing_workers_never_share_a_name(ledger: Ledger) -> None:
     replies = await asyncio.gather(
         *(name(ledger, ("host", f"host-{n}"), "x_00001_.png") for n in range(30))
     )
     assert len({reply[0] for reply in replies}) == 30
 
 
-async def test_no_files_need_no_server(ledger: RedisLedger) -> None:
+async def test_no_files_need_no_server(ledger: Ledger) -> None:
     assert await ledger.name_files("ann", *A, []) == []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scheduler.ledger import Ending, Submitted
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import Ending, Ledger, Submitted
 from scheduler.states import FailReason, JobState
 from tests.factories import new_job, outcome
 from tests.integration.ledger.conftest import Dump, Studio
@@ -26,7 +25,7 @@ async def listed(studio: Studio, user: str = "ann", newest: int | None = None) -
     return [job.id for job in await studio.ledger.ended(user, newest=newest)]
 
 
-async def record_all(ledger: RedisLedger) -> None:
+async def record_all(ledger: Ledger) -> None:
     while events := await ledger.record_events("recorder-1", 0, 100):
         await ledger.acknowledge([event.id for event in events])
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from scheduler.ledger import EventKind
-from scheduler.redis_ledger import RedisLedger
-from tests.integration.ledger.conftest import Dump
+from scheduler.ledger import EventKind, Ledger
+from tests.integration.ledger.conftest import Connect, Dump
 
 
-async def test_overrides_start_empty_at_revision_zero(ledger: RedisLedger) -> None:
+async def test_overrides_start_empty_at_revision_zero(ledger: Ledger) -> None:
     assert await ledger.overrides() == (0, {})
 
 
-async def test_edits_are_set_cleared_and_counted(ledger: RedisLedger) -> None:
+async def test_edits_are_set_cleared_and_counted(ledger: Ledger) -> None:
     assert await ledger.override({"groups.fx.weight": "2.5", "users.ann": '{"ä": 1}'}) == 1
     assert await ledger.overrides() == (
         1,
@@ -24,28 +23,28 @@ async def test_edits_are_set_cleared_and_counted(ledger: RedisLedger) -> None:
     assert await ledger.overrides() == (2, {"groups.fx.weight": "2.5", "empty": ""})
 
 
-async def test_every_edit_is_an_event(ledger: RedisLedger) -> None:
+async def test_every_edit_is_an_event(ledger: Ledger) -> None:
     await ledger.override({"a": "1"})
     (event,) = await ledger.events("0-0", 0)
     assert event.kind is EventKind.OVERRIDES
 
 
-async def test_racing_edits_all_count(ledger: RedisLedger) -> None:
+async def test_racing_edits_all_count(ledger: Ledger) -> None:
     revisions = await asyncio.gather(*(ledger.override({f"k{n}": "1"}) for n in range(50)))
     assert sorted(revisions) == list(range(1, 51))
     assert len((await ledger.overrides())[1]) == 50
 
 
 async def test_the_same_call_repeated_after_a_lost_answer_answers_the_same(
-    valkey_url: str, pool_name: str
+    connect: Connect,
 ) -> None:
-    ledger = RedisLedger.connect(valkey_url, pool_name, new_call=lambda: "one-call")
+    ledger = connect(new_call=lambda: "one-call")
     assert await ledger.override({"a": "1"}) == await ledger.override({"a": "1"}) == 1
     assert len(await ledger.events("0-0", 0)) == 1
     await ledger.close()
 
 
-async def test_a_secret_is_made_once(ledger: RedisLedger, dump: Callable[[], Dump]) -> None:
+async def test_a_secret_is_made_once(ledger: Ledger, dump: Callable[[], Dump]) -> None:
     made = await asyncio.gather(*(ledger.secret("cookie", f"s{n}") for n in range(20)))
     assert len(set(made)) == 1
     assert await ledger.secret("cookie", "late") == made[0]

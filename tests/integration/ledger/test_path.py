@@ -13,12 +13,11 @@ from scheduler.ledger import (
     Settled,
     Submitted,
 )
-from scheduler.redis_ledger import RedisLedger
 from scheduler.states import JobState
-from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.factories import GIB, gpu, grant, new_job, outcome, report, worker
 
 
-async def test_a_job_goes_from_submit_to_settled(ledger: RedisLedger) -> None:
+async def test_a_job_goes_from_submit_to_settled(ledger: Ledger) -> None:
     books: Ledger = ledger  # the whole Protocol, as mypy sees it
     await books.report(report(workers=[worker()], gpus=[gpu()]))
     job = new_job()
@@ -29,7 +28,9 @@ async def test_a_job_goes_from_submit_to_settled(ledger: RedisLedger) -> None:
     snapshot = await books.snapshot(8)
     queued = snapshot.backlogs[0].jobs[0]
     assert queued.id == job.id
-    admitted = await books.admit(epoch, queued, snapshot.workers[0], 4 * GIB, 20 * GIB, 15_000)
+    admitted = await books.admit(
+        epoch, queued, snapshot.workers[0], grant(4 * GIB, 20 * GIB), 15_000
+    )
     assert admitted == Admitted(1)
 
     assert await books.next_order("host", 1) == Order(OrderKind.RUN, "host-0", job.id, 1)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scheduler.ledger import EventKind, Order, OrderKind, Reaped, Refusal
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import EventKind, Ledger, Order, OrderKind, Reaped, Refusal
 from scheduler.states import FailReason, JobState, WaitReason, WorkerState
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 from tests.integration.ledger.conftest import PASSED_MS, Dump, Studio, two_workers
@@ -17,30 +16,30 @@ from tests.integration.ledger.conftest import PASSED_MS, Dump, Studio, two_worke
 # ── leadership ───────────────────────────────────────────────────────────────
 
 
-async def test_one_leads_and_keeps_its_epoch(ledger: RedisLedger) -> None:
+async def test_one_leads_and_keeps_its_epoch(ledger: Ledger) -> None:
     assert await ledger.lead("one", 60_000) == 1
     assert await ledger.lead("one", 60_000) == 1
     assert await ledger.lead("two", 60_000) is None
 
 
-async def test_of_many_racing_one_leads(ledger: RedisLedger) -> None:
+async def test_of_many_racing_one_leads(ledger: Ledger) -> None:
     epochs = await asyncio.gather(*(ledger.lead(f"s{n}", 60_000) for n in range(30)))
     assert sorted(epochs, key=str) == [1] + [None] * 29
 
 
-async def test_a_silent_leader_is_followed_by_a_higher_epoch(ledger: RedisLedger) -> None:
+async def test_a_silent_leader_is_followed_by_a_higher_epoch(ledger: Ledger) -> None:
     assert await ledger.lead("one", PASSED_MS) == 1
     assert await ledger.lead("two", 60_000) == 2
     assert await ledger.lead("one", 60_000) is None
 
 
-async def test_resigning_lets_a_successor_in_at_once(ledger: RedisLedger) -> None:
+async def test_resigning_lets_a_successor_in_at_once(ledger: Ledger) -> None:
     assert await ledger.lead("one", 60_000) == 1
     await ledger.resign("one", 1)
     assert await ledger.lead("two", 60_000) == 2
 
 
-async def test_a_former_leader_cannot_resign_for_its_successor(ledger: RedisLedger) -> None:
+async def test_a_former_leader_cannot_resign_for_its_successor(ledger: Ledger) -> None:
     await ledger.lead("one", PASSED_MS)
     await ledger.lead("two", 60_000)
     await ledger.resign("one", 1)
@@ -48,7 +47,7 @@ async def test_a_former_leader_cannot_resign_for_its_successor(ledger: RedisLedg
     assert await ledger.lead("three", 60_000) is None
 
 
-async def test_the_epoch_grows_over_a_resignation(ledger: RedisLedger) -> None:
+async def test_the_epoch_grows_over_a_resignation(ledger: Ledger) -> None:
     await ledger.lead("one", 60_000)
     await ledger.resign("one", 1)
     assert await ledger.lead("one", 60_000) == 2
@@ -88,7 +87,7 @@ async def test_a_snapshot_shows_the_whole_pool(studio: Studio) -> None:
     assert snapshot.now_ms >= running.started_ms
 
 
-async def test_an_empty_pool_has_an_empty_snapshot(ledger: RedisLedger) -> None:
+async def test_an_empty_pool_has_an_empty_snapshot(ledger: Ledger) -> None:
     snapshot = await ledger.snapshot(4)
     assert (snapshot.gpus, snapshot.workers, snapshot.backlogs, snapshot.active) == ((), (), (), {})
 

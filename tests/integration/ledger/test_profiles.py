@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from scheduler.ledger import Ending
-from scheduler.redis_ledger import RedisLedger
 from tests.factories import new_job, outcome
-from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
+from tests.integration.ledger.conftest import LEASE_MS, Connect, Dump, Studio
 
 
 async def closed(studio: Studio, ending: Ending = Ending.SUCCEEDED, **changes: Any) -> str:
@@ -76,10 +75,10 @@ async def test_asking_for_a_profile_keeps_it(studio: Studio, expiry: Callable[..
     assert expiry("profile:a") > 60
 
 
-async def test_profiles_of_two_pools_never_meet(studio: Studio, server_url: str) -> None:
+async def test_profiles_of_two_pools_never_meet(studio: Studio, connect: Connect) -> None:
     job_id = await closed(studio)
     await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
-    other = RedisLedger.connect(server_url, "another")
+    other = connect("another")
     assert await other.profiles(["a"]) == [None]
     await other.close()
 
@@ -93,5 +92,5 @@ async def test_a_job_carries_its_parents_and_whether_its_worker_was_clean(studio
 
 async def test_the_run_id_stays_while_the_server_lives(studio: Studio) -> None:
     first = await studio.ledger.run_id()
-    assert len(first) == 40
+    assert first
     assert await studio.ledger.run_id() == first

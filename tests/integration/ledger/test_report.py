@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from scheduler.ledger import Event, EventKind, Order, OrderKind, Report
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import Event, EventKind, Ledger, Order, OrderKind, Report
 from scheduler.states import GpuState, MemorySource, WorkerState
-from tests.factories import GIB, gpu, new_job, outcome, report, worker
-from tests.integration.ledger.conftest import LEASE_MS, Studio, two_workers
+from tests.factories import GIB, gpu, grant, new_job, outcome, report, worker
+from tests.integration.ledger.conftest import LEASE_MS, Connect, Studio, two_workers
 
 MIB = 2**20
 
 
-async def capacity_events(ledger: RedisLedger) -> list[Event]:
+async def capacity_events(ledger: Ledger) -> list[Event]:
     return [one for one in await ledger.events("0-0", 0) if one.kind is EventKind.CAPACITY]
 
 
-async def events_of(ledger: RedisLedger, heartbeat: Report) -> list[Event]:
+async def events_of(ledger: Ledger, heartbeat: Report) -> list[Event]:
     before = len(await capacity_events(ledger))
     await ledger.report(heartbeat)
     return (await capacity_events(ledger))[before:]
 
 
-async def test_what_was_reported_is_what_is_read(ledger: RedisLedger) -> None:
+async def test_what_was_reported_is_what_is_read(ledger: Ledger) -> None:
     heartbeat = report(
         workers=[worker("host-0", used_bytes=5, models=("a", "ü"), has_probe=False)],
         gpus=[
@@ -50,7 +50,7 @@ async def test_what_was_reported_is_what_is_read(ledger: RedisLedger) -> None:
         assert replace(found, heartbeat_ms=0) == told
 
 
-async def test_agents_do_not_touch_one_another(ledger: RedisLedger) -> None:
+async def test_agents_do_not_touch_one_another(ledger: Ledger) -> None:
     await ledger.report(report("a"))
     await ledger.report(report("b"))
     await ledger.report(report("a"))
@@ -165,10 +165,10 @@ async def test_a_gpu_that_is_no_longer_named_is_forgotten(studio: Studio) -> Non
 
 
 async def test_two_views_of_one_agent_do_not_confuse_each_other(
-    studio: Studio, server_url: str, pool_name: str
+    studio: Studio, connect: Connect
 ) -> None:
     """An agent that restarts finds a fleet that the first one's client has seen otherwise."""
-    other = RedisLedger.connect(server_url, pool_name)
+    other = connect()
     await other.report(report(workers=[worker("host-7")], gpus=[gpu("gpu-7")]))
     await studio.ledger.report(two_workers())
     await other.report(report(workers=[worker("host-7")], gpus=[gpu("gpu-7")]))
@@ -181,7 +181,7 @@ async def test_two_views_of_one_agent_do_not_confuse_each_other(
 # ── what is news to a plan ───────────────────────────────────────────────────
 
 
-async def test_the_first_report_is_news_and_its_repetition_is_not(ledger: RedisLedger) -> None:
+async def test_the_first_report_is_news_and_its_repetition_is_not(ledger: Ledger) -> None:
     (event,) = await events_of(ledger, two_workers())
     assert event.reason == "worker_appeared"
     assert await events_of(ledger, two_workers()) == []
@@ -241,15 +241,15 @@ async def test_headroom_is_news_when_it_grew_by_more_than_64_mib(studio: Studio)
 # ── orders that must not get lost ────────────────────────────────────────────
 
 
-async def test_a_release_that_was_not_heard_is_told_again(studio: Studio) -> None:
+async def test_a_release_that_was_not_heard_is_told_again(
+    studio: Studio, raw: Any, pool_name: str
+) -> None:
     await studio.ledger.release(studio.epoch, "host-0")
     assert await studio.ledger.next_order("host", 1) == Order(OrderKind.RELEASE, "host-0")
     await studio.ledger.report(two_workers())
     assert await studio.ledger.next_order("host", 0.05) is None
     # Five seconds pass: the ledger's note of when it told is put back.
-    key = studio.ledger.keys("worker", "host-0")
-    told = int(await studio.ledger.server.command("HGET", key, "told_ms"))
-    await studio.ledger.server.command("HSET", key, "told_ms", told - 6000)
+    raw.hincrby(f"vg:{{{pool_name}}}:worker:host-0", "told_ms", -6000)
     await studio.ledger.report(two_workers())
     assert await studio.ledger.next_order("host", 1) == Order(OrderKind.RELEASE, "host-0")
 
@@ -260,5 +260,7 @@ async def test_admission_counts_what_the_last_report_said(studio: Studio) -> Non
         report(workers=[worker("host-0"), worker("host-1", used_bytes=6 * GIB)], gpus=[gpu()])
     )
     stale = await studio.worker()
-    reply = await studio.ledger.admit(studio.epoch, first, stale, 15 * GIB, 20 * GIB, LEASE_MS)
+    reply = await studio.ledger.admit(
+        studio.epoch, first, stale, grant(15 * GIB, 20 * GIB), LEASE_MS
+    )
     assert reply == "NO_FIT"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from scheduler.ledger import Ending, EventKind, UserCounts
-from scheduler.redis_ledger import RedisLedger
+from scheduler.ledger import Ending, EventKind, Ledger, UserCounts
 from scheduler.states import ACTIVE, JobState
 from tests.factories import new_job, outcome
-from tests.integration.ledger.conftest import PASSED_MS, Studio
+from tests.integration.ledger.conftest import PASSED_MS, Connect, Studio
 
 
-async def test_a_pool_without_events_starts_at_the_beginning(ledger: RedisLedger) -> None:
+async def test_a_pool_without_events_starts_at_the_beginning(ledger: Ledger) -> None:
     assert await ledger.last_event_id() == "0-0"
     assert await ledger.events("0-0", 0) == []
 
@@ -36,7 +36,7 @@ async def test_an_event_wakes_who_waits_for_it(studio: Studio) -> None:
     assert event.job == job.id
 
 
-async def test_waiting_ends_with_nothing(ledger: RedisLedger) -> None:
+async def test_waiting_ends_with_nothing(ledger: Ledger) -> None:
     assert await ledger.events("0-0", 20) == []
 
 
@@ -100,20 +100,21 @@ async def test_two_recorders_share_the_events(studio: Studio) -> None:
     assert {event.id for event in first}.isdisjoint(event.id for event in second)
 
 
-async def test_what_a_dead_recorder_left_goes_to_the_next(studio: Studio) -> None:
+async def test_what_a_dead_recorder_left_goes_to_the_next(
+    studio: Studio, raw: Any, pool_name: str
+) -> None:
     left = await studio.ledger.record_events("dead", 0, 100)
     assert await studio.ledger.record_events("next", 0, 100) == []
-    await studio.ledger.server.command(
-        "XCLAIM", studio.ledger.keys.events, "recorder", "dead", 0, left[0].id, "IDLE", 60_000
-    )
+    stream = f"vg:{{{pool_name}}}:events"
+    raw.execute_command("XCLAIM", stream, "recorder", "dead", 0, left[0].id, "IDLE", 60_000)
     assert await studio.ledger.record_events("next", 0, 100) == left
 
 
 async def test_an_event_cut_off_before_it_was_stored_does_not_block_the_recorder(
-    studio: Studio,
+    studio: Studio, raw: Any, pool_name: str
 ) -> None:
     await studio.ledger.record_events("r", 0, 100)
-    await studio.ledger.server.command("XTRIM", studio.ledger.keys.events, "MAXLEN", 0)
+    raw.xtrim(f"vg:{{{pool_name}}}:events", maxlen=0, approximate=False)
     job = await studio.submit()
     events = await studio.ledger.record_events("r", 0, 100)
     assert [event.job for event in events] == [job.id]
@@ -164,7 +165,7 @@ async def test_a_snapshots_active_jobs_are_active(studio: Studio) -> None:
     assert set(active) == {job.id}
 
 
-async def test_gateways_are_known_while_they_say_so(ledger: RedisLedger) -> None:
+async def test_gateways_are_known_while_they_say_so(ledger: Ledger) -> None:
     await ledger.announce_gateway("one", "http://127.0.0.1:1", 60_000)
     await ledger.announce_gateway("two", "http://127.0.0.1:2", PASSED_MS)
     assert (await ledger.pool()).gateways == {"one": "http://127.0.0.1:1"}
@@ -172,12 +173,12 @@ async def test_gateways_are_known_while_they_say_so(ledger: RedisLedger) -> None
     assert (await ledger.pool()).gateways == {"one": "http://127.0.0.1:3"}
 
 
-async def test_a_server_that_answers_pings(ledger: RedisLedger) -> None:
+async def test_a_server_that_answers_pings(ledger: Ledger) -> None:
     assert await ledger.ping()
 
 
-async def test_pools_on_one_server_never_meet(studio: Studio, server_url: str) -> None:
-    other = RedisLedger.connect(server_url, f"{studio.ledger.keys('x')[4:8]}-other")
+async def test_pools_on_one_server_never_meet(studio: Studio, connect: Connect) -> None:
+    other = connect(f"{connect.pool}-other")
     job = await studio.submit()
     assert await other.jobs([job.id]) == [None]
     assert await other.lead("other", 60_000) == 1

@@ -1,0 +1,59 @@
+-- What one plan sees, at one instant. It only reads, and it is the one script that makes key
+-- names itself (all of the pool's slot): naming thousands of jobs costs more than the rest.
+-- KEYS  1 users, 2 inflight, 3 turns of groups, 4 agents, 5 workers, 6 gpus
+-- ARGV  1 what every key begins with, 2 window
+-- Reply {now in ms, users, active, groups, agents, workers, GPUs, holds}:
+--       users: for each: user, group, last_admitted_ms, virtual, queued, running, heads;
+--       active: for each: id, rev; groups: for each: group, virtual;
+--       agents, workers, GPUs: for each: id, hash; holds: for each GPU of a worker: id, hash.
+--       Heads are a line for each of the first jobs: id, rev, said, skips, tab-separated
+local prefix, window = ARGV[1], tonumber(ARGV[2])
+local call = redis.call
+
+local function heads(user)
+  local lines = call('ZRANGE', prefix .. 'queue:' .. user, 0, window - 1)
+  for n, id in ipairs(lines) do
+    local seen = call('HMGET', prefix .. 'job:' .. id, 'rev', 'said', 'skips')
+    lines[n] = id .. '\t' .. (seen[1] or '') .. '\t' .. (seen[2] or '') .. '\t' .. (seen[3] or '')
+  end
+  return table.concat(lines, '\n')
+end
+
+local users = {}
+for _, user in ipairs(call('SMEMBERS', KEYS[1])) do
+  local record = call('HMGET', prefix .. 'user:' .. user, 'group', 'last_admitted_ms', 'virtual')
+  local queued = call('ZCARD', prefix .. 'queue:' .. user)
+  local running = call('ZCARD', prefix .. 'active:' .. user)
+  if queued > 0 or running > 0 then
+    users[#users + 1] = {user, record[1] or '', record[2] or '0', record[3] or '0', queued,
+      running, heads(user)}
+  end
+end
+
+local active = {}
+for _, id in ipairs(call('ZRANGE', KEYS[2], 0, -1)) do
+  active[#active + 1] = {id, call('HGET', prefix .. 'job:' .. id, 'rev') or ''}
+end
+
+local function records(ids, kind)
+  local found = {}
+  for _, id in ipairs(ids) do
+    found[#found + 1] = {id, call('HGETALL', prefix .. kind .. ':' .. id)}
+  end
+  return found
+end
+
+local workers = records(call('SMEMBERS', KEYS[5]), 'worker')
+local homes, seen = {}, {}
+for _, worker in ipairs(workers) do
+  for i = 1, #worker[2], 2 do
+    local home = worker[2][i] == 'gpu' and worker[2][i + 1]
+    if home and not seen[home] then
+      seen[home] = true
+      homes[#homes + 1] = home
+    end
+  end
+end
+return {now_ms(), users, active, call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
+  records(call('SMEMBERS', KEYS[4]), 'agent'), workers,
+  records(call('SMEMBERS', KEYS[6]), 'gpu'), records(homes, 'holds')}

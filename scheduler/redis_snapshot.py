@@ -1,0 +1,183 @@
+"""What a plan sees, read in one script call; only what has changed is fetched and decoded.
+
+A queue of ten thousand jobs changes by a few between two plans. The script tells each
+waiting job's revision, so that a process decodes a job once and keeps the noun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from scheduler.bookkeeping import changed
+from scheduler.redis_base import RedisSide
+from scheduler.redis_codec import Fields, decode_agent, decode_gpu, decode_job, decode_worker, pairs
+from scheduler.states import ACTIVE, Agent, Backlog, Gpu, Job, JobState, Snapshot, Worker
+
+Noun = TypeVar("Noun", Agent, Gpu, Worker)
+#: (id, rev, said): a job reads the same as long as these are the same, but for its skips
+_Version = tuple[bytes, bytes, bytes]
+_Jobs = dict[_Version, Job]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One user as the script returned it, and what was made of it."""
+
+    record: Sequence[Any]
+    jobs: _Jobs
+    backlog: Backlog
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the last snapshot was made of."""
+
+    rows: dict[bytes, _Row] = field(default_factory=dict)
+    active: _Jobs = field(default_factory=dict)
+    #: agents, workers and GPUs by id: the raw record, and the noun
+    nouns: dict[bytes, tuple[Any, Any]] = field(default_factory=dict)
+
+
+class RedisSnapshot(RedisSide):
+    """``PlanSide.snapshot`` over Redis."""
+
+    _seen = _Seen()
+
+    async def snapshot(self, window: int) -> Snapshot:
+        """Workers, GPUs, active jobs, counters, and the first ``window`` jobs of each user."""
+        k = self.keys
+        names = [k.users, k.inflight, k.turns, k.agents, k.workers, k.gpus]
+        reply = await self.server.script("snapshot", names, [k.prefix, window])
+        now, users, active, groups, agents, workers, gpus, holds = reply
+        old, new = self._seen, _Seen()
+        users.sort()
+        heads = {
+            record[0]: _heads(record[-1])
+            for record in users
+            if (row := old.rows.get(record[0])) is None or row.record[-1] != record[-1]
+        }
+        fetched = await self._fetch(heads, active, old)
+        for record in users:
+            row = old.rows.get(record[0])
+            if row is None or row.record != record:
+                row = _row(record, heads.get(record[0]), row, fetched)
+            new.rows[record[0]] = row
+        for id_, rev in active:
+            version = (id_, rev, b"")
+            job = old.active.get(version) or fetched.get(version)
+            if job is not None and job.state in ACTIVE:
+                new.active[version] = job
+        held_on = dict(holds)
+        decoded = _Decoder(old, new)
+        snapshot = Snapshot(
+            now_ms=now,
+            gpus=decoded.all(gpus, lambda id_, flat: decode_gpu(id_, pairs(flat))),
+            workers=decoded.all(_with_holds(workers, held_on), _worker),
+            backlogs=tuple([row.backlog for row in new.rows.values()]),
+            active={job.id: job for job in new.active.values()},
+            agents=decoded.all(agents, lambda id_, flat: decode_agent(id_, pairs(flat))),
+            groups={
+                group.decode(): int(virtual)
+                for group, virtual in zip(groups[::2], groups[1::2], strict=True)
+            },
+        )
+        self._seen = new
+        return snapshot
+
+    async def _fetch(
+        self, heads: Mapping[bytes, Mapping[_Version, int]], active: Sequence[Any], old: _Seen
+    ) -> _Jobs:
+        """The jobs that have changed since, as they are now."""
+        missing = [
+            version
+            for user, versions in heads.items()
+            for version in versions
+            if user not in old.rows or version not in old.rows[user].jobs
+        ]
+        missing += [
+            version for id_, rev in active if (version := (id_, rev, b"")) not in old.active
+        ]
+        replies = await self.server.pipeline(
+            [("HGETALL", self.keys("job", id_.decode())) for id_, _, _ in missing]
+        )
+        fetched: _Jobs = {}
+        for version, fields in zip(missing, replies, strict=True):
+            # One that has moved on between the two reads is left out: the next plan sees it.
+            if fields.get(b"rev") == version[1] and (job := decode_job(fields)) is not None:
+                fetched[version] = job
+        return fetched
+
+
+def _heads(lines: bytes) -> dict[_Version, int]:
+    """A user's first jobs in order, and how often each was passed."""
+    heads = {}
+    for line in lines.split(b"\n") if lines else ():
+        id_, rev, said, skips = line.split(b"\t")
+        heads[id_, rev, said] = int(skips or 0)
+    return heads
+
+
+def _row(
+    record: Sequence[Any], heads: Mapping[_Version, int] | None, old: _Row | None, fetched: _Jobs
+) -> _Row:
+    """Make a user's row anew; ``heads`` None: its jobs are as they were."""
+    name, group, last_admitted_ms, virtual, queued, running, _ = record
+    jobs: _Jobs = {}
+    if heads is None and old is not None:
+        jobs = old.jobs
+    for version, skips in (heads or {}).items():
+        job = (old.jobs.get(version) if old else None) or fetched.get(version)
+        if job is not None and job.state is JobState.QUEUED and not job.held:
+            jobs[version] = job if job.skips == skips else changed(job, skips=skips)
+    return _Row(
+        record,
+        jobs,
+        Backlog(
+            user=name.decode(),
+            group=group.decode(),
+            queued=queued,
+            running=running,
+            jobs=tuple(jobs.values()),
+            last_admitted_ms=int(last_admitted_ms),
+            virtual=int(virtual),
+        ),
+    )
+
+
+class _Decoder:
+    """Decodes records, those that are as they were not again."""
+
+    def __init__(self, old: _Seen, new: _Seen) -> None:
+        self._old = old
+        self._new = new
+
+    def all(
+        self, records: Sequence[Any], decode: Callable[[str, Any], Noun | None]
+    ) -> tuple[Noun, ...]:
+        """Nouns by id, those that are gone left out."""
+        found = []
+        for id_, raw in sorted(records):
+            known = self._old.nouns.get(id_)
+            noun = known[1] if known and known[0] == raw else decode(id_.decode(), raw)
+            if noun is not None:
+                self._new.nouns[id_] = (raw, noun)
+                found.append(noun)
+        return tuple(found)
+
+
+def _with_holds(workers: Sequence[Any], holds: Mapping[bytes, Sequence[bytes]]) -> list[Any]:
+    """Each worker's record, and what it holds on its GPU."""
+    on = {gpu: pairs(flat) for gpu, flat in holds.items()}
+    found = []
+    for id_, flat in workers:
+        fields = pairs(flat)
+        home = on.get(fields.get(b"gpu", b""), {})
+        own = {name: home[name] for name in (b"u:" + id_, b"r:" + id_) if name in home}
+        found.append((id_, (fields, own)))
+    return found
+
+
+def _worker(worker_id: str, record: tuple[Fields, Fields]) -> Worker | None:
+    return decode_worker(worker_id, *record)
