@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from scheduler.ledger import Admitted, Claimed, Ending, Settled, Submitted
+from scheduler.ledger import Admitted, Claimed, Ending, Grant, Settled, Submitted
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Job, NewJob, WaitReason
 from store.engine import open_engine
@@ -46,9 +46,8 @@ class Floor:
         seen = await self.ledger.snapshot(100)
         found = {queued.id: queued for backlog in seen.backlogs for queued in backlog.jobs}
         free = next(one for one in seen.workers if one.id == on)
-        admitted = await self.ledger.admit(
-            self._epoch, found[job.id], free, 4 * GIB, 24 * GIB, 60_000
-        )
+        grant = Grant(bytes=4 * GIB, capacity_bytes=24 * GIB)
+        admitted = await self.ledger.admit(self._epoch, found[job.id], free, grant, 60_000)
         assert isinstance(admitted, Admitted), admitted
         claimed = await self.ledger.claim(job.id, admitted.attempt, on, "uuid", "sid", 60_000)
         assert isinstance(claimed, Claimed), claimed

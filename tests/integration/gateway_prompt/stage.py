@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, error_reply
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
-from scheduler.ledger import Admitted, Claimed, Ending, Outcome, Report, Settled
+from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Agent, Job
@@ -230,7 +230,8 @@ class Stage:
         fresh = next(
             one for backlog in snapshot.backlogs for one in backlog.jobs if one.id == job.id
         )
-        admitted = await self.ledger.admit(self.epoch, fresh, idle, GIB, 24 * GIB, LEASE_MS)
+        grant = Grant(bytes=GIB, capacity_bytes=24 * GIB)
+        admitted = await self.ledger.admit(self.epoch, fresh, idle, grant, LEASE_MS)
         assert isinstance(admitted, Admitted), admitted
         claimed = await self.ledger.claim(
             job.id, admitted.attempt, idle.id, str(uuid.uuid4()), "sid", LEASE_MS

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from config.settings import Settings
-from scheduler.ledger import Event
+from scheduler.ledger import Event, Grant
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, WorkerState
 from worker_agent.agent import Agent
@@ -33,6 +33,8 @@ SETTINGS: dict[str, Any] = {
     "cluster": {"token": TOKEN},
 }
 AGENT = "host"
+#: what a job without GPU is promised
+NOTHING = Grant(bytes=0, capacity_bytes=0)
 FAKE = Path(__file__).parent / "fake_worker.py"
 
 
@@ -109,7 +111,7 @@ class Bed:
             queued = [job for lines in snapshot.backlogs for job in lines.jobs if job.id == job_id]
             if place is None or not queued:
                 return False
-            reply = await self.ledger.admit(epoch, queued[0], place, 0, 0, 3000)
+            reply = await self.ledger.admit(epoch, queued[0], place, NOTHING, 3000)
             return hasattr(reply, "attempt")
 
         await self.until(admitted)

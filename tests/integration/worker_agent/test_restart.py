@@ -12,7 +12,7 @@ import pytest
 from scheduler.ledger import Admitted
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import JobState, WorkerState
-from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
+from tests.integration.worker_agent.bed import NOTHING, Bed, fake_spec, make_agent, running
 from tests.integration.worker_agent.killable import Killable
 from tests.integration.worker_agent.killable import killable as killable
 
@@ -90,7 +90,7 @@ async def test_a_clean_stop_hands_back_what_has_not_begun(
             await ledger.report(dataclasses.replace(reported, workers=ready))
             epoch = await ledger.lead("test", 60_000)
             assert epoch is not None
-            reply = await ledger.admit(epoch, await bed.job(job.id), ready[0], 0, 0, 3000)
+            reply = await ledger.admit(epoch, await bed.job(job.id), ready[0], NOTHING, 3000)
             return isinstance(reply, Admitted)
 
         await bed.until(admitted)
