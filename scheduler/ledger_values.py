@@ -108,9 +108,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The lease goes on. ``cancel``: somebody asked to cancel, interrupt it."""
+    """The lease goes on. Both flags are orders told again, in case the first was lost."""
 
+    #: somebody asked to cancel it: interrupt it
     cancel: bool
+    #: its place is wanted for another job: interrupt it and give it back
+    preempt: bool = False
 
 
 class Ending(StrEnum):

@@ -76,7 +76,7 @@ class BooksAgent(BooksBase):
         if job.attempt != attempt or job.state not in ACTIVE:
             return Refusal.FENCED
         self.inflight[job_id] = self.clock_ms() + lease_ms
-        return Renewed(job.state is JobState.CANCELLING)
+        return Renewed(job.state is JobState.CANCELLING, job.preempting)
 
     def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
         """Close the attempt. Repeating the same call answers the same."""

@@ -47,8 +47,8 @@ class RedisAgent(RedisSide):
     async def next_order(self, agent: str, timeout_s: float) -> Order | None:
         """Wait for the next entry of the agent's inbox; 5 s at most, then None.
 
-        An order that is lost on the way is made good: RUN by the lease, CANCEL by
-        the answer to ``renew``, RELEASE by being told again.
+        An order that is lost on the way is made good: RUN by the lease, CANCEL and
+        PREEMPT by the answer to ``renew``, RELEASE by being told again.
         """
         block_s = min(max(timeout_s, 0.01), _LONGEST_BLOCK_S)
         entry = await self.server.wait(block_s, "BLPOP", self.keys("inbox", agent), block_s)
@@ -88,8 +88,8 @@ class RedisAgent(RedisSide):
         """Prolong the lease; FENCED: interrupt the prompt and drop what it made."""
         keys = [self.keys("job", job_id), self.keys.inflight]
         match await self.server.script("renew", keys, [job_id, attempt, lease_ms]):
-            case [b"RENEWED", int(cancel)]:
-                return Renewed(bool(cancel))
+            case [b"RENEWED", int(cancel), int(preempt)]:
+                return Renewed(bool(cancel), bool(preempt))
             case [bytes(refusal)]:
                 return Refusal(refusal.decode())
             case reply:

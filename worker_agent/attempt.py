@@ -77,7 +77,7 @@ class Attempt:
             return
         lease_ms, ledger = self._services.lease_ms, self._services.ledger
         known = await patiently(lambda: ledger.renew(self.job_id, self.number, lease_ms), "renew")
-        if known == Renewed(cancel=False):
+        if isinstance(known, Renewed) and not known.cancel:
             await patiently(
                 lambda: ledger.claim(
                     self.job_id, self.number, self._host.id, self._uuid, self._sid, lease_ms
@@ -306,12 +306,19 @@ class Attempt:
                 self._log.warning("ledger_unavailable", call="renew", detail=str(error))
                 continue
             match reply:
-                case Renewed(cancel=True):
-                    self.cancel()
+                case Renewed():
+                    self._obey(reply)
                 case Refusal():
                     self._log.warning("lease_lost", reason=reply.value)
                     self._follower.fence()
                     return
+
+    def _obey(self, told: Renewed) -> None:
+        """Do what the orders that may have been lost would have us do."""
+        if told.cancel:
+            self.cancel()
+        elif told.preempt:
+            self._follower.preempt()
 
     # ── small outcomes ───────────────────────────────────────────────────────
 
