@@ -16,39 +16,25 @@ _AGING_MS: Final = 600_000
 
 
 def fair_affinity(snapshot: Snapshot, now_ms: int, config: PlanConfig) -> Plan:
-    """One admission: the first head, by counter, that may start somewhere now."""
+    """One admission: the first of the heads that finds its model idle, else the first head.
+
+    A head that was passed too often or has waited too long goes first wherever it can.
+    """
     heads = by_counter(snapshot)[:_WINDOW]
-    floor = Floor(snapshot, config)
-    frees = _frees_at(snapshot)
-    for job in heads:
-        head = job is heads[0]
-        force = head and (job.skips >= _MAX_SKIPS or now_ms - job.submitted_ms > _AGING_MS)
-        fitting = [worker for worker in floor.idle if floor.fits(job, worker)]
-        if not fitting:
-            if head and (releases := floor.clear_for(job)):
-                return Plan(tuple(releases))
-            continue
-        best = min(
-            fitting, key=lambda w: (not is_warm(job, w), _eviction(job, w, floor, config), w.id)
-        )
-        warm = is_warm(job, best)
-        soon = now_ms + 1000 * job.load_seconds
-        if warm or force or not any(frees.get(model, soon) < soon for model in job.models):
-            passed = () if head else (heads[0].id,)
-            return Plan((floor.take(job, best, warm=warm, passed=passed),))
-    return Plan(())
-
-
-def _frees_at(snapshot: Snapshot) -> dict[str, float]:
-    """When the first busy worker that holds a model is expected to be idle, by model."""
-    frees: dict[str, float] = {}
-    for worker in snapshot.workers:
-        job = snapshot.active.get(worker.job)
-        if job is not None:
-            ends = max(job.started_ms, job.admitted_ms) + 1000 * job.granted_seconds
-            for model in {*worker.models, *job.models}:
-                frees[model] = min(ends, frees.get(model, ends))
-    return frees
+    if not heads:
+        return Plan(())
+    head, floor = heads[0], Floor(snapshot, config)
+    due = head.skips >= _MAX_SKIPS or now_ms - head.submitted_ms > _AGING_MS
+    for job in heads[:1] if due else heads:
+        warm = [w for w in floor.idle if is_warm(job, w) and floor.fits(job, w)]
+        if warm:
+            passed = () if job is head else (head.id,)
+            return Plan((floor.take(job, warm[0], warm=True, passed=passed),))
+    fitting = [worker for worker in floor.idle if floor.fits(head, worker)]
+    if not fitting:
+        return Plan(tuple(floor.clear_for(head)))
+    best = min(fitting, key=lambda worker: (_eviction(head, worker, floor, config), worker.id))
+    return Plan((floor.take(head, best, warm=False),))
 
 
 def _eviction(job: Job, worker: Worker, floor: Floor, config: PlanConfig) -> float:

@@ -4,9 +4,9 @@
 * ``fifo-warm``: in order of arrival, on a worker that has its model if one is idle.
 * ``round-robin``: the n-th job waits for worker n mod W, whoever else is idle.
 * ``fair``: the user with the least virtual counter first (VTC), on the first idle worker.
-* ``fair-affinity``: the same, but among the first 32 users those whose model is
-  loaded go first, and a job waits for a worker that will have its model sooner
-  than loading takes; a head is passed 64 times or for 600 s at most.
+* ``fair-affinity``: the same, but among the first 32 users the first whose model is
+  loaded on an idle worker goes first; a head is passed 64 times or for 600 s at most.
+  Nothing waits for a worker that will soon be idle: that made it worse.
 * ``oracle``: shortest job first, knowing true times, loading counted where needed.
 
 The first four take what comes, so a job that does not fit keeps those behind it
