@@ -1,0 +1,66 @@
+"""The mix under the production plan: its ledger's books, its policy, on the shared GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from config.settings import Settings
+from scheduler.states import Lane, NewJob
+from simulator.mix import physics
+from simulator.mix.baselines import work_of
+from simulator.mix.cases import Case
+from simulator.mix.shared_gpu import SharedGpu
+from simulator.world.draft import Draft
+from simulator.world.policies import PRODUCTION, policies
+from simulator.world.world import World
+
+#: the jobs are six users', in turn
+USERS: Final = 6
+_NEVER_S: Final = 1e9
+
+
+def drafts(jobs: Sequence[Case]) -> list[Draft]:
+    """The jobs, all posted at once, the i-th by user ``i mod 6``."""
+    return [_draft(number, case) for number, case in enumerate(jobs)]
+
+
+def _draft(number: int, case: Case) -> Draft:
+    name = f"job-{number:03}"
+    job = NewJob(
+        id=name,
+        user=f"user-{number % USERS}",
+        group="everybody",
+        prompt_id=name,
+        client_id=None,
+        lane=Lane.INTERACTIVE,
+        front=False,
+        fingerprint=case.name,
+        models=(case.model.name,),
+        need_bytes=case.need_bytes,
+        need_seconds=case.run_seconds,
+        needs_gpu=True,
+        model_bytes=(case.model.bytes,),
+        load_seconds=physics.load_seconds(case.model, 0),
+        late_seconds=case.run_seconds,
+        curve=case.curve,
+    )
+    return Draft(at=0.0, job=job, work=work_of(case, name), small=False)
+
+
+def run_production(gpu: SharedGpu, jobs: Sequence[Case]) -> World:
+    """Run them all.
+
+    Raises:
+        WorldError: the plan leaves some waiting for ever.
+    """
+    defaults = Settings()
+    rules = defaults.scheduler.model_copy(update={"heartbeat": _NEVER_S})
+    world = World(
+        drafts=drafts(jobs),
+        machine=gpu,
+        policy=policies()[PRODUCTION](),
+        settings=defaults.model_copy(update={"scheduler": rules}),
+    )
+    world.run()
+    return world
