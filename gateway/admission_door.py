@@ -1,6 +1,7 @@
 """Who may not even queue a prompt, and how that is said. Pure.
 
-Only an admin's limits refuse here. A workflow that is merely estimated to be
+Only an admin's limits refuse here, and proof: a workflow that ran out of memory twice
+alone on a GPU is refused while there is no larger one. One that is merely estimated to be
 too large is queued: estimates are wrong at times, and the scheduler has the facts.
 """
 
@@ -13,8 +14,12 @@ from aiohttp import web
 
 from config.settings import Role, Settings
 from gateway.errors import reply
+from scheduler.estimate import Estimate
+from scheduler.ledger import Pool
 
 _GIB: Final = 2**30
+#: profiles keep shares to four digits
+_ROUNDING: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,27 @@ def refuse_memory(need_bytes: int, limit_bytes: int | None) -> Refusal | None:
         f"This prompt needs about {need:.1f} GiB of device memory; {limit:.1f} GiB are allowed",
         "Use a smaller batch or resolution, or ask the admin for a higher limit.",
         {"need_bytes": need_bytes, "limit_bytes": limit_bytes},
+    )
+
+
+def refuse_infeasible(found: Estimate, pool: Pool) -> Refusal | None:
+    """What was proven not to fit on any GPU here is refused at once.
+
+    Args:
+        found: its estimate; ``infeasible_bytes`` is 0 where nothing is proven.
+        pool: the GPUs as last reported; with none reported, nobody knows.
+    """
+    largest = max((gpu.total_bytes for gpu in pool.gpus.values()), default=0)
+    if not largest or largest > found.infeasible_bytes * (1 + _ROUNDING):
+        return None
+    need = max(found.bytes, found.infeasible_bytes)
+    return Refusal(
+        400,
+        "infeasible",
+        f"This prompt does not fit: it needs about {need / _GIB:.1f} GiB of device memory, "
+        f"and the largest GPU has {largest / _GIB:.1f} GiB",
+        "It ran out of memory there alone, twice. Use a smaller batch or resolution.",
+        {"need_bytes": need, "largest_gpu_bytes": largest},
     )
 
 

@@ -1,149 +1,154 @@
-"""What a job will need: device bytes and seconds, from features and from past runs.
+"""What a job will need: device bytes, seconds, its curve, from its graph and from past runs.
 
-Cold start, bytes = context + weights + the larger of sampling and VAE, each a
-constant per image pixel. On the measured runs (one ComfyUI 0.3.64 on an H200,
-fp16, default flags) torch's reserved peak is weights + 0.03 GiB + 2,740 to 2,865
-bytes per pixel that the VAE decodes, for SD 1.5 and SDXL alike, from 512² to 4K.
-Flux and unknown families are assumptions and carry a larger margin.
+A kind that was never seen is taken from the formulas (``scheduler.guess``),
+corrected by what other kinds of the same base model showed. A kind's own runs count
+from the first one on; until there are eight of them, doubt is added that ends
+where the formulas, so corrected, are surer. Sources and figures are in
+``docs/decisions/0007-what-a-job-will-need.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.profile import Profile, from_json, observe, to_json
+from scheduler.bound import BYTES, ENOUGH
+from scheduler.curve import curve
+from scheduler.guess import CONTEXT_BYTES, Parts, guess, parts_of, weight_bytes
+from scheduler.profile import Known, Profile
+from scheduler.states import Guess, Step
 from scheduler.workflow.features import Features
-from scheduler.workflow.models import BASE_FOLDERS, Family, folder_of
 
-__all__ = ["Estimate", "Profile", "estimate", "from_json", "observe", "to_json"]
+__all__ = ["CONTEXT_BYTES", "Estimate", "Priors", "estimate", "priors"]
 
-#: A ComfyUI process beyond what torch reserves: 1.36 GiB (measured).
-CONTEXT_BYTES: Final = 1_460_288_881
-#: torch's reserved bytes before any model is loaded (measured).
-_IDLE_BYTES: Final = 67_108_864
-#: Reserved per image pixel in the VAE: 2,738 to 2,861 measured over all runs.
-_VAE_BYTES_PER_PIXEL: Final = 2_880
-
-#: Reserved per image pixel while sampling. sd15: 624 to 896 and sdxl: 480 measured
-#: (cfg 7, i.e. two passes at once); flux: ComfyUI 0.3.64's own factor, not measured.
-_SAMPLE_BYTES_PER_PIXEL: Final[Mapping[Family, int]] = {
-    "sd15": 900,
-    "sdxl": 520,
-    "flux": 920,
-    "unknown": 1_000,
-}
-#: On the whole estimate but the context. Measured families need none beyond their constants.
-_MARGIN: Final[Mapping[Family, float]] = {"sd15": 1.0, "sdxl": 1.0, "flux": 1.1, "unknown": 1.15}
-
-#: Weights of a base model whose size is not known: measured files, flux as published (fp16).
-_BASE_BYTES: Final[Mapping[Family, int]] = {
-    "sd15": 2_132_625_150,
-    "sdxl": 6_938_041_144,
-    "flux": 23_800_000_000,
-    "unknown": 6_938_041_144,
-}
-#: The same for other models, by folder (usual file sizes, not measured).
-_OTHER_BYTES: Final[Mapping[str, int]] = {
-    "vae": 335_000_000,
-    "loras": 230_000_000,
-    "controlnet": 1_450_000_000,
-    "text_encoders": 2_000_000_000,
-    "clip_vision": 1_300_000_000,
-    "upscale_models": 67_000_000,
-}
-_ANY_MODEL_BYTES: Final = 1_000_000_000
-
-#: Seconds per million pixels and step; sd15 and sdxl measured (largest seen), others scaled.
-_STEP_SECONDS: Final[Mapping[Family, float]] = {
-    "sd15": 0.06,
-    "sdxl": 0.08,
-    "flux": 0.25,
-    "unknown": 0.12,
-}
-#: Seconds per million pixels in the VAE: 0.10 to 0.25 measured, encode and decode together.
-_VAE_SECONDS: Final = 0.25
-#: Cold load: 1.2 to 2.2 GB/s measured from checkpoint to GPU, plus first kernels.
-_LOAD_BYTES_PER_SECOND: Final = 1.5e9
-_START_SECONDS: Final = 1.0
-
-#: A learned peak is raised by 5 %, while fewer than four runs are known by 20 % over their
-#: count: the same workflow's reserved peak was seen to differ by 19 % from run to run.
-_LEARNED_MARGIN: Final = 0.05
-_DOUBT: Final = 0.20
-#: Runs of a coarser kind before it says anything of this one.
-_PARENT_RUNS: Final = 8
+#: Other kinds' runs pull the formulas down to this share above the largest of them.
+_COARSE_DOUBT: Final = 0.05
+#: Where nothing is known: hardly any run takes longer than this times the guess.
+_UNKNOWN_LATE: Final = 2.0
+#: Host memory of a ComfyUI process without models (torch, CUDA libraries, its nodes).
+_PROCESS_BYTES: Final = 2 << 30
+#: Out of memory alone on a whole GPU so often: it is proven not to fit there.
+PROVEN_OOMS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What to book."""
 
-    #: device footprint with context; 0: no GPU needed
+    #: device footprint with context: the comfortable peak, which it hardly ever exceeds; 0: no GPU
     bytes: int
+    #: expected run time with that and its models loaded
     seconds: float
+    #: run time that it exceeds in 5 % of runs
+    late_seconds: float
+    #: loading all its models on an empty worker
+    load_seconds: float
+    #: smaller reservations that it also runs in, fewest bytes first
+    curve: tuple[Step, ...]
+    #: host memory of its worker
+    host_bytes: int
+    #: below this it is not started
+    floor_bytes: int
+    #: it cannot run on a GPU of so many bytes: it ran out of memory alone there twice; 0: not proven
+    infeasible_bytes: int
     #: True: this very kind was never measured
     cold: bool
+    #: what the formulas say, before anything learned
+    guess: Guess
 
 
-def estimate(features: Features, profiles: Sequence[Profile | None] | None = None) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """What coarser kinds make of the formulas: factors on them."""
+
+    bytes: float = 1.0
+    seconds: float = 1.0
+    late: float = _UNKNOWN_LATE
+    load: float = 1.0
+
+
+def priors(coarser: Sequence[Profile | None]) -> Priors:
+    """Corrections of the formulas.
+
+    Args:
+        coarser: profiles of a workflow's ``parents``, nearest first, that of everything
+            last; None where nothing is known.
+    """
+    known = [profile for profile in coarser if profile is not None]
+    near = [profile for profile in coarser[:-1] if profile is not None]
+    timed = next((p for p in known if p.seconds.seen.weight >= ENOUGH), None)
+    loaded = next((p for p in known if p.load.weight >= ENOUGH), None)
+    seconds = timed.seconds.seen.quantile(0.5) if timed else 1.0
+    return Priors(
+        bytes=_prior_bytes([p.bytes for p in near], [p.bytes for p in known]),
+        seconds=seconds,
+        late=max(seconds, timed.seconds.bound.value) if timed else _UNKNOWN_LATE,
+        load=loaded.load.quantile(0.5) if loaded else 1.0,
+    )
+
+
+def _prior_bytes(near: Sequence[Known], known: Sequence[Known]) -> float:
+    """The nearest kind with enough runs corrects both ways; any other only upwards."""
+    tops = [k.seen.quantile(1 - (k.bound.alpha or BYTES.target)) for k in known]
+    for top, kind in zip(tops, near, strict=False):
+        if kind.seen.weight >= ENOUGH:
+            return max(top, min(top * (1 + _COARSE_DOUBT), 1.0))
+    return max([1.0, *tops])
+
+
+def estimate(features: Features, profiles: Sequence[Profile | None] = ()) -> Estimate:
     """Estimates a job's need.
 
     Args:
         features: of its workflow.
-        profiles: of ``features.fingerprint``, then of ``features.parents`` in their
-            order, None where nothing is known; shorter is fine.
+        profiles: of ``features.fingerprint``, then of all ``features.parents`` in their
+            order, None where nothing is known; none at all is fine.
     """
     own, *coarser = profiles or (None,)
-    seconds = _seconds(features, own, coarser)
+    own = own or Profile()
+    prior, guessed = priors(coarser), guess(features)
+    seconds, late = _seconds(own.seconds, prior, guessed)
+    load = own.load.quantile(0.5) or prior.load
     if not features.needs_gpu:
-        return Estimate(0, seconds, own is None or own.count == 0)
-    if own is None or own.peak_bytes == 0:
-        nearest = coarser[0] if coarser else None
-        seen = nearest.peak_bytes if nearest and nearest.count >= _PARENT_RUNS else 0
-        return Estimate(max(_cold_bytes(features), seen), seconds, cold=True)
-    return Estimate(_learned_bytes(features, own), seconds, cold=False)
+        cold = own.seconds.seen.weight == 0
+        return Estimate(0, seconds, late, 0.0, (), 0, 0, 0, cold, guessed)
+    parts = parts_of(features)
+    need = int(guessed.bytes * (own.bytes.bound.value or prior.bytes))
+    steps = _curve(features, parts, own, guessed, Step(need, seconds))
+    infeasible = guessed.bytes * own.whole_share if own.whole_ooms >= PROVEN_OOMS else 0
+    return Estimate(
+        bytes=need,
+        seconds=seconds,
+        late_seconds=late,
+        load_seconds=round(guessed.load_seconds * load, 3),
+        curve=steps,
+        host_bytes=_PROCESS_BYTES + weight_bytes(features),
+        floor_bytes=steps[0].bytes if steps else need,
+        infeasible_bytes=int(infeasible),
+        cold=own.bytes.bound.value == 0,
+        guess=guessed,
+    )
 
 
-def _cold_bytes(features: Features) -> int:
-    sample = features.latent_pixels * _SAMPLE_BYTES_PER_PIXEL[features.family]
-    if features.steps == 0:
-        sample = 0
-    work = max(sample, features.vae_pixels * _VAE_BYTES_PER_PIXEL)
-    torch_bytes = _IDLE_BYTES + _weights(features) + work
-    return CONTEXT_BYTES + int(torch_bytes * _MARGIN[features.family])
+def _curve(
+    features: Features, parts: Parts, own: Profile, guessed: Guess, comfortable: Step
+) -> tuple[Step, ...]:
+    return curve(
+        features,
+        parts,
+        comfortable,
+        seen=own.slowdowns,
+        scale=(guessed.bytes, guessed.seconds),
+        too_small=int(own.too_small * guessed.bytes),
+    )
 
 
-def _weights(features: Features) -> int:
-    """Known sizes, plus the usual one for each model that has none."""
-    usual = (_usual_bytes(model, features.family) for model in features.unsized_models)
-    return features.weight_bytes + sum(usual)
-
-
-def _usual_bytes(model: str, family: Family) -> int:
-    folder = folder_of(model)
-    if folder in BASE_FOLDERS:
-        return _BASE_BYTES[family]
-    return _OTHER_BYTES.get(folder, _ANY_MODEL_BYTES)
-
-
-def _learned_bytes(features: Features, own: Profile) -> int:
-    """The peak seen, plus doubt that shrinks with runs and ends where cold start is surer."""
-    sure = int(own.peak_bytes * (1 + _LEARNED_MARGIN))
-    doubtful = int(own.peak_bytes * (1 + _DOUBT / max(1, own.count)))
-    return max(sure, min(doubtful, _cold_bytes(features)))
-
-
-def _seconds(features: Features, own: Profile | None, coarser: Sequence[Profile | None]) -> float:
-    if own is not None and own.count:
-        return own.seconds
-    # The coarsest kind mixes everything: worse than a guess from this graph.
-    for parent in coarser[:2]:
-        if parent is not None and parent.count >= _PARENT_RUNS:
-            return parent.seconds
-    if not features.needs_gpu:
-        return _START_SECONDS
-    load = _weights(features) / _LOAD_BYTES_PER_SECOND
-    sample = features.steps * features.latent_pixels / 1e6 * _STEP_SECONDS[features.family]
-    return _START_SECONDS + load + sample + features.vae_pixels / 1e6 * _VAE_SECONDS
+def _seconds(own: Known, prior: Priors, guessed: Guess) -> tuple[float, float]:
+    """(expected, hardly ever exceeded)."""
+    if own.seen.weight == 0:
+        expected, late = prior.seconds, prior.late
+    else:
+        expected, late = own.seen.quantile(0.5), own.bound.value
+    seconds = guessed.seconds * expected
+    return round(seconds, 3), round(max(seconds, guessed.seconds * late), 3)

@@ -11,6 +11,7 @@ from scheduler.states import (
     Agent,
     Gpu,
     GpuState,
+    Guess,
     Lane,
     MemorySource,
     NewJob,
@@ -37,6 +38,7 @@ def new_job(user: str = "ann", **changes: Any) -> NewJob:
         "need_bytes": 4 * GIB,
         "need_seconds": 10.0,
         "needs_gpu": True,
+        "guess": Guess(4 * GIB, 10.0, 5.0),
     }
     return NewJob(**(fields | changes))
 

@@ -37,10 +37,8 @@ class Features:
 
     #: ``folder/name`` in load order
     models: tuple[str, ...]
-    #: sum of the model files' sizes, as far as known
-    weight_bytes: int
-    #: those of ``models`` whose size is not known
-    unsized_models: tuple[str, ...]
+    #: file sizes of ``models``, in the same order; 0: not known
+    model_bytes: tuple[int, ...]
     #: largest sampled latent: width × height × batch × frames
     latent_pixels: int
     #: pictures per run, of that latent
@@ -59,6 +57,8 @@ class Features:
     weight_dtype: str
     family: Family
     node_classes: frozenset[str]
+    #: nodes of custom packs, which may take memory of their own; 0 where nobody knows
+    unknown_nodes: int
     #: False: no model is loaded and nothing computes on a GPU
     needs_gpu: bool
 
@@ -100,8 +100,7 @@ def features(
     computes = bool(models or samplers or coded)
     return Features(
         models=models,
-        weight_bytes=sum(sizes.get(model, 0) for model in models),
-        unsized_models=tuple(model for model in models if model not in sizes),
+        model_bytes=tuple(sizes.get(model, 0) for model in models),
         latent_pixels=largest.pixels if largest else 0,
         batch=largest.images if largest else 1,
         frames=largest.frames if largest else 1,
@@ -111,7 +110,8 @@ def features(
         sampler="+".join(sorted({_sampler_name(node, graph) for node in samplers} - {""})),
         weight_dtype=_weight_dtype(graph),
         family=family_of(models, sizes),
-        node_classes=frozenset(node.class_type for node in graph.values()),
+        node_classes=_classes(graph),
+        unknown_nodes=_unknown(graph, object_info),
         needs_gpu=computes or not _all_plain(graph, object_info),
     )
 
@@ -160,8 +160,18 @@ def _weight_dtype(graph: Graph) -> str:
     return "+".join(sorted(asked))
 
 
+def _unknown(graph: Graph, object_info: Mapping[str, Any] | None) -> int:
+    known = object_info or {}
+    found = [read_node_class(name, known.get(name)) for name in _classes(graph) if name in known]
+    return sum(not (one.is_api or _is_core(one)) for one in found)
+
+
+def _classes(graph: Graph) -> frozenset[str]:
+    return frozenset(node.class_type for node in graph.values())
+
+
 def _all_plain(graph: Graph, object_info: Mapping[str, Any] | None) -> bool:
-    classes = {node.class_type for node in graph.values()}
+    classes = _classes(graph)
     if object_info is None:
         return classes <= _PLAIN
     return all(_is_plain(read_node_class(name, object_info.get(name))) for name in classes)
@@ -170,4 +180,8 @@ def _all_plain(graph: Graph, object_info: Mapping[str, Any] | None) -> bool:
 def _is_plain(found: NodeClass) -> bool:
     if found.is_api:
         return True
-    return found.module.split(".")[0] in _CORE_MODULES and found.name not in _GPU_UTILITIES
+    return _is_core(found) and found.name not in _GPU_UTILITIES
+
+
+def _is_core(found: NodeClass) -> bool:
+    return found.module.split(".")[0] in _CORE_MODULES

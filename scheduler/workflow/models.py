@@ -68,6 +68,12 @@ _SIZES: Final[tuple[tuple[float, float, Family], ...]] = (
     (6.4e9, 7.4e9, "sdxl"),
     (11e9, 25e9, "flux"),
 )
+#: What the weights of a whole model take on the device (fp16), and how much larger its file may
+#: be: fp32 doubles it, and old sd15 files hold a second, averaged copy beside that.
+_ON_DEVICE: Final[Mapping[Family, tuple[float, float]]] = {
+    "sd15": (2_132_625_150, 3.7),
+    "sdxl": (6_938_041_144, 2.1),
+}
 _HEAVIEST_FIRST: Final[tuple[Family, ...]] = ("flux", "unknown", "sdxl", "sd15")
 
 
@@ -99,6 +105,14 @@ def _model(node: Node, name: str, value: Any) -> str | None:
 def folder_of(model: str) -> str:
     """The folder of ``folder/name``."""
     return model.partition("/")[0]
+
+
+def device_bytes(model: str, size: int) -> int:
+    """What a model file of this size takes on the device: ComfyUI loads fp32 files as fp16."""
+    if folder_of(model) not in BASE_FOLDERS:
+        return size
+    most, factor = _ON_DEVICE.get(_family(model, size), (size, 1.0))
+    return int(most) if 1.5 * most < size <= factor * most else size
 
 
 def family_of(models: tuple[str, ...], sizes: Mapping[str, int]) -> Family:

@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 from scheduler.estimate import CONTEXT_BYTES
-from scheduler.profile import Profile, to_json
+from scheduler.profile import (
+    Profile,
+    add_bytes,
+    add_load,
+    add_seconds,
+    add_whole_oom,
+    to_json,
+)
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import InputFile, Job
 from tests.factories import GIB
@@ -109,13 +116,45 @@ async def test_the_size_of_the_users_own_picture_counts(loading: Stage) -> None:
 async def test_what_earlier_runs_needed_is_booked(loading: Stage) -> None:
     job = await booked(loading, ENCODING)
     assert len(set(job.parents)) == 3
+    assert job.guess.bytes == job.need_bytes
     await loading.settle(await loading.start(job))
-    profile = Profile(count=100, peak_bytes=3 * GIB, seconds=33.0)
+    profile = Profile()
+    for _ in range(10):
+        profile = add_bytes(profile, 0.5, 1, 1.0)
+        profile = add_load(add_seconds(profile, 3.0, 1, 9.0), 2.0, 1)
     learned = {job.fingerprint: to_json(profile).encode()}
     assert await loading.ledger.learn(loading.epoch, job.id, learned)
     again = await booked(loading, ENCODING)
-    assert again.need_seconds == 33.0
-    assert 3 * GIB < again.need_bytes < 3.2 * GIB
+    assert again.need_seconds == pytest.approx(3 * job.guess.seconds, rel=0.01)
+    assert again.need_bytes == pytest.approx(0.51 * job.guess.bytes, rel=0.001)
+    assert again.load_seconds == pytest.approx(2 * job.load_seconds, rel=0.01)
+    assert again.guess == job.guess
+
+
+async def test_a_job_carries_all_that_a_plan_weighs(loading: Stage) -> None:
+    sized(loading, "checkpoints", 12 * GIB)
+    job = await booked(loading, ENCODING)
+    assert job.model_bytes == (12 * GIB,)
+    assert job.load_seconds > 0
+    assert job.late_seconds > job.need_seconds > 0
+    assert job.host_bytes > 12 * GIB
+    assert job.curve
+    assert job.curve[-1].bytes < job.need_bytes
+
+
+async def test_what_ran_out_of_memory_twice_on_the_largest_gpu_is_refused(loading: Stage) -> None:
+    job = await booked(loading, ENCODING)
+    await loading.settle(await loading.start(job))
+    pool = await loading.ledger.pool()
+    largest = max(gpu.total_bytes for gpu in pool.gpus.values())
+    once = add_whole_oom(Profile(), largest / job.guess.bytes)
+    proven = {job.fingerprint: to_json(add_whole_oom(once, largest / job.guess.bytes)).encode()}
+    assert await loading.ledger.learn(loading.epoch, job.id, proven)
+    status, answer = await loading.call("POST", "/prompt", "ann", json={"prompt": ENCODING})
+    assert status == 400
+    assert answer["error"]["type"] == "infeasible"
+    assert answer["error"]["extra_info"]["largest_gpu_bytes"] == largest
+    assert "GiB" in answer["error"]["message"]
 
 
 async def test_a_profile_that_cannot_be_read_is_as_good_as_none(stage: Stage) -> None:

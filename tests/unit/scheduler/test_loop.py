@@ -82,8 +82,11 @@ async def test_what_a_job_needed_is_learned(ledger: RedisLedger) -> None:
         await ledger.submit(job, b"{}", max_queued=None)
         await end(ledger, job.id, Ending.SUCCEEDED, peak_bytes=3 * GIB, run_seconds=2.0, clean=True)
         await until(lambda: profile_of(ledger, "near"))
-    assert await profile_of(ledger, "own") == Profile(1, 3 * GIB, 2.0)
-    assert await profile_of(ledger, "near") == Profile(1, 3 * GIB, 2.0)
+    for name in ("own", "near"):
+        learned = await profile_of(ledger, name)
+        assert learned is not None
+        assert learned.count == 1
+        assert learned.bytes.seen.quantile(1) == 0.75  # of the 4 GiB that were guessed
 
 
 async def test_out_of_memory_is_learned_while_the_job_is_tried_again(ledger: RedisLedger) -> None:
@@ -94,7 +97,7 @@ async def test_out_of_memory_is_learned_while_the_job_is_tried_again(ledger: Red
         await end(ledger, job.id, Ending.OOM, peak_bytes=3 * GIB, retry_bytes=5 * GIB)
         learned = await until(lambda: profile_of(ledger, "own"))
     assert learned.count == 0
-    assert learned.peak_bytes > 3 * GIB
+    assert learned.bytes.bound.value >= 1.2
 
 
 async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twice(
@@ -108,12 +111,14 @@ async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twic
     await end(ledger, job.id, Ending.SUCCEEDED, peak_bytes=GIB, run_seconds=2.0)
     for _ in range(2):
         async with scheduling(ledger):
-            assert await until(lambda: profile_of(ledger, "own")) == Profile(1, GIB, 2.0)
+            assert (await until(lambda: profile_of(ledger, "own"))).count == 1
             last = new_job(fingerprint="other")
             await ledger.submit(last, b"{}", max_queued=None)
             await end(ledger, last.id, Ending.SUCCEEDED, run_seconds=1.0)
             await until(lambda: profile_of(ledger, "other"))
-    assert await profile_of(ledger, "own") == Profile(1, GIB, 2.0)
+    learned = await profile_of(ledger, "own")
+    assert learned is not None
+    assert learned.count == 1
 
 
 async def test_a_job_that_the_ledger_refuses_holds_up_nobody(

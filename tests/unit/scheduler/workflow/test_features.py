@@ -40,7 +40,7 @@ def txt2img(width: int = 512, height: int = 512, batch: int = 1) -> Prompt:
 def test_a_plain_picture_has_its_size_steps_sampler_and_model() -> None:
     found = features(txt2img(640, 512, 3), sizes={"checkpoints/sd15.safetensors": 7})
     assert found.models == ("checkpoints/sd15.safetensors",)
-    assert (found.weight_bytes, found.unsized_models) == (7, ())
+    assert found.model_bytes == (7,)
     assert found.latent_pixels == 640 * 512 * 3
     assert found.batch == 3
     assert found.decode_pixels == 640 * 512

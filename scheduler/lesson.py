@@ -1,0 +1,175 @@
+"""What one ended attempt teaches (pure).
+
+Without a probe an attempt's peak is the highest that its *process* held, which
+includes what earlier jobs left there: an upper bound on the job's own need. So
+only a run that began on an empty worker teaches its bytes as they are; any
+other teaches them only where they are lower than what was believed.
+
+A run with less than its comfortable peak says nothing of that peak: it teaches the
+curve. A run that loaded models teaches how long loading takes, any other
+how long the work takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Final
+
+from scheduler.accuracy import count_bytes, count_seconds
+from scheduler.estimate import Priors, priors
+from scheduler.profile import (
+    MOST_ABOUT,
+    Profile,
+    add_bytes,
+    add_load,
+    add_oom,
+    add_seconds,
+    add_slowdown,
+    add_small_oom,
+    add_whole_oom,
+)
+from scheduler.states import TERMINAL, FailReason, Job, JobState
+
+#: Need after an out-of-memory: a fifth more than was in use, at least 256 MiB more
+#: (the rule of Kubernetes' vertical autoscaler).
+_OOM_FACTOR: Final = 1.2
+_OOM_STEP: Final = 256 << 20
+#: A retry asks for at least that much more than was promised; see ``worker_agent.verdict``.
+_RETRY_FACTOR: Final = 1.2
+#: A reservation below this share of the need is one of the curve's steps.
+_FULL: Final = 0.97
+#: A reservation of at least this share of a GPU is all that can be had there.
+_WHOLE: Final = 0.85
+#: Loading is never shorter than this share of what the formulas say.
+_LEAST_LOAD: Final = 0.05
+#: What a profile is about, by how coarse it is.
+_KINDS: Final = ("this", "same base model and size", "same base model", "everything")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A job's last attempt, in ratios to what was guessed of it."""
+
+    job: Job
+    own: Profile
+    prior: Priors
+    now_ms: int
+
+    @property
+    def small(self) -> bool:
+        """It ran with less than its comfortable peak."""
+        job = self.job
+        return 0 < job.reserved_bytes < _FULL * job.need_bytes
+
+    @property
+    def peak(self) -> float:
+        return self.job.peak_bytes / self.job.guess.bytes
+
+    @property
+    def measured(self) -> bool:
+        """Its peak is a sample of what this kind needs."""
+        if self.small or self.job.peak_bytes <= 0 or self.job.guess.bytes <= 0:
+            return False
+        believed = self.own.bytes.bound.value or self.prior.bytes
+        # a bound on the need says something only where it lies below what was believed
+        return self.job.clean or self.peak < believed
+
+    def taught(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
+        """A profile of this run's kind, or of a coarser one, with the run in it."""
+        if self.measured and (own or self.job.clean):
+            profile = add_bytes(profile, self.peak, self.now_ms, prior.bytes)
+        profile = self._timed(profile, prior, own=own)
+        profile = replace(profile, count=profile.count + 1, at_ms=max(profile.at_ms, self.now_ms))
+        return self._compared(profile)
+
+    def _timed(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
+        job = self.job
+        took = job.run_seconds / job.guess.seconds
+        loaded = job.granted_load_seconds > 0
+        if self.small:
+            share = job.reserved_bytes / max(1, job.guess.bytes)
+            return profile if loaded or not own else add_slowdown(profile, share, took)
+        if not loaded:
+            return add_seconds(profile, took, self.now_ms, prior.late)
+        part = job.granted_load_seconds / job.load_seconds if job.load_seconds > 0 else 1.0
+        whole = job.guess.load_seconds * min(1.0, part)
+        if whole <= 0:
+            return profile
+        rest = job.run_seconds - job.guess.seconds * self._warm
+        return add_load(profile, max(_LEAST_LOAD, rest / whole), self.now_ms)
+
+    @property
+    def _warm(self) -> float:
+        return self.own.seconds.seen.quantile(0.5) or self.prior.seconds
+
+    def _compared(self, profile: Profile) -> Profile:
+        job, accuracy = self.job, profile.accuracy
+        if self.small:
+            return profile
+        if job.clean and self.measured:
+            accuracy = count_bytes(accuracy, job.need_bytes, job.peak_bytes)
+        if job.granted_load_seconds <= 0 and job.late_seconds > 0:
+            accuracy = count_seconds(accuracy, job.need_seconds, job.late_seconds, job.run_seconds)
+        return replace(profile, accuracy=accuracy)
+
+
+def lesson(
+    job: Job,
+    known: Mapping[str, Profile | None],
+    now_ms: int,
+    gpu_bytes: int = 0,
+) -> dict[str, Profile]:
+    """What a job's last attempt teaches: the profiles that it changes.
+
+    Args:
+        job: after an attempt that succeeded or ran out of memory; of one that has not
+            ended, the figures are those of the attempt that ran out of memory.
+        known: profiles of its fingerprint and of its parents.
+        now_ms: server time.
+        gpu_bytes: total of the GPU that it ran on, 0: not known.
+    """
+    if job.guess.seconds <= 0:  # queued by an older version
+        return {}
+    own = known.get(job.fingerprint) or Profile(about=_about(job, 0))
+    prior = priors([known.get(name) for name in job.parents])
+    run = _Run(job, own, prior, now_ms)
+    if job.state not in TERMINAL or job.reason is FailReason.OOM:
+        return _out_of_memory(run, gpu_bytes)
+    if job.state is not JobState.SUCCEEDED or job.run_seconds <= 0:
+        return {}
+    taught = {job.fingerprint: run.taught(own, prior, own=True)}
+    for level, name in enumerate(job.parents, start=1):
+        coarse = known.get(name) or Profile(about=_about(job, level))
+        beyond = priors([known.get(further) for further in job.parents[level:]])
+        taught[name] = run.taught(coarse, beyond, own=False)
+    return taught
+
+
+def _out_of_memory(run: _Run, gpu_bytes: int) -> dict[str, Profile]:
+    job, taught = run.job, run.own
+    believed = job.guess.bytes * (taught.bytes.bound.value or run.prior.bytes)
+    # a requeued job's reservation is gone; its need was raised only if it had all it asked for
+    small = run.small or (not job.reserved_bytes and job.need_bytes <= believed)
+    had = job.reserved_bytes or int(job.peak_bytes if small else job.need_bytes / _RETRY_FACTOR)
+    if job.guess.bytes <= 0 or job.peak_bytes <= 0 or 2 * job.peak_bytes < had:
+        return {}  # far below what it was promised: another process took that
+    if small:
+        taught = add_small_oom(taught, had / job.guess.bytes)
+    else:
+        used = max(job.peak_bytes, had)
+        needed = max(used + _OOM_STEP, int(used * _OOM_FACTOR))
+        taught = add_oom(taught, needed / job.guess.bytes, run.now_ms)
+    if gpu_bytes > 0 and job.reserved_bytes >= _WHOLE * gpu_bytes:
+        taught = add_whole_oom(taught, gpu_bytes / job.guess.bytes)
+    return {job.fingerprint: taught}
+
+
+def _about(job: Job, level: int) -> str:
+    """For people: which models, how coarse."""
+    names = [PurePosixPath(model).stem for model in job.models] or ["no model"]
+    text = "" if level >= len(_KINDS) - 1 else " + ".join(names)
+    if level:
+        text = f"{_KINDS[level]}: {names[0]}" if text else _KINDS[level]
+    return text[:MOST_ABOUT]

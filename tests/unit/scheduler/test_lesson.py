@@ -1,0 +1,200 @@
+"""An ended attempt teaches what it shows, and nothing that it does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from scheduler.bound import ENOUGH
+from scheduler.lesson import lesson
+from scheduler.profile import Profile, add_bytes, add_seconds
+from scheduler.states import FailReason, Guess, Job, JobState, Lane
+
+GIB = 2**30
+NOW = 1_000
+#: guessed 8 GiB, 6 s and 4 s of loading; needed 6 GiB, took 3 s
+JOB = Job(
+    id="j",
+    user="ann",
+    group="default",
+    prompt_id="j",
+    client_id=None,
+    state=JobState.SUCCEEDED,
+    rev=4,
+    attempt=1,
+    number=1,
+    lane=Lane.INTERACTIVE,
+    fingerprint="own",
+    models=("checkpoints/sub/nice.safetensors", "loras/x.pt"),
+    need_bytes=8 * GIB,
+    need_seconds=6.0,
+    late_seconds=12.0,
+    load_seconds=4.0,
+    needs_gpu=True,
+    inputs=(),
+    submitted_ms=1,
+    reserved_bytes=8 * GIB,
+    peak_bytes=6 * GIB,
+    run_seconds=3.0,
+    clean=True,
+    parents=("near", "far", "all"),
+    guess=Guess(8 * GIB, 6.0, 4.0),
+)
+
+
+def taught(
+    known: dict[str, Profile | None] | None = None, gpu: int = 0, **changes: Any
+) -> dict[str, Profile]:
+    return lesson(dataclasses.replace(JOB, **changes), known or {}, NOW, gpu)
+
+
+def own(**changes: Any) -> Profile:
+    return taught(**changes)["own"]
+
+
+def test_a_clean_run_teaches_its_kind_and_the_coarser_ones() -> None:
+    found = taught()
+    assert list(found) == ["own", "near", "far", "all"]
+    for profile in found.values():
+        assert profile.bytes.seen.quantile(1) == 0.75
+        assert profile.seconds.seen.quantile(1) == 0.5
+        assert (profile.count, profile.at_ms) == (1, NOW)
+
+
+def test_profiles_say_what_they_are_about() -> None:
+    names = [profile.about for profile in taught().values()]
+    assert names == [
+        "nice + x",
+        "same base model and size: nice",
+        "same base model: nice",
+        "everything",
+    ]
+
+
+def test_what_was_known_is_built_on() -> None:
+    before = add_bytes(Profile(count=1), 0.75, 1, 1.0)
+    assert taught({"own": before})["own"].count == 2
+    assert taught({"own": before})["own"].bytes.seen.weight > 1.9
+
+
+def test_a_run_on_a_used_worker_teaches_only_a_bound_below_what_was_believed() -> None:
+    assert own(clean=False).bytes.seen.quantile(1) == 0.75
+    assert own(clean=False, peak_bytes=9 * GIB).bytes.seen.weight == 0
+    below = taught({"own": add_bytes(Profile(), 0.5, 1, 1.0)}, clean=False)
+    assert below["own"].bytes.seen.weight == 1.0
+
+
+def test_a_run_on_a_used_worker_teaches_coarser_kinds_only_its_time() -> None:
+    found = taught(clean=False)
+    assert found["near"].bytes.seen.weight == 0
+    assert found["near"].seconds.seen.weight == 1
+
+
+def test_an_unmeasured_run_teaches_its_seconds() -> None:
+    assert own(peak_bytes=0).bytes.seen.weight == 0
+    assert own(peak_bytes=0).seconds.seen.weight == 1
+
+
+def test_a_run_that_loaded_teaches_the_loading_and_not_the_run() -> None:
+    warm = add_seconds(Profile(), 0.5, 1, 2.0)
+    found = taught({"own": warm}, granted_load_seconds=4.0, run_seconds=7.0)["own"]
+    assert found.load.quantile(1) == pytest.approx((7.0 - 3.0) / 4.0)
+    assert found.seconds == warm.seconds
+    assert found.bytes.seen.weight == 1
+
+
+def test_loading_a_part_of_the_models_teaches_the_whole() -> None:
+    found = own(granted_load_seconds=1.0, run_seconds=8.0)
+    assert found.load.quantile(1) == pytest.approx((8.0 - 6.0) / 1.0)
+
+
+def test_loading_is_never_learned_as_nothing() -> None:
+    assert own(granted_load_seconds=4.0, run_seconds=1.0).load.quantile(1) == 0.05
+
+
+def test_a_run_below_its_comfortable_peak_teaches_the_curve_alone() -> None:
+    found = own(reserved_bytes=4 * GIB, peak_bytes=4 * GIB, run_seconds=9.0)
+    assert [(s.share, s.ratio) for s in found.slowdowns] == [(0.5, 1.5)]
+    assert found.bytes.seen.weight == found.seconds.seen.weight == 0
+    assert found.accuracy.byte_runs == found.accuracy.second_runs == 0
+
+
+def test_promises_are_compared_with_what_came_of_them() -> None:
+    for profile in taught().values():
+        assert (profile.accuracy.byte_runs, profile.accuracy.under) == (1, 0)
+        assert (profile.accuracy.second_runs, profile.accuracy.covered) == (1, 1)
+    late = own(run_seconds=13.0, peak_bytes=9 * GIB).accuracy
+    assert (late.under, late.covered) == (1, 0)
+    unclean = own(clean=False).accuracy
+    assert (unclean.byte_runs, unclean.second_runs) == (0, 1)
+
+
+OUT_OF_MEMORY = [
+    {"state": JobState.QUEUED, "reserved_bytes": 0, "need_bytes": 10 * GIB},
+    {"state": JobState.RUNNING, "reserved_bytes": 0, "need_bytes": 10 * GIB},
+    {"state": JobState.FAILED, "reason": FailReason.OOM},
+]
+
+
+@pytest.mark.parametrize("ending", OUT_OF_MEMORY)
+def test_out_of_memory_raises_the_bound_above_what_was_in_use(ending: dict[str, Any]) -> None:
+    before = add_bytes(Profile(count=2), 0.9, 1, 1.0)
+    ((name, profile),) = taught({"own": before}, **ending).items()
+    assert name == "own"
+    assert profile.bytes.bound.value >= 1.2
+    assert (profile.count, profile.seconds) == (2, before.seconds)
+
+
+def test_out_of_memory_with_a_smaller_reservation_raises_the_floor_not_the_peak() -> None:
+    before = add_bytes(Profile(), 0.9, 1, 1.0)
+    failed = {"state": JobState.FAILED, "reason": FailReason.OOM, "reserved_bytes": 4 * GIB}
+    found = taught({"own": before}, **failed)["own"]
+    assert (found.too_small, found.bytes) == (0.5, before.bytes)
+    retried = {"state": JobState.QUEUED, "reserved_bytes": 0, "peak_bytes": 4 * GIB}
+    found = taught({"own": before}, need_bytes=int(0.9 * 8 * GIB), **retried)["own"]
+    assert (found.too_small, found.bytes) == (0.5, before.bytes)
+
+
+def test_out_of_memory_far_below_the_promise_is_anothers_doing() -> None:
+    for ending in OUT_OF_MEMORY:
+        assert taught(**(ending | {"peak_bytes": GIB})) == {}
+        assert taught(**(ending | {"peak_bytes": 0})) == {}
+
+
+def test_out_of_memory_alone_on_a_whole_gpu_is_counted() -> None:
+    failed = {"state": JobState.FAILED, "reason": FailReason.OOM}
+    found = taught(gpu=int(8.2 * GIB), **failed)["own"]
+    assert found.whole_ooms == 1
+    assert found.whole_share == pytest.approx(8.2 / 8, abs=0.001)
+    assert taught(gpu=24 * GIB, **failed)["own"].whole_ooms == 0
+    assert taught({"own": found}, gpu=int(8.2 * GIB), **failed)["own"].whole_ooms == 2
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"run_seconds": 0.0},
+        {"state": JobState.CANCELLED},
+        {"state": JobState.FAILED, "reason": FailReason.NODE_ERROR},
+        {"guess": Guess()},
+        {"guess": Guess(), "state": JobState.QUEUED},
+    ],
+)
+def test_other_ends_teach_nothing(nothing: dict[str, Any]) -> None:
+    assert taught(**nothing) == {}
+
+
+def test_a_job_without_a_gpu_teaches_its_time() -> None:
+    plain = {"guess": Guess(0, 1.0, 0.0), "need_bytes": 0, "reserved_bytes": 0, "peak_bytes": 0}
+    assert own(needs_gpu=False, models=(), **plain).seconds.seen.quantile(1) == 3.0
+    assert own(needs_gpu=False, models=(), **plain).about == "no model"
+
+
+def test_coarser_kinds_bound_the_doubt_of_finer_ones() -> None:
+    far = Profile()
+    for _ in range(int(ENOUGH) + 1):
+        far = add_bytes(far, 0.78, 1, 1.0)
+    (doubtful, sure) = own(), taught({"far": far})["own"]
+    assert sure.bytes.bound.value < doubtful.bytes.bound.value
