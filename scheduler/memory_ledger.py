@@ -201,7 +201,8 @@ class _Agent(_Side):
 
     async def report(self, report: Report) -> None:
         """Heartbeat; also marks workers that the agent no longer names as gone."""
-        self._ring(self.books.report(report))
+        self.books.report(report)
+        self._bell.ring()
 
     async def next_order(self, agent: str, timeout_s: float) -> Order | None:
         """Wait for the next entry of the agent's inbox; 5 s at most, then None."""
@@ -227,7 +228,8 @@ class _Agent(_Side):
 
     async def released(self, worker: str, used_bytes: int) -> None:
         """RELEASING → READY."""
-        self._ring(self.books.released(worker, used_bytes))
+        self.books.released(worker, used_bytes)
+        self._bell.ring()
 
     async def name_files(
         self,

@@ -34,6 +34,8 @@ class RedisSide:
         self.new_call = new_call
         #: what each agent was last seen to have; the report script checks the belief
         self.fleets: dict[str, Fleet] = {}
+        #: whose each job is that was seen waiting
+        self.owners: dict[str, str] = {}
 
     async def jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Records by id, in the order asked."""

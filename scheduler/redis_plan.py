@@ -37,7 +37,7 @@ class RedisPlan(RedisSnapshot):
             *self.keys.of_job(job.id, place),
             self.keys.leader,
             self.keys("gpu", worker.gpu),
-            *(self.keys("job", passed) for passed in grant.passed),
+            *await self.keys_of_waiting(grant.passed),
         ]
         args: list[Arg] = [epoch, job.rev, worker.id, worker.gpu, worker.agent]
         args += [grant.bytes, grant.capacity_bytes, lease_ms, self.heartbeat_ms, self.new_call()]
@@ -77,7 +77,8 @@ class RedisPlan(RedisSnapshot):
         entries = list(waits.items())
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
-            keys = [self.keys.leader, *(self.keys("job", job_id) for job_id, _ in batch)]
+            keys = [self.keys.leader]
+            keys += await self.keys_of_waiting([job_id for job_id, _ in batch])
             args: list[Arg] = [epoch]
             for _, (reason, detail) in batch:
                 args += [reason.value, detail]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from scheduler.bookkeeping import changed
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import Fields, decode_agent, decode_gpu, decode_job, decode_worker, pairs
+from scheduler.redis_connection import Arg
 from scheduler.states import ACTIVE, Agent, Backlog, Gpu, Job, JobState, Snapshot, Worker
 
+#: Owners of jobs are remembered up to this many, then anew.
+_MOST_OWNERS: Final = 100_000
 Noun = TypeVar("Noun", Agent, Gpu, Worker)
 #: (id, rev, said): a job reads the same as long as these are the same, but for its skips
 _Version = tuple[bytes, bytes, bytes]
@@ -34,6 +37,7 @@ class _Row:
 class _Seen:
     """What the last snapshot was made of."""
 
+    window: int = 0
     rows: dict[bytes, _Row] = field(default_factory=dict)
     active: _Jobs = field(default_factory=dict)
     #: agents, workers and GPUs by id: the raw record, and the noun
@@ -48,36 +52,23 @@ class RedisSnapshot(RedisSide):
     async def snapshot(self, window: int) -> Snapshot:
         """Workers, GPUs, active jobs, counters, and the first ``window`` jobs of each user."""
         k = self.keys
+        old = self._seen if self._seen.window == window else _Seen()
+        args: list[Arg] = [k.prefix, window]
+        for name, row in old.rows.items():
+            args += [name, row.record[-1]]
         names = [k.users, k.inflight, k.turns, k.agents, k.workers, k.gpus]
-        reply = await self.server.script("snapshot", names, [k.prefix, window])
+        reply = await self.server.script("snapshot", names, args)
         now, users, active, groups, agents, workers, gpus, holds = reply
-        old, new = self._seen, _Seen()
-        users.sort()
-        heads = {
-            record[0]: _heads(record[-1])
-            for record in users
-            if (row := old.rows.get(record[0])) is None or row.record[-1] != record[-1]
-        }
-        fetched = await self._fetch(heads, active, old)
-        for record in users:
-            row = old.rows.get(record[0])
-            if row is None or row.record != record:
-                row = _row(record, heads.get(record[0]), row, fetched)
-            new.rows[record[0]] = row
-        for id_, rev in active:
-            version = (id_, rev, b"")
-            job = old.active.get(version) or fetched.get(version)
-            if job is not None and job.state in ACTIVE:
-                new.active[version] = job
-        held_on = dict(holds)
-        decoded = _Decoder(old, new)
+        new = _Seen(window)
+        await self._read_jobs(users, active, old, new)
+        decoder = _Decoder(old, new)
         snapshot = Snapshot(
             now_ms=now,
-            gpus=decoded.all(gpus, lambda id_, flat: decode_gpu(id_, pairs(flat))),
-            workers=decoded.all(_with_holds(workers, held_on), _worker),
+            gpus=decoder.all(gpus, lambda id_, flat: decode_gpu(id_, pairs(flat))),
+            workers=decoder.all(_with_holds(workers, dict(holds)), _worker),
             backlogs=tuple([row.backlog for row in new.rows.values()]),
             active={job.id: job for job in new.active.values()},
-            agents=decoded.all(agents, lambda id_, flat: decode_agent(id_, pairs(flat))),
+            agents=decoder.all(agents, lambda id_, flat: decode_agent(id_, pairs(flat))),
             groups={
                 group.decode(): int(virtual)
                 for group, virtual in zip(groups[::2], groups[1::2], strict=True)
@@ -85,6 +76,41 @@ class RedisSnapshot(RedisSide):
         )
         self._seen = new
         return snapshot
+
+    async def keys_of_waiting(self, job_ids: Sequence[str]) -> list[str]:
+        """Of each job: its key, and its user's. Jobs of the last snapshot cost no question."""
+        strange = [job_id for job_id in job_ids if job_id not in self.owners]
+        found = await self.server.pipeline(
+            [("HGET", self.keys("job", job_id), "user") for job_id in strange]
+        )
+        self.owners |= {
+            id_: (user or b"").decode() for id_, user in zip(strange, found, strict=True)
+        }
+        return [
+            key
+            for job_id in job_ids
+            for key in (self.keys("job", job_id), self.keys("user", self.owners[job_id]))
+        ]
+
+    async def _read_jobs(
+        self, users: Sequence[Any], active: Sequence[Any], old: _Seen, new: _Seen
+    ) -> None:
+        """Make the rows and the active jobs, those that are as they were from ``old``."""
+        if len(self.owners) > _MOST_OWNERS:
+            self.owners = {}
+        heads = {record[0]: _heads(lines) for record, lines in users if lines is not None}
+        fetched = await self._fetch(heads, active, old)
+        for record, _ in sorted(users):
+            row = old.rows.get(record[0])
+            if row is None or row.record != record:
+                row = _row(record, heads.get(record[0]), row, fetched)
+                self.owners |= {job.id: job.user for job in row.backlog.jobs}
+            new.rows[record[0]] = row
+        for id_, rev in active:
+            version = (id_, rev, b"")
+            job = old.active.get(version) or fetched.get(version)
+            if job is not None and job.state in ACTIVE:
+                new.active[version] = job
 
     async def _fetch(
         self, heads: Mapping[bytes, Mapping[_Version, int]], active: Sequence[Any], old: _Seen
@@ -124,9 +150,7 @@ def _row(
 ) -> _Row:
     """Make a user's row anew; ``heads`` None: its jobs are as they were."""
     name, group, last_admitted_ms, virtual, queued, running, _ = record
-    jobs: _Jobs = {}
-    if heads is None and old is not None:
-        jobs = old.jobs
+    jobs = old.jobs if heads is None and old is not None else {}
     for version, skips in (heads or {}).items():
         job = (old.jobs.get(version) if old else None) or fetched.get(version)
         if job is not None and job.state is JobState.QUEUED and not job.held:

@@ -132,14 +132,22 @@ end
 
 -- ── moving jobs ─────────────────────────────────────────────────────────────
 
+-- Tell readers who keep decoded jobs (snapshot.lua) that the user's first jobs have changed:
+-- which they are, their revs, what they are told, how often they were passed.
+local function touch(user_key)
+  redis.call('HINCRBY', user_key, 'seen', 1)
+end
+
 local function enqueue(K, job, lift)
   redis.call('ZADD', K.queue, job.number, job.id)
   take_turn(K, job, lift)
+  touch(K.user)
 end
 
 local function dequeue(K, job)
   redis.call('ZREM', job.held and K.held or K.queue, job.id)
   leave_turn(K, job)
+  touch(K.user)
 end
 
 -- Replace the charge of a closing attempt by what it cost.

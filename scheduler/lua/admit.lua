@@ -1,5 +1,6 @@
 -- QUEUED → RESERVED: the one place where memory is promised.
--- KEYS  1-18 job keys (of the worker it goes to), 19 leader, 20 gpu, then the jobs it passes
+-- KEYS  1-18 job keys (of the worker it goes to), 19 leader, 20 gpu, then for each
+--       job that it passes: job, user
 -- ARGV  1 epoch, 2 rev, 3 worker, 4 gpu ('' none), 5 agent, 6 bytes, 7 capacity (0: not counted),
 --       8 lease_ms, 9 heartbeat_ms, 10 call, 11 seconds, 12 load seconds (granted),
 --       13 user charge, 14 group charge
@@ -46,7 +47,6 @@ if gpu_name ~= '' and capacity > 0 then
 end
 
 local attempt = (job.attempt or 0) + 1
-redis.call('ZREM', K.queue, job.id)
 redis.call('ZADD', K.active, now, job.id)
 redis.call('ZADD', K.inflight, now + ARGV[8], job.id)
 redis.call('HSET', K.worker, 'job', job.id)
@@ -59,10 +59,13 @@ redis.call('HDEL', K.job, 'wait_reason', 'wait_detail')
 redis.call('HSET', K.user, 'last_admitted_ms', now)
 -- The clock of an emptied queue is the counter with this charge: as if one more waited.
 charge(K, job, ARGV[13], ARGV[14])
-leave_turn(K, job)
-for i = 21, #KEYS do
+dequeue(K, job)
+for i = 21, #KEYS, 2 do
   local state, held = unpack(redis.call('HMGET', KEYS[i], 'state', 'held'))
-  if state == 'QUEUED' and not held then redis.call('HINCRBY', KEYS[i], 'skips', 1) end
+  if state == 'QUEUED' and not held then
+    redis.call('HINCRBY', KEYS[i], 'skips', 1)
+    touch(KEYS[i + 1])
+  end
 end
 redis.call('RPUSH', K.inbox, table.concat({'run', worker_name, job.id, attempt}, '\t'))
 job.state, job.attempt, job.worker, job.gpu = 'RESERVED', attempt, worker_name, gpu_name

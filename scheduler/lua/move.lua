@@ -12,5 +12,6 @@ local number = redis.call('HINCRBY', K.user, 'number', 1)
 if ARGV[2] == '1' then number = -number end
 redis.call('ZADD', job.held and K.held or K.queue, number, job.id)
 redis.call('HSET', K.job, 'number', number, 'rev', job.rev + 1, 'call', ARGV[3])
+touch(K.user)
 emit_job(K, 'moved', job)
 return {'CANCEL', job.state, 1}

@@ -1,12 +1,14 @@
 -- What one plan sees, at one instant. It only reads, and it is the one script that makes key
 -- names itself (all of the pool's slot): naming thousands of jobs costs more than the rest.
 -- KEYS  1 users, 2 inflight, 3 turns of groups, 4 agents, 5 workers, 6 gpus
--- ARGV  1 what every key begins with, 2 window
+-- ARGV  1 what every key begins with, 2 window, then for each user whose first jobs the caller
+--       knows: user, seen
 -- Reply {now in ms, users, active, groups, agents, workers, GPUs, holds}:
---       users: for each: user, group, last_admitted_ms, virtual, queued, running, heads;
+--       users: for each: {user, group, last_admitted_ms, virtual, queued, running, seen}, heads;
 --       active: for each: id, rev; groups: for each: group, virtual;
 --       agents, workers, GPUs: for each: id, hash; holds: for each GPU of a worker: id, hash.
---       Heads are a line for each of the first jobs: id, rev, said, skips, tab-separated
+--       Heads are a line for each of the first jobs: id, rev, said, skips, tab-separated; nil
+--       where the caller knows them.
 local prefix, window = ARGV[1], tonumber(ARGV[2])
 local call = redis.call
 
@@ -19,14 +21,20 @@ local function heads(user)
   return table.concat(lines, '\n')
 end
 
+local known = {}
+for i = 3, #ARGV, 2 do known[ARGV[i]] = ARGV[i + 1] end
 local users = {}
 for _, user in ipairs(call('SMEMBERS', KEYS[1])) do
-  local record = call('HMGET', prefix .. 'user:' .. user, 'group', 'last_admitted_ms', 'virtual')
+  local record = call('HMGET', prefix .. 'user:' .. user, 'group', 'last_admitted_ms', 'virtual',
+    'seen')
   local queued = call('ZCARD', prefix .. 'queue:' .. user)
   local running = call('ZCARD', prefix .. 'active:' .. user)
   if queued > 0 or running > 0 then
-    users[#users + 1] = {user, record[1] or '', record[2] or '0', record[3] or '0', queued,
-      running, heads(user)}
+    local seen = record[4] or ''
+    users[#users + 1] = {
+      {user, record[1] or '', record[2] or '0', record[3] or '0', queued, running, seen},
+      known[user] ~= seen and heads(user),
+    }
   end
 end
 
