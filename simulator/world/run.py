@@ -138,7 +138,7 @@ class Simulation:
         setup, watch = self.setup, _Stopwatch()
         workload = self._workload(seed)
         machine = SimpleMachine(self.nodes, setup.workers_per_gpu)
-        settings = _settings()
+        settings = ever_heard()
         world = World(
             drafts=draft_jobs(
                 workload.arrivals,
@@ -186,8 +186,8 @@ class Simulation:
         return least - max(rules.safety_min, int(rules.safety_share * least))
 
 
-def _settings() -> Settings:
-    """The defaults, of agents that need not speak to be alive."""
+def ever_heard() -> Settings:
+    """The default settings, but agents need not speak to be alive."""
     defaults = Settings()
     rules = defaults.scheduler.model_copy(update={"heartbeat": _NEVER_S})
     return defaults.model_copy(update={"scheduler": rules})

@@ -122,11 +122,15 @@ class World:
             WorldError: some never would.
         """
         while self._drafts or self._lives:
-            self._step()
+            self.step()
         self._tell(self._ended % _TELL_JOBS)
 
-    def _step(self) -> None:
-        """Jump to the next event, let it happen, and plan if that can help."""
+    def step(self) -> None:
+        """Jump to the next event, let it happen, and plan if that can help.
+
+        Raises:
+            WorldError: there is none, or nothing has started any job for too long.
+        """
         self.now = max(self.now, self._next_time())
         while self._drafts and self._drafts[0].at <= self.now:
             self._submit(self._drafts.popleft())
