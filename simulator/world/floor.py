@@ -15,7 +15,8 @@ class Floor:
     """Idle workers in order of their ids, less those that this plan has taken."""
 
     def __init__(self, snapshot: Snapshot, config: PlanConfig) -> None:
-        self._capacity = {gpu.id: capacity_bytes(gpu, config.safety) for gpu in snapshot.gpus}
+        self._gpus = {gpu.id: gpu for gpu in snapshot.gpus}
+        self._safety = config.safety
         self._on: dict[str, list[Worker]] = defaultdict(list)
         self._promised: dict[str, int] = defaultdict(int)
         self.idle: list[Worker] = []
@@ -25,11 +26,14 @@ class Floor:
                 self.idle.append(worker)
         self.idle.sort(key=lambda worker: worker.id)
 
+    def _capacity(self, worker: Worker) -> int:
+        return capacity_bytes(self._gpus[worker.gpu], self._safety)
+
     def room(self, worker: Worker) -> int:
         """Bytes that a job on this worker may be promised."""
         on = self._on[worker.gpu]
         others = sum(other.hold_bytes for other in on if other is not worker)
-        return self._capacity[worker.gpu] - others - self._promised[worker.gpu]
+        return self._capacity(worker) - others - self._promised[worker.gpu]
 
     def fits(self, job: Job, worker: Worker) -> bool:
         """The job's need has room there."""
@@ -43,7 +47,7 @@ class Floor:
         self.idle.remove(worker)
         load_seconds = 0.0 if warm else job.load_seconds
         seconds = max(0.001, job.need_seconds + load_seconds)
-        capacity = self._capacity[worker.gpu]
+        capacity = self._capacity(worker)
         # the dominant share of one GPU, integrated over time; microseconds
         charge = round(max(job.need_bytes / capacity, 1 / slots) * seconds * 1e6)
         grant = Grant(
