@@ -23,17 +23,25 @@ class Caps:
         self._running: dict[tuple[str, str], int] = {}
         self._bytes: dict[tuple[str, str], int] = {}
         self._seats: dict[tuple[tuple[str, ...], str], bool] = {}
-        for job in active:
+        #: most pools cap nobody: then there is nothing to count
+        self._some = _restricts(config.pool) or any(
+            _restricts(limits) for limits in (*config.users.values(), *config.groups.values())
+        )
+        for job in active if self._some else ():
             self.count(job, job.reserved_bytes)
 
     def count(self, job: Job, bytes_: int) -> None:
         """Count a job that runs or was just admitted."""
+        if not self._some:
+            return
         for key, _ in self._levels(job):
             self._running[key] = self._running.get(key, 0) + 1
             self._bytes[key] = self._bytes.get(key, 0) + bytes_
 
     def over(self, job: Job) -> Wait | None:
         """Why the job may not start now, or None."""
+        if not self._some:
+            return None
         for key, limits in self._levels(job):
             if limits.max_running is not None:
                 running = self._running.get(key, 0)
@@ -47,6 +55,8 @@ class Caps:
 
     def allowed(self, job: Job, seat: Seat) -> bool:
         """Whether user and group may use this worker."""
+        if not self._some:
+            return True
         for _, limits in self._levels(job):
             if limits.workers and not self._matches(limits.workers, seat):
                 return False
@@ -79,6 +89,10 @@ class Caps:
             known = any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
             self._seats[key] = known
         return known
+
+
+def _restricts(limits: Limits) -> bool:
+    return bool(limits.workers) or (limits.max_running, limits.vram_share) != (None, None)
 
 
 def _name(key: tuple[str, str]) -> str:

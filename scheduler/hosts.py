@@ -28,6 +28,11 @@ class Hosts:
             if agent.host_total_bytes
         }
 
+    @property
+    def known(self) -> bool:
+        """Whether any machine tells its memory."""
+        return bool(self._free)
+
     def run(self, job: Job, seat: Seat) -> None:
         """Count what a running or just admitted job will still take."""
         agent = seat.worker.agent

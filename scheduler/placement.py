@@ -50,10 +50,12 @@ def empty_capacity_bytes(gpu: Gpu, safety: Safety) -> int:
 class Card:
     """One GPU in a plan's picture."""
 
-    __slots__ = ("capacity", "free", "gpu", "hold", "kept", "loading", "promised", "seats")
+    __slots__ = ("capacity", "free", "gpu", "heard", "hold", "loading", "promised", "seats")
 
-    def __init__(self, gpu: Gpu, capacity: int) -> None:
+    def __init__(self, gpu: Gpu, capacity: int, since_ms: int) -> None:
         self.gpu = gpu
+        #: its figures are fresh and can be believed
+        self.heard = gpu.state is GpuState.READY and gpu.heartbeat_ms >= since_ms
         self.capacity = capacity
         #: bytes that NVML shows free and that may be promised
         self.free = capacity - max(0, gpu.used_bytes - gpu.foreign_bytes)
@@ -63,14 +65,16 @@ class Card:
         self.promised = 0
         #: jobs that are loading models now
         self.loading = 0
-        #: id of a job that this GPU is kept for; "": nobody's
-        self.kept = ""
 
     def add(self, seat: Seat) -> None:
         """Count one of its workers."""
         self.seats.append(seat)
-        self.hold += seat.hold
-        self.promised += seat.promised
+        used, reserved = seat.used, seat.reserved
+        if reserved > used:
+            self.hold += reserved
+            self.promised += reserved - used
+        else:
+            self.hold += used
 
     @property
     def running(self) -> int:
@@ -226,7 +230,9 @@ class Room:
         self._safety = safety
         since = now_ms - heartbeat_ms
         self._since = since
-        self.cards = {gpu.id: Card(gpu, capacity_bytes(gpu, safety)) for gpu in snapshot.gpus}
+        self.cards = {
+            gpu.id: Card(gpu, capacity_bytes(gpu, safety), since) for gpu in snapshot.gpus
+        }
         self.seats: dict[str, Seat] = {}
         known = floors or {}
         for worker in snapshot.workers:
@@ -239,12 +245,7 @@ class Room:
         card = self.cards.get(worker.gpu) if worker.gpu else None
         heard = worker.heartbeat_ms >= since
         if worker.gpu:
-            heard = (
-                heard
-                and card is not None
-                and card.gpu.state is GpuState.READY
-                and card.gpu.heartbeat_ms >= since
-            )
+            heard = heard and card is not None and card.heard
         ends = self._now_ms + _UNKNOWN_END_MS if worker.job else 0
         seat = Seat(worker, card, floor, heard=heard, ends_ms=ends)
         seat.order = len(self.seats)

@@ -109,6 +109,7 @@ class _Planner:
         self._counters = Counters(snapshot.backlogs, snapshot.groups, config.users, config.groups)
         self._caps = Caps(config, snapshot.active.values(), self._pool_bytes())
         self._releases = 0
+        self._busy_texts: dict[bool, Wait] = {}
 
     def _pool_bytes(self) -> int:
         return sum(card.capacity for card in self._room.cards.values())
@@ -120,7 +121,7 @@ class _Planner:
             self._serve()
         else:
             for line in self._lines:
-                self._block(line, nobody_free(line.head, self._room, self._config, self._now))
+                self._block(line, self._nobody_free(line.head))
         self._decisions += preemptions(
             self._snapshot, self._now, self._config, list(self._blocked.values())
         )
@@ -181,30 +182,31 @@ class _Planner:
     # ── serving ──────────────────────────────────────────────────────────────
 
     def _prepare(self) -> None:
-        queued: dict[str, int] = {}
-        for line in self._lines:
-            for job in line.jobs:
-                model = main_model(job)
-                queued[model] = queued.get(model, 0) + 1
-        self._warmth = Warmth(self._room.seats.values(), self._config.demand, queued)
+        self._warmth = Warmth(
+            self._room.seats.values(),
+            self._config.demand,
+            lambda: (job for line in self._lines for job in line.jobs),
+        )
         self._hosts = Hosts(self._snapshot.agents)
-        for job in self._snapshot.active.values():
-            seat = self._room.seats.get(job.worker)
-            if seat is not None:
-                self._hosts.run(job, seat)
+        if self._hosts.known:
+            for job in self._snapshot.active.values():
+                seat = self._room.seats.get(job.worker)
+                if seat is not None:
+                    self._hosts.run(job, seat)
 
     def _serve(self) -> None:
-        """Admit the offer with the least key until nobody has one."""
-        heap: list[tuple[tuple[object, ...], int, _Line]] = []
-        for number, line in enumerate(self._lines):
-            self._offer(line)
-            heap.append((self._key(line), number, line))
+        """Admit the offer with the least key until nobody has one.
+
+        A line stands in the heap with the key of its last offer, at first with that
+        of one that costs nothing: no offer is worked out before it could be the best.
+        """
+        heap = [(self._key(line), number, line) for number, line in enumerate(self._lines)]
         heapq.heapify(heap)
-        while heap:
-            _, number, line = heapq.heappop(heap)
+        while heap and self._idle:
+            key, number, line = heapq.heappop(heap)
             if line.stamp != self._stamp:
                 self._offer(line)
-                if heap and heap[0][0] < self._key(line):
+                if heap and self._key(line) > key and heap[0][0] < self._key(line):
                     heapq.heappush(heap, (self._key(line), number, line))
                     continue
             if line.start is None:
@@ -213,8 +215,18 @@ class _Planner:
             self._admit(line, line.start)
             if line.jobs:
                 line.forced = self._is_forced(line.head, line.backlog)
-                self._offer(line)
+                line.start = None
                 heapq.heappush(heap, (self._key(line), number, line))
+        for _, _, line in heap:
+            self._block(line, self._nobody_free(line.head))
+
+    def _nobody_free(self, job: Job) -> Wait:
+        """That no worker is idle, worded once per kind of job."""
+        known = self._busy_texts.get(job.needs_gpu)
+        if known is None:
+            known = nobody_free(job, self._room, self._config, self._now)
+            self._busy_texts[job.needs_gpu] = known
+        return replace(known, job=job)
 
     def _key(self, line: _Line) -> tuple[object, ...]:
         """Forced ones first, oldest first; then lanes; then counters with the cost of loading."""
@@ -295,7 +307,7 @@ class _Planner:
         line.start, line.wait = None, None
         head = line.head
         if not self._idle:
-            line.wait = nobody_free(head, self._room, self._config, self._now)
+            line.wait = self._nobody_free(head)
             return
         line.wait = self._caps.over(head)
         if line.wait is not None:
@@ -443,7 +455,7 @@ class _Planner:
         """No idle worker can take the job: which of the reasons it is."""
         seats = [seat for seat in self._idle if self._may_use(job, seat)]
         if not seats:
-            return nobody_free(job, self._room, self._config, self._now)
+            return self._nobody_free(job)
         if all(not self._hosts.fits(job, seat) for seat in seats):
             missing = min(self._hosts.missing(job, seat) for seat in seats)
             text = f"its machine lacks {gib(missing)} of memory for the models"

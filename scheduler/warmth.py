@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from scheduler.placement import Seat
@@ -62,27 +62,30 @@ class Warmth:
     """Who has which model, while one plan is made."""
 
     def __init__(
-        self, seats: Iterable[Seat], demand: Mapping[str, Demand], queued: Mapping[str, int]
+        self,
+        seats: Iterable[Seat],
+        demand: Mapping[str, Demand],
+        waiting: Callable[[], Iterable[Job]],
     ) -> None:
         """Index the seats.
 
         Args:
             seats: all of the pool.
             demand: what is asked for how often, by model.
-            queued: waiting jobs by main model, as far as this plan sees them.
+            waiting: tells the jobs that this plan sees; asked only when it matters.
         """
         self._demand = demand
-        self._queued = queued
+        self._waiting = waiting
+        self._seats = list(seats)
         #: model → idle seats that have it
         self.idle: dict[str, list[Seat]] = {}
-        self._busy: dict[str, list[Seat]] = {}
-        self._copies: dict[str, int] = {}
+        self._queued: dict[str, int] | None = None
+        self._copies: dict[str, int] | None = None
         self._free_ms: dict[str, list[int]] = {}
-        for seat in seats:
-            where = self._busy if seat.job else self.idle
-            for model in seat.models:
-                self._copies[model] = self._copies.get(model, 0) + 1
-                where.setdefault(model, []).append(seat)
+        for seat in self._seats:
+            if not seat.job:
+                for model in seat.models:
+                    self.idle.setdefault(model, []).append(seat)
 
     def taken(self, seat: Seat) -> None:
         """Count a seat that was idle as busy, with what its new job loads."""
@@ -90,9 +93,8 @@ class Warmth:
             seats = self.idle.get(model)
             if seats and seat in seats:
                 seats.remove(seat)
-            else:
+            elif self._copies is not None:
                 self._copies[model] = self._copies.get(model, 0) + 1
-            self._busy.setdefault(model, []).append(seat)
             if model in self._free_ms:
                 heapq.heappush(self._free_ms[model], seat.ends_ms)
 
@@ -112,7 +114,7 @@ class Warmth:
     def _heap(self, model: str) -> list[int]:
         heap = self._free_ms.get(model)
         if heap is None:
-            heap = [seat.ends_ms for seat in self._busy.get(model, ()) if seat.heard]
+            heap = [s.ends_ms for s in self._seats if s.job and s.heard and model in s.models]
             heapq.heapify(heap)
             self._free_ms[model] = heap
         return heap
@@ -150,8 +152,8 @@ class Warmth:
         """
         known = self._demand.get(model)
         load = known.load_seconds if known and known.load_seconds else UNKNOWN_LOAD_SECONDS
-        copies = max(1, self._copies.get(model, 1))
-        if self._queued.get(model, 0) >= copies:
+        copies = max(1, self._counted().get(model, 1))
+        if self._asked().get(model, 0) >= copies:
             return load
         rate = known.rate if known else 0.0
         return load * -math.expm1(-rate * _HORIZON_S / copies)
@@ -159,7 +161,26 @@ class Warmth:
     def dropped(self, seat: Seat, models: Iterable[str]) -> None:
         """Forget models that a seat gives up."""
         for model in models:
-            self._copies[model] = max(0, self._copies.get(model, 0) - 1)
+            if self._copies is not None:
+                self._copies[model] = max(0, self._copies.get(model, 0) - 1)
             seats = self.idle.get(model)
             if seats and seat in seats:
                 seats.remove(seat)
+
+    def _counted(self) -> dict[str, int]:
+        """Copies of each model in the pool."""
+        if self._copies is None:
+            self._copies = {}
+            for seat in self._seats:
+                for model in seat.models:
+                    self._copies[model] = self._copies.get(model, 0) + 1
+        return self._copies
+
+    def _asked(self) -> dict[str, int]:
+        """Waiting jobs by main model."""
+        if self._queued is None:
+            self._queued = {}
+            for job in self._waiting():
+                model = main_model(job)
+                self._queued[model] = self._queued.get(model, 0) + 1
+        return self._queued
