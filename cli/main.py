@@ -12,6 +12,7 @@ from cli import (
     config,
     gateway,
     jobs,
+    profiles,
     queue,
     recorder,
     scheduler,
@@ -43,6 +44,7 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.add_typer(queue.app, name="queue")
 app.add_typer(users.app, name="users")
+app.add_typer(profiles.app, name="profiles")
 app.add_typer(config.app, name="config")
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)

@@ -18,8 +18,8 @@ _GROWTH: Final = 1.05
 #: A sample counts half after so many later ones, or after so long, whichever comes first.
 HALF_SAMPLES: Final = 200
 HALF_LIFE_MS: Final = 7 * 24 * 3600 * 1000
-#: Buckets that are kept: 5 % each, they span a factor of 2.2 without a gap.
-_MOST_BUCKETS: Final = 16
+#: Buckets that are kept: 5 % each, they span a factor of 1.9 without a gap.
+_MOST_BUCKETS: Final = 14
 #: A bucket that weighs less is forgotten.
 _LEAST_WEIGHT: Final = 0.01
 #: Values are kept to four digits, rounded up so that none falls below what was seen.
@@ -29,7 +29,7 @@ _SMALLEST: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Weights by bucket, lowest values first. The newest sample weighs 1."""
+    """Weights by bucket, lowest values first. A sample weighs 1 when it comes."""
 
     buckets: tuple[Bucket, ...] = ()
     #: when the newest sample came; its weight was 1 then
@@ -62,7 +62,7 @@ def add(histogram: Histogram, value: float, now_ms: int) -> Histogram:
     top = _round_up(max(value, _SMALLEST))
     index = math.floor(math.log(top) / math.log(_GROWTH))
     _, weight, seen = kept.get(index, (index, 0.0, 0.0))
-    kept[index] = (index, round(weight + 1, 3), max(seen, top))
+    kept[index] = (index, _rounded(weight + 1), max(seen, top))
     buckets = [kept[key] for key in sorted(kept)]
     return Histogram(tuple(_merged(buckets)), max(now_ms, histogram.at_ms))
 
@@ -70,7 +70,7 @@ def add(histogram: Histogram, value: float, now_ms: int) -> Histogram:
 def _faded(histogram: Histogram, now_ms: int) -> dict[int, Bucket]:
     age = max(0, now_ms - histogram.at_ms) if histogram.at_ms else 0
     keep = 0.5 ** max(1 / HALF_SAMPLES, age / HALF_LIFE_MS)
-    faded = ((index, round(weight * keep, 3), top) for index, weight, top in histogram.buckets)
+    faded = ((index, _rounded(weight * keep), top) for index, weight, top in histogram.buckets)
     return {bucket[0]: bucket for bucket in faded if bucket[1] >= _LEAST_WEIGHT}
 
 
@@ -79,8 +79,13 @@ def _merged(buckets: list[Bucket]) -> list[Bucket]:
     while len(buckets) > _MOST_BUCKETS:
         at = min(range(len(buckets) - 1), key=lambda n: buckets[n][1])
         index, weight, top = buckets[at + 1]
-        buckets[at : at + 2] = [(index, round(weight + buckets[at][1], 3), top)]
+        buckets[at : at + 2] = [(index, _rounded(weight + buckets[at][1]), top)]
     return buckets
+
+
+def _rounded(weight: float) -> float:
+    """Four digits: with fixed decimals a small weight would stop fading."""
+    return float(f"{weight:.4g}")
 
 
 def _round_up(value: float) -> float:

@@ -81,7 +81,8 @@ class _Run:
         if self.measured and (own or self.job.clean):
             profile = add_bytes(profile, self.peak, self.now_ms, prior.bytes)
         profile = self._timed(profile, prior, own=own)
-        profile = replace(profile, count=profile.count + 1, at_ms=max(profile.at_ms, self.now_ms))
+        newest = max(profile.at_ms, self.now_ms)
+        profile = replace(profile, count=profile.count + 1, at_ms=newest, last=self.job.guess)
         return self._compared(profile)
 
     def _timed(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:

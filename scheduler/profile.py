@@ -16,6 +16,7 @@ from scheduler.accuracy import Accuracy
 from scheduler.bound import BYTES, SECONDS, Bound, Rule, learn, raise_after_oom
 from scheduler.curve import Slowdown, learned
 from scheduler.histogram import Histogram, add
+from scheduler.states import Guess
 
 #: Change it when the formulas change, so that old ratios do not mislead: they are dropped.
 VERSION: Final = 2
@@ -57,6 +58,8 @@ class Profile:
     #: the largest such GPU ÷ guessed footprint
     whole_share: float = 0.0
     accuracy: Accuracy = field(default_factory=Accuracy)
+    #: what was guessed of its last run, to show ratios as bytes and seconds
+    last: Guess = field(default_factory=Guess)
 
 
 def add_bytes(profile: Profile, ratio: float, now_ms: int, prior: float) -> Profile:
@@ -154,6 +157,7 @@ def _problem(profile: Profile) -> str:
         "slowdowns": [n for s in profile.slowdowns for n in (s.share, s.ratio, s.count)],
         "floors": [profile.too_small, profile.whole_ooms, profile.whole_share],
         "accuracy": [*profile.accuracy.byte_errors, *profile.accuracy.second_errors],
+        "last": [profile.last.bytes, profile.last.seconds, profile.last.load_seconds],
     }
     return next((name for name, values in numbers.items() if any(n < 0 for n in values)), "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_steps_rise_in_bytes_fall_in_seconds_and_lie_below_the_need(case: str) -
     found = Memory(LIMITED).estimate(first(case))
     steps = [*found.curve, Step(found.bytes, found.seconds)]
     assert found.floor_bytes == steps[0].bytes
-    for less, more in zip(steps, steps[1:], strict=False):
+    for less, more in itertools.pairwise(steps):
         assert less.bytes < more.bytes
         assert less.seconds >= more.seconds
 

@@ -61,6 +61,11 @@ def test_a_clock_that_steps_back_ages_nothing() -> None:
 
 def test_it_stays_small_whatever_it_sees_and_keeps_its_largest_value() -> None:
     seen = of(*[1.07**n for n in range(100)])
-    assert len(seen.buckets) == 16
+    assert len(seen.buckets) == 14
     assert seen.quantile(1.0) >= 1.07**99
     assert seen.weight == pytest.approx(of(*[1.0] * 100).weight, abs=0.5)
+
+
+def test_a_light_bucket_goes_on_fading_until_it_is_forgotten() -> None:
+    seen = of(9.0, *[1.0] * (7 * HALF_SAMPLES))
+    assert [top for _, _, top in seen.buckets] == [1.0]
