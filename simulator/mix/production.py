@@ -17,11 +17,12 @@ from simulator.world.world import World
 
 #: the jobs are six users', in turn
 USERS: Final = 6
+#: the machine reports what changed, when it changes; silence means nothing there
 _NEVER_S: Final = 1e9
 
 
 def drafts(jobs: Sequence[Case]) -> list[Draft]:
-    """The jobs, all posted at once, the i-th by user ``i mod 6``."""
+    """The jobs, all posted at once, the i-th by user ``i mod 6``, with truthful estimates."""
     return [_draft(number, case) for number, case in enumerate(jobs)]
 
 
@@ -49,7 +50,7 @@ def _draft(number: int, case: Case) -> Draft:
 
 
 def run_production(gpu: SharedGpu, jobs: Sequence[Case]) -> World:
-    """Run them all.
+    """Run them all and return the world, at its end.
 
     Raises:
         WorldError: the plan leaves some waiting for ever.
