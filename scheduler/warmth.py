@@ -15,7 +15,7 @@ from typing import Final
 
 from scheduler.placement import Seat
 from scheduler.plan_config import Demand
-from scheduler.states import Job
+from scheduler.states import Job, WorkerState
 
 #: Load time of models of which nothing is known, seconds (SDXL from disk: 5.4 measured).
 UNKNOWN_LOAD_SECONDS: Final = 5.0
@@ -83,7 +83,7 @@ class Warmth:
         self._copies: dict[str, int] | None = None
         self._free_ms: dict[str, list[int]] = {}
         for seat in self._seats:
-            if not seat.job:
+            if not seat.job and seat.heard and seat.state is WorkerState.READY:
                 for model in seat.models:
                     self.idle.setdefault(model, []).append(seat)
 
@@ -107,8 +107,10 @@ class Warmth:
         return heap[0] if heap else None
 
     def claim(self, model: str, seconds: float) -> None:
-        """Somebody waits for that seat and will run there for so long."""
+        """Somebody waits for that seat, if there is one, and will run there for so long."""
         heap = self._heap(model)
+        if not heap:
+            return
         heapq.heapreplace(heap, heap[0] + int(seconds * 1000))
 
     def _heap(self, model: str) -> list[int]:
