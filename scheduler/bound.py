@@ -20,8 +20,8 @@ from scheduler.histogram import Histogram
 _GAMMA: Final = 0.01
 _LEAST_ALPHA: Final = 0.001
 _MOST_ALPHA: Final = 0.2
-#: From so many samples on a kind stands for itself.
-ENOUGH: Final = 8.0
+#: From this weight on a kind stands for itself: eight samples, each a little faded.
+ENOUGH: Final = 7.5
 #: Out of memory raises a bound by at least one bucket of the histogram.
 _OOM_STEP: Final = 1.05
 

@@ -165,10 +165,10 @@ def test_running_out_of_memory_raises_the_next_estimate() -> None:
 
 def test_coarser_kinds_correct_both_ways_from_eight_runs_on() -> None:
     assert after(None, seen(*[0.5] * 7)).bytes == COLD.bytes
-    low = after(None, seen(*[0.5] * 9))
+    low = after(None, seen(*[0.5] * 8))
     assert low.cold
     assert low.bytes == pytest.approx(0.525 * COLD.bytes, rel=0.001)
-    assert after(None, None, seen(*[0.5] * 9)).bytes == low.bytes
+    assert after(None, None, seen(*[0.5] * 8)).bytes == low.bytes
 
 
 def test_few_runs_of_coarser_kinds_correct_upwards_only() -> None:
@@ -181,7 +181,7 @@ def test_runs_of_everything_never_lower_an_estimate() -> None:
 
 
 def test_where_other_kinds_lie_close_below_the_formula_it_stays() -> None:
-    assert after(None, seen(*[0.98] * 9)).bytes == COLD.bytes
+    assert after(None, seen(*[0.98] * 8)).bytes == COLD.bytes
 
 
 def test_seconds_are_the_median_seen_and_late_ones_hold_their_share() -> None:
@@ -192,7 +192,7 @@ def test_seconds_are_the_median_seen_and_late_ones_hold_their_share() -> None:
 
 
 def test_seconds_of_new_kinds_follow_those_of_coarser_ones() -> None:
-    slow_gpu = after(None, None, None, taking(*[4.0] * 9))
+    slow_gpu = after(None, None, None, taking(*[4.0] * 8))
     assert slow_gpu.seconds == pytest.approx(4 * COLD.seconds, rel=0.01)
     assert slow_gpu.late_seconds >= slow_gpu.seconds
     assert after(None, None, None, taking(*[4.0] * 7)).seconds == COLD.seconds

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from scheduler.bound import ENOUGH
 from scheduler.lesson import lesson
 from scheduler.profile import Profile, add_bytes, add_seconds
 from scheduler.states import FailReason, Guess, Job, JobState, Lane
@@ -194,7 +193,7 @@ def test_a_job_without_a_gpu_teaches_its_time() -> None:
 
 def test_coarser_kinds_bound_the_doubt_of_finer_ones() -> None:
     far = Profile()
-    for _ in range(int(ENOUGH) + 1):
+    for _ in range(8):
         far = add_bytes(far, 0.78, 1, 1.0)
     (doubtful, sure) = own(), taught({"far": far})["own"]
     assert sure.bytes.bound.value < doubtful.bytes.bound.value
