@@ -35,14 +35,26 @@ class Floor:
         others = sum(other.hold_bytes for other in on if other is not worker)
         return self._capacity(worker) - others - self._promised[worker.gpu]
 
+    def need(self, job: Job, worker: Worker) -> int:
+        """Bytes that the worker will hold for the job.
+
+        Beside neighbours that includes its other models: ComfyUI drops them only when
+        the card is full, and then it is a neighbour's memory that is missing.
+        """
+        if len(self._on[worker.gpu]) == 1 or not worker.models:
+            return job.need_bytes
+        sizes = zip(job.models, job.model_bytes, strict=False)
+        shared = sum(size for model, size in sizes if model in worker.models)
+        return job.need_bytes + max(0, worker.used_bytes - shared)
+
     def fits(self, job: Job, worker: Worker) -> bool:
         """The job's need has room there."""
-        return job.need_bytes <= self.room(worker)
+        return self.need(job, worker) <= self.room(worker)
 
     def take(self, job: Job, worker: Worker, *, warm: bool, passed: tuple[str, ...] = ()) -> Admit:
         """Admit the job: with the whole GPU if the worker has it alone, else with its need."""
         slots = len(self._on[worker.gpu])
-        promise = self.room(worker) if slots == 1 else job.need_bytes
+        promise = self.room(worker) if slots == 1 else self.need(job, worker)
         self._promised[worker.gpu] += promise
         self.idle.remove(worker)
         load_seconds = 0.0 if warm else job.load_seconds

@@ -201,18 +201,18 @@ class World:
             load_seconds=ended.load_seconds,
             warm=ended.warm,
         )
-        self._leave(life, reply.state)
+        self._leave(life, reply.state, ended.seconds)
 
-    def _leave(self, life: _Life, state: JobState) -> None:
-        """An attempt is over, and its job is now in that state."""
+    def _leave(self, life: _Life, state: JobState, seconds: float) -> None:
+        """An attempt is over after so long, and its job is now in that state."""
         del self._busy[life.worker]
         if state is JobState.SUCCEEDED:
             wait = life.started - life.draft.at
             self.recorder.done(self.now, wait=wait, small=life.draft.small)
             self._forget(life)
             return
-        self.recorder.wasted(self.now - life.started)
-        self._knowledge.interrupted(self.now_ms, self.now - life.started)
+        self.recorder.wasted(seconds)
+        self._knowledge.interrupted(self.now_ms, seconds)
         life.worker = ""
         if state is JobState.QUEUED:
             self._queue(life.draft)
@@ -266,7 +266,7 @@ class World:
             self.recorder.attempted(
                 life.started, end, life.draft.job.user, load_seconds=load, warm=life.warm
             )
-            self._leave(life, reaped.state)
+            self._leave(life, reaped.state, end - life.started)
 
     # ── what is decided ──────────────────────────────────────────────────────
 

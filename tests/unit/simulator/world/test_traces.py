@@ -66,7 +66,7 @@ def test_a_file_that_is_no_trace_is_refused_with_its_reason(
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="nowhere.csv"):
+    with pytest.raises(TraceError, match=r"nowhere\.csv"):
         read_trace(tmp_path / "nowhere.csv")
 
 
