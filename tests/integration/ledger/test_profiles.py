@@ -94,3 +94,24 @@ async def test_the_run_id_stays_while_the_server_lives(studio: Studio) -> None:
     first = await studio.ledger.run_id()
     assert first
     assert await studio.ledger.run_id() == first
+
+
+async def test_profiles_are_exported_and_imported_whole(studio: Studio, connect: Connect) -> None:
+    job_id = await closed(studio)
+    await studio.ledger.learn(studio.epoch, job_id, {"a": b"1"})
+    await studio.ledger.put_profiles({f"f{n}": b"%d" % n for n in range(250)})
+    await studio.ledger.put_profiles({"a": b"2"})
+    everything = await studio.ledger.all_profiles()
+    assert len(everything) == 251
+    assert (everything["a"], everything["f249"]) == (b"2", b"249")
+    other = connect("other-pool")
+    await other.put_profiles(everything)
+    assert await other.all_profiles() == everything
+    assert await other.profiles(["a", "f7"]) == [b"2", b"7"]
+
+
+async def test_an_expired_profile_is_not_exported(studio: Studio, raw: Any, pool_name: str) -> None:
+    await studio.ledger.put_profiles({"a": b"1", "b": b"2"})
+    raw.delete(f"vg:{{{pool_name}}}:profile:a")
+    assert await studio.ledger.all_profiles() == {"b": b"2"}
+    assert raw.smembers(f"vg:{{{pool_name}}}:fingerprints") == {b"b"}

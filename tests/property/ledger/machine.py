@@ -1,4 +1,4 @@
-"""A random walk over the ledger that checks the books after every step.
+"""A random walk over a ledger that checks the books after every step.
 
 Rules draw mostly *eligible* jobs: drawing any job lets planted faults live
 through hundreds of examples, because nearly every call is refused for a
@@ -7,83 +7,83 @@ reason that is not the one under test.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, ClassVar, TypeVar
+import math
+from typing import Any
 
-import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scheduler.ledger import Admitted, Claimed, Ending, Refusal, Renewed, Settled, Submitted
-from scheduler.redis_codec import decode_event, decode_job
-from scheduler.redis_ledger import RedisLedger
-from scheduler.states import ACTIVE, TERMINAL, TRANSITIONS, Job, JobState, Worker
+from scheduler.ledger import Admitted, Claimed, Ending, Grant, Refusal, Renewed, Settled, Submitted
+from scheduler.states import ACTIVE, TERMINAL, FailReason, Job, JobState, WaitReason, Worker
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.property.ledger.invariants import check_books
+from tests.property.ledger.worlds import View, World
 
-T = TypeVar("T")
-Dump = dict[str, Any]
 CAPACITY = 20 * GIB
 WORKERS = ("host-0", "host-1", "host-2", "host-3")
+GROUPS = {"ann": "film", "bob": "film", "cy": "games"}
 LEASE_MS = 600_000
 PASSED_MS = -1
-users = st.sampled_from(("ann", "bob"))
+users = st.sampled_from(tuple(GROUPS))
 picks = st.integers(0, 10**6)
+#: microseconds of a GPU
+charges = st.integers(1, 40_000_000)
+endings = st.sampled_from(
+    [(ending, None) for ending in Ending if ending is not Ending.FAILED]
+    + [(Ending.FAILED, reason) for reason in (FailReason.NODE_ERROR, FailReason.HUNG)]
+)
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Two GPUs with two workers each, two users, leaders that come and go."""
-
-    url: ClassVar[str]
-    scripts: ClassVar[Mapping[str, str] | None] = None
+    """Two GPUs with two workers each, three users of two groups, leaders that come and go."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.client: Any = redis.Redis.from_url(self.url)
-        self.client.flushdb()
-        self.ledger = RedisLedger.connect(self.url, "p", scripts=self.scripts, patience_s=1)
+        self.world = self.new_world()
         self.epoch = 0
         #: every (job, attempt, worker) there ever was
         self.attempts: list[tuple[str, int, str]] = []
-        self.jobs: dict[str, Job] = {}
-        self.terminal: dict[str, Any] = {}
+        self.terminal: dict[str, Job] = {}
+        self.now = View()
         self.submitted = 0
 
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(call)
+    def new_world(self) -> World:
+        """The ledger that is walked over."""
+        raise NotImplementedError
+
+    def do(self, call: str, *args: Any, **options: Any) -> Any:
+        """One call of the ledger; the view is as it was before."""
+        return self.world.do(call, *args, **options)
+
+    def advance(self, ms: int) -> None:
+        """Let time pass, where the clock is ours."""
+        self.world.advance(ms)
+
+    def look(self) -> View:
+        """What the books hold now."""
+        return self.world.view()
 
     def teardown(self) -> None:
-        self.run(self.ledger.close())
-        self.client.close()
-        self.runner.close()
+        self.world.close()
 
     # ── reading ──────────────────────────────────────────────────────────────
 
-    def dump(self) -> Dump:
-        read = {
-            b"hash": self.client.hgetall,
-            b"set": self.client.smembers,
-            b"list": lambda key: self.client.lrange(key, 0, -1),
-            b"zset": lambda key: self.client.zrange(key, 0, -1, withscores=True),
-            b"stream": self.client.xrange,
-            b"string": self.client.get,
-        }
-        keys = sorted(self.client.keys("vg:{p}:*"))
-        return {key.decode()[7:]: read[self.client.type(key)](key) for key in keys}
-
     def in_state(self, *states: JobState) -> list[Job]:
-        return [job for job in self.jobs.values() if job.state in states]
+        return [job for job in self.now.jobs.values() if job.state in states]
+
+    def waiting(self, *, held: bool = False) -> list[Job]:
+        return [job for job in self.in_state(JobState.QUEUED) if job.held is held]
 
     def worker(self, pick: int, *, idle: bool) -> Worker:
-        workers = list(self.run(self.ledger.pool()).workers.values())
+        workers = list(self.do("pool").workers.values())
         fitting = [one for one in workers if not one.job] if idle else workers
-        return (fitting or workers)[pick % len(fitting or workers)]
+        found: Worker = (fitting or workers)[pick % len(fitting or workers)]
+        return found
 
-    def changes_nothing(self, call: Coroutine[Any, Any, T], expected: object) -> None:
-        before = self.dump()
-        assert self.run(call) == expected
-        assert self.dump() == before, "a refused call changed something"
+    def changes_nothing(self, expected: object, call: str, *args: Any, **options: Any) -> None:
+        before = self.world.dump()
+        assert self.do(call, *args, **options) == expected
+        assert self.world.dump() == before, "a refused call changed something [I9]"
 
     # ── rules ────────────────────────────────────────────────────────────────
 
@@ -91,60 +91,149 @@ class LedgerMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self._heartbeat(0)
         self._new_leader()
-        for n in range(4):
-            self.submit("ann" if n % 2 else "bob", need=8 + n, front=False)
+        for n in range(5):
+            self.submit(list(GROUPS)[n % 3], need=8 + n, front=False, elsewhere=False)
 
-    @rule(used=st.integers(0, 6), leader=st.booleans())
-    def time_passes(self, used: int, leader: bool) -> None:
+    @rule(ms=st.integers(0, 3000), used=st.integers(0, 6), leader=st.booleans())
+    def time_passes(self, ms: int, used: int, leader: bool) -> None:
+        self.advance(ms)
+        self._heartbeat(used)
         if leader:
             self._new_leader()
-        else:
-            self._heartbeat(used)
 
     def _heartbeat(self, used: int) -> None:
         workers = [
             worker(name, f"gpu-{n // 2}", used_bytes=used * GIB * (n % 2))
             for n, name in enumerate(WORKERS)
         ]
-        self.run(self.ledger.report(report(workers=workers, gpus=[gpu("gpu-0"), gpu("gpu-1")])))
+        self.do("report", report(workers=workers, gpus=[gpu("gpu-0"), gpu("gpu-1")]))
 
     def _new_leader(self) -> None:
-        epoch = self.run(self.ledger.lead(f"leader-{self.epoch}", PASSED_MS))
-        assert epoch is not None
+        epoch = self.do("lead", f"leader-{self.epoch}", PASSED_MS)
         assert epoch > self.epoch
         self.epoch = epoch
 
-    @rule(user=users, need=st.integers(6, 16), front=st.booleans())
-    def submit(self, user: str, need: int, front: bool) -> None:
-        job = new_job(user, id=f"job-{self.submitted}", need_bytes=need * GIB, front=front)
+    @rule(user=users, need=st.integers(6, 16), front=st.booleans(), elsewhere=st.booleans())
+    def submit(self, user: str, need: int, front: bool, elsewhere: bool) -> None:
+        job = new_job(
+            user,
+            id=f"job-{self.submitted}",
+            group="elsewhere" if elsewhere and self.submitted % 4 == 0 else GROUPS[user],
+            need_bytes=need * GIB,
+            front=front,
+            idempotency_key=f"key-{self.submitted}",
+        )
         self.submitted += 1
-        reply = self.run(self.ledger.submit(job, b"{}", max_queued=None))
-        assert isinstance(reply, Submitted)
+        before = self.look()
+        assert isinstance(self.do("submit", job, b"{}", max_queued=None), Submitted)
+        self._check_lift(user, before)
+        twice = self.do("submit", new_job(user, idempotency_key=job.idempotency_key), b"{}",
+                        max_queued=None)  # fmt: skip
+        assert twice.job_id == job.id, "one key, one job [I10]"
 
-    @precondition(lambda self: self.in_state(JobState.QUEUED))
+    def _check_lift(self, user: str, before: View) -> None:
+        """Who becomes backlogged stands no lower than the least of those who wait."""
+        after = self.look()
+        (group,) = {after.jobs[id_].group for id_ in after.queues[user]}
+        waiting = before.turns.get(group, {})
+        own = before.virtual.get(user, 0)
+        if user not in waiting:
+            own = max(own, min(waiting.values(), default=before.group_clock.get(group, 0)))
+        assert after.virtual.get(user, 0) == own, "the user's lift"
+        own = before.group_virtual.get(group, 0)
+        if group not in before.groups:
+            own = max(own, min(before.groups.values(), default=before.clock))
+        assert after.group_virtual.get(group, 0) == own, "the group's lift"
+
+    @precondition(lambda self: self.waiting())
     @rule(
         pick=picks,
         idle=st.sampled_from((True, True, False)),
         again=st.booleans(),
         stale=st.booleans(),
+        charge=charges,
     )
-    def admit(self, pick: int, idle: bool, again: bool, stale: bool) -> None:
-        queued = self.in_state(JobState.QUEUED)
+    def admit(self, pick: int, idle: bool, again: bool, stale: bool, charge: int) -> None:
+        queued = self.waiting()
         if again:  # second attempts are where late agents do harm
             queued = [job for job in queued if job.attempt] or queued
         job, to = queued[pick % len(queued)], self.worker(pick, idle=idle)
         if stale:
-            call = self.ledger.admit(self.epoch - 1, job, to, GIB, CAPACITY, LEASE_MS)
-            self.changes_nothing(call, Refusal.STALE_LEADER)
-        self._admit(job, to)
+            grant = Grant(bytes=GIB, capacity_bytes=CAPACITY)
+            self.changes_nothing(
+                Refusal.STALE_LEADER, "admit", self.epoch - 1, job, to, grant, LEASE_MS
+            )
+        self._admit(job, to, charge)
 
-    def _admit(self, job: Job, to: Worker) -> None:
-        reply = self.run(self.ledger.admit(self.epoch, job, to, job.need_bytes, CAPACITY, LEASE_MS))
-        if isinstance(reply, Admitted):
-            assert reply.attempt == job.attempt + 1
-            self.attempts.append((job.id, reply.attempt, to.id))
-        else:
+    def _admit(self, job: Job, to: Worker, charge: int) -> None:
+        passed = tuple(other.id for other in self.now.jobs.values() if other.id != job.id)[:6]
+        grant = Grant(
+            bytes=job.need_bytes,
+            capacity_bytes=CAPACITY,
+            seconds=7.5,
+            load_seconds=1.5,
+            user_charge=charge,
+            group_charge=charge // 2,
+            passed=passed,
+        )
+        before = self.look()
+        reply = self.do("admit", self.epoch, job, to, grant, LEASE_MS)
+        after = self.look()
+        if not isinstance(reply, Admitted):
             assert reply in (Refusal.CONFLICT, Refusal.NO_FIT, Refusal.WORKER_GONE)
+            return
+        assert reply.attempt == job.attempt + 1
+        self.attempts.append((job.id, reply.attempt, to.id))
+        for one in passed:
+            was = before.jobs[one]
+            grew = int(was.state is JobState.QUEUED and not was.held)
+            assert after.jobs[one].skips == was.skips + grew, "passed jobs count it"
+
+    @precondition(lambda self: self.waiting(held=True))
+    @rule(pick=picks)
+    def admit_a_held_job(self, pick: int) -> None:
+        held = self.waiting(held=True)
+        grant = Grant(bytes=GIB, capacity_bytes=CAPACITY)
+        idle = self.worker(pick, idle=True)
+        job = held[pick % len(held)]
+        self.changes_nothing(Refusal.CONFLICT, "admit", self.epoch, job, idle, grant, LEASE_MS)
+
+    @precondition(lambda self: self.in_state(JobState.QUEUED))
+    @rule(pick=picks, held=st.booleans())
+    def hold(self, pick: int, held: bool) -> None:
+        waiting = self.waiting(held=not held) or self.in_state(JobState.QUEUED)
+        job = waiting[pick % len(waiting)]
+        before = self.look()
+        reply = self.do("hold", job.user, job.id, held=held)
+        assert reply.changed is (job.held is not held)
+        if reply.changed and not held:
+            self._check_lift(job.user, before)
+
+    @precondition(lambda self: self.in_state(JobState.QUEUED))
+    @rule(pick=picks, front=st.booleans())
+    def move(self, pick: int, front: bool) -> None:
+        waiting = self.in_state(JobState.QUEUED)
+        job = waiting[pick % len(waiting)]
+        assert self.do("move", job.user, job.id, front=front).changed
+        view = self.look()
+        places = (view.held if job.held else view.queues)[job.user]
+        assert places[0 if front else -1] == job.id
+
+    @precondition(lambda self: self.waiting())
+    @rule(pick=picks, words=st.sampled_from(("6 GiB missing", "ann's job goes first")))
+    def explain(self, pick: int, words: str) -> None:
+        waiting = self.in_state(JobState.QUEUED)
+        some = {job.id: (WaitReason.NO_HEADROOM, words) for job in waiting[pick % len(waiting) :]}
+        self.do("explain", self.epoch - 1, {id_: (WaitReason.CAP, "stale") for id_ in some})
+        self.do("explain", self.epoch, some)
+
+    @precondition(lambda self: self.in_state(JobState.QUEUED))
+    @rule(pick=picks)
+    def refuse(self, pick: int) -> None:
+        waiting = self.in_state(JobState.QUEUED)
+        job = waiting[pick % len(waiting)]
+        if pick % 4 == 0:
+            assert self.do("refuse", self.epoch, job, FailReason.EXPIRED, "too late")
 
     @precondition(lambda self: self.in_state(JobState.RESERVED))
     @rule(pick=picks)
@@ -152,158 +241,108 @@ class LedgerMachine(RuleBasedStateMachine):
         reserved = self.in_state(JobState.RESERVED)
         job = reserved[pick % len(reserved)]
         uuid = f"{job.id}/{job.attempt}"
-        call = self.ledger.claim(job.id, job.attempt, job.worker, uuid, "sid", LEASE_MS)
-        assert isinstance(self.run(call), Claimed)
+        reply = self.do("claim", job.id, job.attempt, job.worker, uuid, "sid", LEASE_MS)
+        assert isinstance(reply, Claimed)
+
+    @precondition(lambda self: self.in_state(JobState.RUNNING))
+    @rule(pick=picks)
+    def preempt(self, pick: int) -> None:
+        running = self.in_state(JobState.RUNNING)
+        job = running[pick % len(running)]
+        self.changes_nothing(False, "preempt", self.epoch - 1, job)
+        assert self.do("preempt", self.epoch, job)
 
     @precondition(lambda self: self.in_state(*ACTIVE))
-    @rule(pick=picks, ending=st.sampled_from(list(Ending)))
-    def settle(self, pick: int, ending: Ending) -> None:
+    @rule(pick=picks, end=endings, ran=st.floats(0, 30))
+    def settle(self, pick: int, end: tuple[Ending, FailReason | None], ran: float) -> None:
         active = self.in_state(JobState.RUNNING, JobState.CANCELLING) or self.in_state(*ACTIVE)
         job = active[pick % len(active)]
-        self.run(self.ledger.settle(job.id, job.attempt, outcome(ending, retry_bytes=15 * GIB)))
+        ending, reason = end
+        closing = outcome(ending, reason=reason, retry_bytes=15 * GIB, run_seconds=ran)
+        before = self.look()
+        reply = self.do("settle", job.id, job.attempt, closing)
+        assert isinstance(reply, Settled) or job.state is JobState.RESERVED
+        if isinstance(reply, Settled):
+            unpaid = ending in (Ending.LOST, Ending.RETURNED) or job.state is JobState.RESERVED
+            self._check_pay(job, 0.0 if unpaid else ran, before)
+            self._check_failures(job, end, before)
+
+    def _check_pay(self, job: Job, ran: float, before: View) -> None:
+        """The charge gives way to the cost, and nothing is lifted on the way back."""
+        after = self.look()
+        cost = math.floor(job.user_charge * ran / 7.5 + 0.5)
+        assert after.jobs[job.id].user_cost == job.user_cost + cost
+        moved = cost - job.user_charge
+        assert after.virtual.get(job.user, 0) == before.virtual.get(job.user, 0) + moved
+        assert after.charged.get(job.user, 0) == before.charged.get(job.user, 0) + moved
+
+    def _check_failures(
+        self, job: Job, end: tuple[Ending, FailReason | None], before: View
+    ) -> None:
+        was, now = (view.failures.get(job.worker, 0) for view in (before, self.look()))
+        if end[0] is Ending.SUCCEEDED:
+            assert now == 0
+        elif end[0] is Ending.LOST or end[1] is FailReason.HUNG:
+            assert now in (was, was + 1)
+        else:
+            assert now == was
 
     @precondition(lambda self: self.stale_attempts())
     @rule(pick=picks, ending=st.sampled_from(list(Ending)))
     def act_on_a_past_attempt(self, pick: int, ending: Ending) -> None:
         stale = self.stale_attempts()
         job_id, attempt, worker_id = stale[pick % len(stale)]
-        before = self.dump()
-        settled = self.run(self.ledger.settle(job_id, attempt, outcome(ending)))
+        before = self.world.dump()
+        settled = self.do("settle", job_id, attempt, outcome(ending))
         assert isinstance(settled, Settled) or settled is Refusal.FENCED
-        renewed = self.run(self.ledger.renew(job_id, attempt, LEASE_MS))
-        assert renewed is Refusal.FENCED
-        claim = self.ledger.claim(job_id, attempt, worker_id, "late", "sid", LEASE_MS)
-        assert self.run(claim) is Refusal.FENCED
-        assert self.dump() == before, "a past attempt changed something"
+        assert self.do("renew", job_id, attempt, LEASE_MS) is Refusal.FENCED
+        claimed = self.do("claim", job_id, attempt, worker_id, "late", "sid", LEASE_MS)
+        assert claimed is Refusal.FENCED
+        assert self.world.dump() == before, "a past attempt changed something [I9]"
 
     @precondition(lambda self: self.in_state(JobState.QUEUED, *ACTIVE))
     @rule(pick=picks, own=st.sampled_from((True, True, True, False)))
     def cancel(self, pick: int, own: bool) -> None:
         unfinished = self.in_state(JobState.QUEUED, *ACTIVE)
         job = unfinished[pick % len(unfinished)]
-        other = {"ann": "bob", "bob": "ann"}[job.user]
-        before = self.dump()
-        reply = self.run(self.ledger.cancel(job.user if own else other, job.id))
+        before = self.world.dump()
+        reply = self.do("cancel", job.user if own else "mallory", job.id)
         if not own:
             assert reply.state is None
-            assert self.dump() == before, "somebody else's cancel changed something"
+            assert self.world.dump() == before, "somebody else's cancel changed something"
 
     @precondition(lambda self: self.in_state(*ACTIVE))
-    @rule(pick=picks, again=st.booleans())
-    def lapse_and_reap(self, pick: int, again: bool) -> None:
+    @rule(pick=picks, again=st.booleans(), charge=charges)
+    def lapse_and_reap(self, pick: int, again: bool, charge: int) -> None:
         active = self.in_state(*ACTIVE)
         job = active[pick % len(active)]
-        renewed = self.run(self.ledger.renew(job.id, job.attempt, PASSED_MS))
-        assert isinstance(renewed, Renewed)
-        self.changes_nothing(self.ledger.reap(self.epoch - 1, 2), [])
-        reaped = self.run(self.ledger.reap(self.epoch, 2))
+        assert isinstance(self.do("renew", job.id, job.attempt, PASSED_MS), Renewed)
+        self.changes_nothing([], "reap", self.epoch - 1, 2)
+        reaped = self.do("reap", self.epoch, 2)
         assert [one.job_id for one in reaped] == [job.id]
         if again and reaped[0].state is JobState.QUEUED:
-            (queued,) = self.run(self.ledger.jobs([job.id]))
-            assert queued is not None
-            self._admit(queued, self.worker(pick, idle=True))
+            self.now = self.look()
+            self._admit(self.now.jobs[job.id], self.worker(pick, idle=True), charge)
 
     def stale_attempts(self) -> list[tuple[str, int, str]]:
         """Attempts that are over; those of jobs that run again, if there are any."""
+        jobs = self.now.jobs
         over = [
             one
             for one in self.attempts
-            if one[0] in self.jobs
-            and (self.jobs[one[0]].attempt != one[1] or self.jobs[one[0]].state not in ACTIVE)
+            if one[0] in jobs
+            and (jobs[one[0]].attempt != one[1] or jobs[one[0]].state not in ACTIVE)
         ]
-        return [one for one in over if self.jobs[one[0]].state in ACTIVE] or over
-
-    # ── invariants (research numbers I1 to I9 in brackets) ───────────────────
+        return [one for one in over if jobs[one[0]].state in ACTIVE] or over
 
     @invariant()
     def the_books_balance(self) -> None:
-        dump = self.dump()
-        jobs = _jobs(dump)
-        self._check_progress(jobs, dump)
-        self.jobs = jobs
-        _check_places(jobs, dump)
-        _check_reservations(jobs, dump)
-        _check_events(jobs, dump)
-
-    def _check_progress(self, jobs: dict[str, Job], dump: Dump) -> None:
-        for job_id, before in self.jobs.items():
-            now = jobs[job_id]
-            assert now.rev >= before.rev, "rev fell [I7]"
-            assert now.attempt >= before.attempt, "attempt fell [I7]"
-        for job_id, record in self.terminal.items():
-            assert dump[f"job:{job_id}"] == record, "an ended job changed [I6]"
-        self.terminal |= {
-            job.id: dump[f"job:{job.id}"] for job in jobs.values() if job.state in TERMINAL
-        }
-
-
-def _jobs(dump: Dump) -> dict[str, Job]:
-    found = [decode_job(value) for key, value in dump.items() if key.startswith("job:")]
-    return {job.id: job for job in found if job is not None}
-
-
-def _members(dump: Dump, kind: str) -> list[str]:
-    return [
-        member.decode()
-        for key, value in dump.items()
-        if key.startswith(kind)
-        for member, _ in value
-    ]
-
-
-def _check_places(jobs: dict[str, Job], dump: Dump) -> None:
-    active = sorted(job.id for job in jobs.values() if job.state in ACTIVE)
-    assert sorted(_members(dump, "inflight")) == active, "inflight ⇔ active [I3]"
-    assert sorted(_members(dump, "active:")) == active, "in one user's active list [I4]"
-    queued = {
-        user: [j.id for j in sorted(jobs.values(), key=lambda j: j.number) if j.user == user]
-        for user in ("ann", "bob")
-    }
-    for user, ids in queued.items():
-        waiting = [id_ for id_ in ids if jobs[id_].state is JobState.QUEUED]
-        listed = [member.decode() for member, _ in dump.get(f"queue:{user}", [])]
-        assert listed == waiting, "in one queue, at its place ⇔ QUEUED [I5]"
-    ended = sorted(job.id for job in jobs.values() if job.state in TERMINAL)
-    assert sorted(_members(dump, "done:") + _members(dump, "hidden:")) == ended
-    unfinished = {job.user for job in jobs.values() if job.state not in TERMINAL}
-    assert {user.decode() for user in dump.get("users", ())} == unfinished
-
-
-def _check_reservations(jobs: dict[str, Job], dump: Dump) -> None:
-    promised: dict[str, tuple[str, int]] = {}
-    for key, holds in dump.items():
-        if key.startswith("holds:"):
-            reserved = {w[2:].decode(): int(b) for w, b in holds.items() if w.startswith(b"r:")}
-            assert 0 <= sum(reserved.values()) <= CAPACITY, "over-commit [I1]"
-            promised |= {name: (key[6:], bytes_) for name, bytes_ in reserved.items()}
-    busy = {
-        key[7:]: fields[b"job"].decode()
-        for key, fields in dump.items()
-        if key.startswith("worker:") and b"job" in fields
-    }
-    active = {job.worker: job for job in jobs.values() if job.state in ACTIVE}
-    assert busy == {name: job.id for name, job in active.items()}, "one worker ⇔ active [I4]"
-    assert promised == {name: (job.gpu, job.reserved_bytes) for name, job in active.items()}, (
-        "reserved = Σ of active jobs [I2]"
-    )
-
-
-def _check_events(jobs: dict[str, Job], dump: Dump) -> None:
-    """The stream replays to the same states by allowed steps, one per rev [I8, I18]."""
-    states: dict[str, JobState] = {}
-    steps: dict[str, int] = {}
-    claimed: set[tuple[str, int]] = set()
-    for event_id, fields in dump.get("events", ()):
-        event = decode_event(event_id, fields)
-        if not event.job or event.state is None:
-            continue
-        before = states.get(event.job)
-        allowed = {JobState.QUEUED} if before is None else TRANSITIONS[before]
-        assert event.state in allowed, f"{before} → {event.state}"
-        if event.state is JobState.RUNNING:
-            assert (event.job, event.attempt) not in claimed, "claimed twice [I8]"
-            claimed.add((event.job, event.attempt))
-        states[event.job] = event.state
-        steps[event.job] = steps.get(event.job, 0) + 1
-    assert states == {job.id: job.state for job in jobs.values()}
-    assert steps == {job.id: job.rev for job in jobs.values()}
+        view = self.look()
+        for job_id, before in self.now.jobs.items():
+            assert view.jobs[job_id].rev >= before.rev, "rev fell [I7]"
+            assert view.jobs[job_id].attempt >= before.attempt, "attempt fell [I7]"
+        for job_id, ended in self.terminal.items():
+            assert view.jobs[job_id] == ended, "an ended job changed [I6]"
+        self.now = view
+        self.terminal |= {job.id: job for job in view.jobs.values() if job.state in TERMINAL}
+        check_books(view, CAPACITY)
