@@ -45,13 +45,18 @@ class GpuState:
         total_bytes: Size of the card.
         used_bytes: All processes and the foreign claim.
         processes: Bytes by pid, the foreign claim under :data:`FOREIGN_PID`.
-        computing: How many contexts compute right now.
+        computing_pids: Whose contexts compute right now, one entry for each.
     """
 
     total_bytes: int
     used_bytes: int
     processes: dict[int, int]
-    computing: int
+    computing_pids: tuple[int, ...]
+
+    @property
+    def computing(self) -> int:
+        """How many contexts compute right now."""
+        return len(self.computing_pids)
 
     @property
     def free_bytes(self) -> int:
@@ -122,7 +127,7 @@ class SimulatedGpu:
 
     def _read(self) -> GpuState:
         processes: dict[int, int] = {}
-        computing = 0
+        computing: list[int] = []
         for path in self.directory.glob("*-*.json"):
             claim = _read(path)
             if claim is None:
@@ -132,11 +137,12 @@ class SimulatedGpu:
                 continue
             held = claim["context_bytes"] + claim["resident_bytes"]
             processes[claim["pid"]] = processes.get(claim["pid"], 0) + held
-            computing += bool(claim["computing"])
+            if claim["computing"] and not _stopped(claim["pid"]):
+                computing.append(claim["pid"])
         foreign = _read(self.directory / "foreign.json")
         if foreign and foreign["used_bytes"]:
             processes[FOREIGN_PID] = foreign["used_bytes"]
-        return GpuState(self.total_bytes, sum(processes.values()), processes, computing)
+        return GpuState(self.total_bytes, sum(processes.values()), processes, tuple(computing))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -221,6 +227,15 @@ def _started(pid: int) -> int | None:
     # The name in brackets may hold spaces and brackets itself: fields count from the last one.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a living process is frozen (state T): no kernel of it runs for long."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def _lives(pid: int) -> bool:

@@ -27,6 +27,14 @@ class FakeNvml:
         """
         return sorted(map(_reading, self._directories), key=lambda reading: reading.index)
 
+    def computing(self, uuid: str) -> frozenset[int]:
+        """Pids that compute on a GPU right now."""
+        for directory in self._directories:
+            gpu = SimulatedGpu.open(directory)
+            if gpu.uuid == uuid:
+                return frozenset(gpu.read().computing_pids)
+        return frozenset()
+
     def close(self) -> None:
         """Nothing is held between reads."""
 

@@ -58,11 +58,6 @@ class Host(Protocol):
     schema: Schema
 
     @property
-    def gpu(self) -> str:
-        """Id of its GPU, "" for none."""
-        ...
-
-    @property
     def clean(self) -> bool:
         """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
         ...
@@ -79,6 +74,10 @@ class Host(Protocol):
 
     def gone(self, life: int) -> bool:
         """Whether the process of that life is gone, or out of reach for too long."""
+        ...
+
+    async def computes(self) -> bool:
+        """Whether its kernels run on its GPU; False where nobody can tell."""
         ...
 
     def restart(self) -> bool:
@@ -116,7 +115,7 @@ class Follower:
         self._interrupted_at: float | None = None
         self._restarted = False
         self._abandoned = False
-        self._heard = self._asked = services.clock()
+        self._heard = self._asked = self._looked = services.clock()
 
     # ── from outside ─────────────────────────────────────────────────────────
 
@@ -209,7 +208,7 @@ class Follower:
             return Stop.ENDED
         if self._host.gone(self._life):
             return self._without_a_word()
-        self._watch()
+        await self._watch()
         if self.unwanted or self.hung:
             await self._stop()
         if self._abandoned:
@@ -222,11 +221,16 @@ class Follower:
             return Stop.HUNG
         return Stop.CANCELLED if self.cancelled or self.preempted else Stop.LOST
 
-    def _watch(self) -> None:
-        if self._services.book.busy(self._host.gpu):
+    async def _watch(self) -> None:
+        now, limit = self._services.clock(), self._services.settings.scheduler.no_progress
+        silent = now - self._heard
+        # whose kernels run is asked only when it is soon to matter, and once a second
+        if self.hung or silent < limit / 2 or now - self._looked < min(_ASK, limit / 8):
+            return
+        self._looked = now
+        if await self._host.computes():
             self._heard = self._services.clock()
-        silent = self._services.clock() - self._heard
-        if not self.hung and silent > self._services.settings.scheduler.no_progress:
+        elif silent > limit:
             _log.warning("prompt_hung", worker=self._host.id, uuid=self._uuid, silent_s=silent)
             self.hung = True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -133,9 +133,24 @@ class GpuBook:
         """Bytes the worker holds now, 0 where nobody can tell."""
         return self._used.get(worker, 0)
 
-    def busy(self, gpu: str) -> bool:
-        """True while kernels run on the GPU; False also where nobody can tell."""
-        return any(row.uuid == gpu and (row.utilisation or 0) > 0 for row in self._readings)
+    def computes(self, tenant: Tenant) -> bool:
+        """Whether kernels of the worker's run; False where nobody can tell.
+
+        Where a GPU is busy and nobody can tell with whose kernels, they are taken for the
+        worker's: a job that hangs costs less than one that is killed at work. May block for
+        milliseconds: call it from a thread.
+        """
+        row = next((row for row in self._readings if row.uuid == tenant.gpu), None)
+        if self._reader is None or row is None or not row.utilisation:
+            return False
+        if tenant.pid is None or not self._mine(row.processes, tenant.pid):
+            return True
+        try:
+            pids = self._reader.computing(row.uuid)
+        except GpuUnreadable as error:
+            _log.warning("gpu_unreadable", detail=str(error))
+            return True
+        return pids is None or bool(self._mine(pids, tenant.pid))
 
     def start_peak(self, worker: str) -> None:
         """Forget the worker's highest figure; the next sample starts a new one."""
@@ -171,14 +186,15 @@ class GpuBook:
     def _of_process(self, tenant: Tenant) -> int:
         row = next((row for row in self._readings if row.uuid == tenant.gpu), None)
         if row is not None and tenant.pid is not None:
-            mine = [bytes_ for pid, bytes_ in row.processes.items() if self._is(pid, tenant.pid)]
+            mine = self._mine(row.processes, tenant.pid)
             if mine:
-                return sum(mine)
+                return sum(row.processes[pid] for pid in mine)
         # a container hides pids, somebody else's worker has an unknown one
         return tenant.stats.own_bytes if tenant.stats and tenant.gpu else 0
 
-    def _is(self, pid: int, leader: int) -> bool:
-        return pid == leader or self._session_of(pid) == leader
+    def _mine(self, pids: Iterable[int], leader: int) -> list[int]:
+        """Those of a worker's process and its helpers."""
+        return [pid for pid in pids if pid == leader or self._session_of(pid) == leader]
 
     def _seen(self, row: GpuReading, tenants: Sequence[Tenant]) -> Gpu:
         ours = sum(self._used[tenant.worker] for tenant in tenants if tenant.gpu == row.uuid)

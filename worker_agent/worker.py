@@ -117,11 +117,6 @@ class WorkerDriver:
         return ComfyClient(self._services.session, url)
 
     @property
-    def gpu(self) -> str:
-        """Id of its GPU, "" for none or not known yet."""
-        return self._gpu
-
-    @property
     def clean(self) -> bool:
         """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
         if self._base is None or self._base_life != self.life:
@@ -145,6 +140,10 @@ class WorkerDriver:
         if self._process is not None:
             return self.life != life or life == 0
         return self._services.clock() - self._last_answer > _SILENCE
+
+    async def computes(self) -> bool:
+        """Whether its kernels run on its GPU; False where nobody can tell."""
+        return await asyncio.to_thread(self._services.book.computes, self.tenant())
 
     def restart(self) -> bool:
         """End the process, to be started anew. False: it is not ours."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,32 @@ def test_bytes_are_told_by_pid_and_foreign_ones_apart(tmp_path: Path) -> None:
     assert reading.used_bytes == 5 * GIB
     assert reading.processes == {os.getpid(): 2 * GIB, FOREIGN_PID: 3 * GIB}
     assert reading.utilisation == 1.0
+
+
+def test_whose_kernels_run_is_told_by_pid_and_nobodys_do_while_it_is_frozen(
+    tmp_path: Path,
+) -> None:
+    (directory,) = prepare_gpus(SimulationSpec(), tmp_path)
+    gpu = SimulatedGpu.open(directory)
+    reader = FakeNvml([directory])
+    code = (
+        "import sys, time; from pathlib import Path; from simulator.gpu import SimulatedGpu\n"
+        "SimulatedGpu.open(Path(sys.argv[1])).attach(1).compute(True)\n"
+        "print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            assert reader.computing(gpu.uuid) == {child.pid}
+            assert reader.computing("elsewhere") == frozenset()
+            child.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+            assert reader.computing(gpu.uuid) == frozenset()
+            assert reader.devices()[0].utilisation == 0.0
+        finally:
+            child.kill()
 
 
 def test_a_card_that_is_gone_cannot_be_read(tmp_path: Path) -> None:

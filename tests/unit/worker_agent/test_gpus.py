@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,11 +37,17 @@ class ScriptedReader:
     def __init__(self, *readings: GpuReading) -> None:
         self.readings = list(readings)
         self.broken = False
+        self.computing_pids: frozenset[int] | None = frozenset()
 
     def devices(self) -> list[GpuReading]:
         if self.broken:
             raise GpuUnreadable("gone")
         return self.readings
+
+    def computing(self, uuid: str) -> frozenset[int] | None:
+        if self.broken:
+            raise GpuUnreadable("gone")
+        return self.computing_pids
 
     def close(self) -> None:
         self.broken = True
@@ -222,3 +229,50 @@ def test_the_gpu_of_an_existing_worker_is_found(
     expected: str | None,
 ) -> None:
     assert find_gpu(device, readings, index, local=local) == expected
+
+
+def watched(
+    clock: Clock, utilisation: float | None, computing: set[int] | None, **changes: Any
+) -> bool:
+    """Whether worker 100, which helper 101 works for, is seen to compute."""
+    row = replace(reading(9 * GIB, {100: GIB, 101: GIB, 7: GIB}), utilisation=utilisation)
+    reader = ScriptedReader(row)
+    reader.computing_pids = None if computing is None else frozenset(computing)
+    seen = book(reader, clock, {101: 100, 7: 7})
+    seen.sample([tenant()])
+    return seen.computes(tenant(**changes))
+
+
+@pytest.mark.parametrize("computing", [{100}, {101, 7}])
+def test_a_worker_whose_kernels_run_computes(clock: Clock, computing: set[int]) -> None:
+    assert watched(clock, 0.5, computing)
+
+
+@pytest.mark.parametrize("computing", [{7}, set()])
+def test_a_neighbours_kernels_are_no_sign_of_its_life(clock: Clock, computing: set[int]) -> None:
+    assert not watched(clock, 0.5, computing)
+
+
+def test_nobody_is_asked_whose_kernels_run_on_an_idle_card(clock: Clock) -> None:
+    assert not watched(clock, 0.0, {100})
+    assert not watched(clock, None, {100})
+    assert not watched(clock, 0.5, {100}, gpu="elsewhere")
+
+
+def test_kernels_of_nobody_knows_whom_are_taken_for_its_own(clock: Clock) -> None:
+    # the driver does not tell; the container hides pids; it is somebody else's process
+    assert watched(clock, 0.5, None)
+    assert watched(clock, 0.5, {7}, pid=555)
+    assert watched(clock, 0.5, {7}, pid=None)
+
+
+def test_a_card_that_cannot_be_read_stops_no_job(clock: Clock) -> None:
+    reader = ScriptedReader(replace(reading(9 * GIB, {100: GIB}), utilisation=0.5))
+    seen = book(reader, clock)
+    seen.sample([tenant()])
+    reader.broken = True
+    assert seen.computes(tenant())
+
+
+def test_a_host_without_cards_computes_nothing(clock: Clock) -> None:
+    assert not book(None, clock).computes(tenant())
