@@ -103,7 +103,7 @@ class _RoundRobin:
         decisions: list[Decision] = []
         for worker in list(floor.idle):
             queue = self._queues.get(worker.id)
-            if not queue:
+            if not queue or worker not in floor.idle:  # it may have to release for another
                 continue
             job = queued[queue[0]]
             if floor.fits(job, worker):
