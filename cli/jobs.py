@@ -26,16 +26,17 @@ _RESULT_KEPT_S: Final = 86400
 def jobs(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Work off jobs that no prompt waits for: upkeep of the store and its files.
 
-    Needs a plain Redis (jobs.redis_url where redis.url is a Cluster). Any number may run.
+    Needs a plain Redis (jobs.redis_url where redis.url is a Cluster or names sentinels). Any number may run.
 
     [bold]Example[/bold]: vramgate jobs --config vramgate.yaml
     """
     ground = read_ground(config, data_dir)
     settings = ground.source.current()
     url = settings.jobs.redis_url or redis_url(settings, ground.data_dir)
-    if url.startswith("redis+cluster://"):
+    if url.startswith(("redis+cluster://", "redis+sentinel://")):
         raise CliError(
-            "RQ does not run on Redis Cluster: set jobs.redis_url to a plain Redis or Valkey"
+            "RQ does not run on Redis Cluster or by sentinels: set jobs.redis_url to a plain"
+            " Redis or Valkey"
         )
     set_up_logging(settings.log, "jobs")
     work(url, store_url(settings, ground.data_dir), str(ground.data_dir / "files"))

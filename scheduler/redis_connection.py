@@ -19,12 +19,14 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis.exceptions as errors
 import structlog
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from scheduler.ledger import LedgerUnavailable
@@ -41,6 +43,8 @@ _BLOCK_GRACE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _CLUSTER_SCHEME: Final = "redis+cluster://"
+_SENTINEL_SCHEME: Final = "redis+sentinel://"
+_SENTINEL_PORT: Final = 26379
 _REFUSED: Final = "Redis refuses us ({}): check user and password in redis.url"
 _AWAY: Final = (
     errors.ConnectionError,  # also: loading its data, no free connection
@@ -65,7 +69,8 @@ class Connection:
     """One pool's way to its server.
 
     Args:
-        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://host:port``.
+        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://host:port``, or
+            ``redis+sentinel://[user:password@]host:port[,host:port]/master-name``.
         patience_s: how long a call is tried again while the server is away.
         scripts: Lua texts by name, in place of the shipped ones.
     """
@@ -81,8 +86,13 @@ class Connection:
             name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             for name, text in self._scripts.items()
         }
-        self._commands, self._blocking = _clients(url)
-        # RedisCluster has no waiting pool: it raises when all connections are in use.
+        self._sentinels: list[Sentinel] = []
+        if url.startswith(_SENTINEL_SCHEME):
+            self._sentinels, self._commands, self._blocking = _sentinel_clients(url)
+        else:
+            self._commands, self._blocking = _clients(url)
+        # Clients of clusters and sentinels have no waiting pool: they raise, or open without
+        # end, when all connections are in use.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
@@ -117,6 +127,8 @@ class Connection:
         """Drop all connections."""
         await self._commands.aclose()
         await self._blocking.aclose()
+        for sentinel in self._sentinels:
+            await sentinel.aclose()
 
     async def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         async with self._slots:
@@ -189,8 +201,11 @@ async def _heeding(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether waiting helps. BUSY has no class of its own: its code leads the message."""
-    return isinstance(error, _AWAY) or str(error).startswith("BUSY ")
+    """Whether waiting helps. Some have no class of their own: their code leads the message.
+
+    UNBLOCKED: the server we waited at was made a replica.
+    """
+    return isinstance(error, _AWAY) or str(error).startswith(("BUSY ", "UNBLOCKED "))
 
 
 async def _know_nodes(client: Client) -> None:
@@ -229,3 +244,43 @@ def _cluster(url: str, socket_timeout: float | None) -> RedisCluster:
         reinitialize_steps=0,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def _sentinel_clients(url: str) -> tuple[list[Sentinel], Client, Client]:
+    """Clients of whichever server the sentinels name as master, asked at each new connection.
+
+    Raises:
+        ValueError: the URL names no sentinel or no master.
+    """
+    parts = urlsplit(url)
+    master = parts.path.strip("/")
+    hosts = [_host_and_port(one) for one in parts.netloc.rpartition("@")[2].split(",") if one]
+    if not master or not hosts:
+        raise ValueError(
+            "redis.url for sentinels reads redis+sentinel://host:port[,host:port]/master-name"
+        )
+    connect: dict[str, Any] = {
+        "socket_connect_timeout": _COMMAND_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    sentinels, clients = [], []
+    for socket_timeout in (_COMMAND_TIMEOUT_S, None):
+        asking = connect | {"socket_timeout": _COMMAND_TIMEOUT_S}
+        sentinel = Sentinel(hosts, sentinel_kwargs=asking, **connect)
+        sentinels.append(sentinel)
+        clients.append(
+            sentinel.master_for(
+                master, protocol=2, socket_timeout=socket_timeout, **_credentials(parts)
+            )
+        )
+    return sentinels, clients[0], clients[1]
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", "")
+    return host.strip("[]"), int(port or _SENTINEL_PORT)
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    named = {"username": parts.username, "password": parts.password}
+    return {name: unquote(value) for name, value in named.items() if value}

@@ -46,7 +46,8 @@ class RedisLedger(
         """A ledger that connects when it is first used.
 
         Args:
-            url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+cluster://host:port``.
+            url: ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://host:port``, or
+                ``redis+sentinel://[user:password@]host:port[,host:port]/master-name``.
             pool: which pool's books; pools on one server never meet.
             heartbeat_ms: an agent silent for longer gets no new work.
             max_losses: a job whose worker was lost this often ends FAILED(poison).

@@ -272,7 +272,7 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _start_node(
     stack: ExitStack, folder: Path, slots: tuple[int, int]
 ) -> tuple[Any, tuple[int, int]]:
-    port, bus = _free_port(), _free_port()
+    port, bus = free_port(), free_port()
     options = {
         "port": str(port),
         "cluster-enabled": "yes",
@@ -295,7 +295,7 @@ def _is_whole(client: Any) -> bool:
     return bool(text["cluster_state"] == "ok" and text["cluster_known_nodes"] == "3")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
