@@ -7,8 +7,8 @@ import re
 
 import aiohttp
 
-from scheduler.ledger import Ending
-from scheduler.states import FailReason
+from scheduler.ledger import Ending, EventKind, Outcome
+from scheduler.states import FailReason, Job
 from tests.integration.gateway_prompt.stage import Stage, kinds, remaining, report
 
 JPEG = b"\xff\xd8\xff\xe0 jpeg"
@@ -277,3 +277,89 @@ async def test_an_agent_that_moves_is_followed_to_its_new_address(stage: Stage) 
 def _is_busy_status(frame: object) -> bool:
     """Counts above zero are coalesced, so how many come is a matter of time."""
     return isinstance(frame, dict) and frame["type"] == "status" and remaining(frame) > 0
+
+
+async def test_hold_and_move_tell_a_page_to_look_at_its_queue_again(stage: Stage) -> None:
+    job, ledger = await stage.queue(), stage.ledger
+    async with stage.tab() as tab:
+        for change in (
+            ledger.hold("ann", job.id, held=True),
+            ledger.move("ann", job.id, front=False),
+            ledger.hold("ann", job.id, held=False),
+        ):
+            assert (await change).changed
+            frame = await tab.next()
+            assert (frame["type"], remaining(frame)) == ("status", 1)
+    (item,) = (await stage.get("/queue"))["queue_pending"]
+    assert item[1] == job.prompt_id
+
+
+async def test_a_held_job_is_pending_to_every_client(stage: Stage) -> None:
+    held, other = await stage.queue(), await stage.queue()
+    await stage.ledger.hold("ann", held.id, held=True)
+    pending = (await stage.get("/queue"))["queue_pending"]
+    assert {item[1] for item in pending} == {held.prompt_id, other.prompt_id}
+    jobs = (await stage.get("/jobs?status=pending"))["jobs"]
+    assert {job["id"] for job in jobs} == {held.prompt_id, other.prompt_id}
+    assert (await stage.get(f"/jobs/{held.prompt_id}"))["status"] == "pending"
+    # and can be cancelled the way each client does it
+    await stage.post("/queue", {"delete": [held.prompt_id]})
+    await stage.ledger.hold("ann", other.id, held=True)
+    assert await stage.post(f"/jobs/{other.prompt_id}/cancel", {}) == {"cancelled": True}
+    assert await stage.get("/prompt") == {"exec_info": {"queue_remaining": 0}}
+
+
+async def test_a_preempted_job_is_shown_to_wait_again_and_ends_once(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        job = await stage.start(await stage.queue())
+        await stage.agent.say(job, "execution_start", {"prompt_id": job.prompt_id})
+        assert await stage.ledger.preempt(stage.epoch, job)
+        (item,) = (await stage.get("/queue"))["queue_running"]
+        assert item[1] == job.prompt_id
+        await stage.agent.end(job)
+        given_back = Outcome(ending=Ending.RETURNED, result=b"{}")
+        await stage.ledger.settle(job.id, job.attempt, given_back)
+        (item,) = (await stage.get("/queue"))["queue_pending"]
+        assert item[1] == job.prompt_id
+        again = await stage.start(await _record(stage, job))
+        await stage.agent.say(again, "execution_start", {"prompt_id": job.prompt_id})
+        await stage.agent.end(again)
+        await stage.settle(again)
+        frames = [frame for frame in await tab.until_idle() if frame["type"] != "status"]
+    assert kinds(frames) == [
+        "execution_start",
+        "execution_start",
+        "execution_success",
+        "executing",
+    ]
+
+
+async def test_an_end_that_a_restarted_server_is_told_again_is_shown_once(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        job = await stage.start(await stage.queue())
+        await stage.agent.end(job)
+        await stage.settle(job)
+        await tab.until_idle()
+        (told,) = [e for e in await stage.ledger.events("0-0", 10) if e.kind is EventKind.SETTLED]
+        fields = {
+            "kind": "settled",
+            "job": job.id,
+            "user": "ann",
+            "prompt_id": job.prompt_id,
+            "client_id": "tab",
+            "state": "SUCCEEDED",
+            "attempt": job.attempt,
+            "frames": told.frames,
+        }
+        ledger = stage.ledger
+        command = [part for field in fields.items() for part in field]
+        await ledger.server.command("XADD", ledger.keys.events, "*", *command)
+        frames = [await tab.next()]
+        assert kinds(frames) == ["status"]
+        assert await tab.silent()
+
+
+async def _record(stage: Stage, job: Job) -> Job:
+    (found,) = await stage.ledger.jobs([job.id])
+    assert found is not None
+    return found

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import FailReason, Gpu, GpuState, JobState, MemorySource
+from scheduler.states import FailReason, Gpu, GpuState, JobState, MemoryLimit, MemorySource
 from simulator.gpu import SimulatedGpu
 from simulator.launch import prepare_gpus, worker_command
 from simulator.nvml import FakeNvml
@@ -81,6 +81,18 @@ async def test_peak_and_residency_of_a_prompt_are_measured(card: Card) -> None:
     seen = await card.seen()
     assert seen.memory_source is MemorySource.NVML
     assert seen.foreign_bytes < GIB // 2
+
+
+async def test_host_memory_is_reported(card: Card) -> None:
+    async def is_told() -> bool:
+        pool = await card.bed.ledger.pool()
+        agent, worker = pool.agents[AGENT], pool.workers["host-0"]
+        return agent.host_total_bytes > agent.host_available_bytes > 0 < worker.host_used_bytes
+
+    await card.bed.until(is_told)
+    worker = (await card.bed.ledger.pool()).workers["host-0"]
+    # nothing keeps a simulated worker within what it was promised
+    assert worker.limit is MemoryLimit.OBSERVED
 
 
 async def test_a_release_gives_the_memory_back_before_it_says_so(card: Card) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
-from dashboard.history.rows import output_names
+import pytest
+
+from dashboard.ended import EndedWindow
+from dashboard.history.rows import attempt_row, output_names, settled
+from scheduler.ledger import Event, EventKind
+from scheduler.states import JobState
 
 
 def _result(outputs: object) -> bytes:
@@ -36,3 +41,38 @@ def test_deep_nesting_is_walked() -> None:
     for _ in range(200):
         deep = [deep]
     assert output_names(_result({"1": deep})) == [("output", "", "deep.png")]
+
+
+def _event(kind: EventKind, attempt: int = 2, **changes: object) -> Event:
+    return Event(
+        id="5-0",
+        kind=kind,
+        at_ms=5,
+        job="j",
+        user="ann",
+        attempt=attempt,
+        state=JobState.QUEUED,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("kind", list(EventKind))
+def test_each_kind_of_event_says_only_its_own_of_an_attempt(kind: EventKind) -> None:
+    row = attempt_row(_event(kind, reason="preempted", worker="w", gpu="g"))
+    told = {
+        EventKind.ADMITTED: {"worker": "w", "gpu": "g", "admitted_ms": 5},
+        EventKind.CLAIMED: {"claimed_ms": 5},
+        EventKind.REQUEUED: {"ended_ms": 5, "state": "QUEUED", "reason": "preempted"},
+        EventKind.SETTLED: {"ended_ms": 5, "state": "QUEUED", "reason": "preempted"},
+    }.get(kind)
+    key = {"job_id": "j", "attempt": 2, "user_name": "ann"}
+    assert row == (None if told is None else {**key, **told})
+    assert attempt_row(_event(kind, attempt=0)) is None
+
+
+@pytest.mark.parametrize("kind", set(EventKind) - {EventKind.SETTLED})
+def test_only_an_end_counts_as_one(kind: EventKind) -> None:
+    assert settled([_event(kind)]) == {}
+    window = EndedWindow(15)
+    window.add([_event(kind)])
+    assert window.by_user(5) == {}
