@@ -78,7 +78,7 @@ async def drive(ground: Ground) -> None:
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
         await Agent(
-            settings=settings,
+            settings=ground.source.current,
             ledger=ledger,
             reader=reader,
             specs=specs,

@@ -162,7 +162,7 @@ class Redis(Model):
     """The server that holds queue and ledger."""
 
     url: str | None = None
-    """`redis://`, `rediss://` or `unix://` URL; unset: `vramgate up` starts an embedded server."""
+    """`redis://`, `rediss://` or `unix://` URL; `redis+cluster://host:port` (any node of a Cluster); `redis+sentinel://host:port,host:port/master-name` (the sentinels of a replicated server); unset: `vramgate up` starts an embedded server."""
     pool: Name = "default"
     """Workers that are scheduled together; one pool is one Redis hash slot."""
 
@@ -171,7 +171,7 @@ class Jobs(Model):
     """Off-path work (roll-ups, retention, webhooks) on RQ."""
 
     redis_url: str | None = None
-    """A plain Redis for RQ where `redis.url` is a Cluster; unset: `redis.url`."""
+    """A plain Redis for RQ where `redis.url` is a Cluster or named by sentinels; unset: `redis.url`."""
 
 
 class Store(Model):
@@ -218,6 +218,8 @@ class Scheduler(Model):
     """How long another scheduler waits before it takes over from a silent leader."""
     no_progress: Seconds = 600.0
     """A running prompt that shows no sign of life for this long is stopped."""
+    no_progress_batch: Seconds | None = None
+    """The same for prompts of the batch lane; unset: `no_progress`."""
 
 
 class Admission(Model):

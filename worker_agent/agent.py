@@ -52,7 +52,7 @@ class Agent:
     def __init__(
         self,
         *,
-        settings: Settings,
+        settings: Callable[[], Settings],
         ledger: Ledger,
         reader: GpuReader | None,
         specs: Sequence[LaunchSpec],
@@ -67,7 +67,7 @@ class Agent:
         """Set the agent up; ``run`` starts it.
 
         Args:
-            settings: in force for the agent's life.
+            settings: what is in force now; the agent's own section holds for its life.
             ledger: not closed here.
             reader: None on a host without NVML; closed when ``run`` ends.
             specs: workers to start; ``settings.agent.workers`` are driven besides.
@@ -83,7 +83,8 @@ class Agent:
         #: base URL of the endpoint, known once ``started`` is set
         self.url = ""
         self.started = asyncio.Event()
-        self._settings = settings
+        self._settings = settings()
+        self._current = settings
         self._ledger = ledger
         self._reader = reader
         self._specs = {spec.id: spec for spec in specs}
@@ -91,7 +92,7 @@ class Agent:
         self._version = version
         self._clock, self._wall, self._new_id = clock, wall, new_id
         self._hub = LiveHub()
-        self._book = GpuBook(reader, agent_id, settings.admission.foreign_window, clock)
+        self._book = GpuBook(reader, agent_id, self._settings.admission.foreign_window, clock)
         self._host = HostBook(clock)
         self._supervisor = Supervisor(specs, data_dir / "workers.json")
         self._drivers: dict[str, WorkerDriver] = {}
@@ -115,7 +116,7 @@ class Agent:
     def _build(self, session: aiohttp.ClientSession) -> None:
         services = Services(
             agent=self.id,
-            settings=self._settings,
+            current=self._current,
             ledger=self._ledger,
             hub=self._hub,
             book=self._book,

@@ -103,7 +103,7 @@ class Attempt:
             self._log.info("claim_refused", reason=claimed.value)
             return
         job = claimed.job
-        self._sid = job.sid
+        self._sid, self._follower.lane = job.sid, job.lane
         self._log.info("claimed", user=job.user, uuid=self._uuid)
         async with self._renewing():
             await self._settle(job, await self._play(claimed))
@@ -112,7 +112,7 @@ class Attempt:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
         self._services.book.start_peak(self._host.id)
-        self._sid = job.sid
+        self._sid, self._follower.lane = job.sid, job.lane
         if job.state is JobState.CANCELLING:
             self.cancel()
         if job.preempting:
@@ -331,7 +331,7 @@ class Attempt:
         return verdict.cancelled(names, "", "", figures, self._now_ms())
 
     def _hang(self, names: Names) -> Outcome:
-        text = _HUNG.format(seconds=self._services.settings.scheduler.no_progress)
+        text = _HUNG.format(seconds=self._services.no_progress_s(self._follower.lane))
         return self._failed(text, FailReason.HUNG, names)
 
     def _failed(self, message: str, reason: FailReason, names: Names) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from scheduler.states import Job
+from scheduler.states import Job, Lane
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.frames import Binary, Frame, Message
 from worker_agent.inputs import Inputs
@@ -100,6 +100,8 @@ class Follower:
         self._services = services
         self._host = host
         self._uuid = uuid
+        #: of the job, once that is known
+        self.lane = Lane.INTERACTIVE
         self._life = host.life
         self._opened = host.link.opened
         self._wake = asyncio.Event()
@@ -222,7 +224,7 @@ class Follower:
         return Stop.CANCELLED if self.cancelled or self.preempted else Stop.LOST
 
     async def _watch(self) -> None:
-        now, limit = self._services.clock(), self._services.settings.scheduler.no_progress
+        now, limit = self._services.clock(), self._services.no_progress_s(self.lane)
         silent = now - self._heard
         # whose kernels run is asked only when it is soon to matter, and once a second
         if self.hung or silent < limit / 2 or now - self._looked < min(_ASK, limit / 8):

@@ -12,6 +12,7 @@ import structlog
 
 from config.settings import Settings
 from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.states import Lane
 from worker_agent.comfy_client import ComfyClient
 from worker_agent.gpus import GpuBook
 from worker_agent.host import HostBook
@@ -30,7 +31,8 @@ class Services:
     """Services and seams; times and ids come from here alone."""
 
     agent: str
-    settings: Settings
+    #: what is in force now
+    current: Callable[[], Settings]
     ledger: Ledger
     hub: LiveHub
     book: GpuBook
@@ -50,6 +52,18 @@ class Services:
     report: Callable[[], Awaitable[None]]
     #: another worker of this agent, None: not ours
     client_of: Callable[[str], ComfyClient | None]
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force now."""
+        return self.current()
+
+    def no_progress_s(self, lane: Lane) -> float:
+        """How long a prompt of that lane may show no sign of life, seconds."""
+        rules = self.settings.scheduler
+        if lane is Lane.BATCH and rules.no_progress_batch is not None:
+            return rules.no_progress_batch
+        return rules.no_progress
 
     @property
     def lease_ms(self) -> int:

@@ -183,8 +183,9 @@ def make_agent(
     reader: GpuReader | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Agent:
+    in_force = Settings.model_validate(settings or SETTINGS)
     return Agent(
-        settings=Settings.model_validate(settings or SETTINGS),
+        settings=lambda: in_force,
         ledger=ledger,
         reader=reader,
         specs=specs,

@@ -11,7 +11,7 @@ import pytest
 
 from scheduler.ledger import LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import FailReason, JobState, WorkerState
+from scheduler.states import FailReason, JobState, Lane, WorkerState
 from tests.integration.worker_agent.bed import SETTINGS, Bed, fake_spec, make_agent, running
 
 IMPATIENT: dict[str, Any] = {**SETTINGS, "scheduler": {"lease": 3.0, "no_progress": 0.5}}
@@ -95,6 +95,20 @@ async def test_a_hung_prompt_fails_and_its_worker_starts_anew_and_serves_the_nex
         following = await bed.start(SAVE)
         assert (await bed.until_ended(following.id)).state is JobState.SUCCEEDED
         assert (await bed.job(job.id)).attempt == 1
+
+
+async def test_each_lane_has_a_patience_of_its_own(ledger: RedisLedger, tmp_path: Path) -> None:
+    rules = {"lease": 3.0, "no_progress": 60.0, "no_progress_batch": 0.5}
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(ledger, tmp_path, specs, settings={**SETTINGS, "scheduler": rules})
+    silent = {"1": {"class_type": "Silent", "inputs": {"seconds": 1.5}}}
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        job = await bed.start(silent)
+        assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+        job = await bed.start(silent, lane=Lane.BATCH)
+        assert (await bed.until_ended(job.id)).reason is FailReason.HUNG
 
 
 @pytest.mark.slow
