@@ -28,32 +28,54 @@ _GIB: Final = 2**30
 _MINUTE_MS: Final = 60_000
 
 
+class Workflows:
+    """The workflows of a file, each graph read once."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.runs = measured.runs
+        self._sizes = measured.sizes
+        self._kinds: dict[tuple[object, ...], Workflow] = {}
+
+    def of(self, run: MeasuredRun) -> Workflow:
+        """The workflow of a run's graph."""
+        key = (run.checkpoint, run.width, run.height, run.batch, run.steps)
+        if key not in self._kinds:
+            kind = features(run.graph(), sizes=self._sizes)
+            self._kinds[key] = Workflow(kind, kind.fingerprint, kind.parents)
+        return self._kinds[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What is known of a graph before it runs."""
+
+    kind: Features
+    fingerprint: str
+    parents: tuple[str, ...]
+
+
 class Memory:
     """What was learned, in the ledger's place; the same lessons as in production."""
 
-    def __init__(self, sizes: Measured) -> None:
-        self._sizes = sizes.sizes
+    def __init__(self, workflows: Workflows) -> None:
+        self._workflows = workflows
         self._profiles: dict[str, Profile | None] = {}
         self._now_ms = 0
 
-    def kind(self, run: MeasuredRun) -> Features:
-        """The features of a run's graph."""
-        return features(run.graph(), sizes=self._sizes)
-
     def estimate(self, run: MeasuredRun) -> Estimate:
         """What a job of this run's graph would be booked with now."""
-        kind = self.kind(run)
-        names = (kind.fingerprint, *kind.parents)
-        return estimate(kind, [self._profiles.get(name) for name in names])
+        flow = self._workflows.of(run)
+        names = (flow.fingerprint, *flow.parents)
+        return estimate(flow.kind, [self._profiles.get(name) for name in names])
 
     def learn(self, run: MeasuredRun) -> None:
         """Book the run as a job, let it end as it was measured, and learn from that."""
         self._now_ms += _MINUTE_MS
-        job = _job(run, self.kind(run), self.estimate(run))
+        job = _job(run, self._workflows.of(run), self.estimate(run))
         self._profiles |= lesson(job, self._profiles, self._now_ms)
 
 
-def _job(run: MeasuredRun, kind: Features, booked: Estimate) -> Job:
+def _job(run: MeasuredRun, flow: Workflow, booked: Estimate) -> Job:
     limit = booked.bytes if run.limit_bytes is None else run.limit_bytes + CONTEXT_BYTES
     return Job(
         id=run.case,
@@ -66,15 +88,15 @@ def _job(run: MeasuredRun, kind: Features, booked: Estimate) -> Job:
         attempt=1,
         number=1,
         lane=Lane.BATCH,
-        fingerprint=kind.fingerprint,
-        models=kind.models,
-        parents=kind.parents,
+        fingerprint=flow.fingerprint,
+        models=flow.kind.models,
+        parents=flow.parents,
         need_bytes=booked.bytes,
         need_seconds=booked.seconds,
         late_seconds=booked.late_seconds,
         load_seconds=booked.load_seconds,
         granted_load_seconds=booked.load_seconds if run.cold else 0.0,
-        needs_gpu=kind.needs_gpu,
+        needs_gpu=flow.kind.needs_gpu,
         inputs=(),
         submitted_ms=0,
         reserved_bytes=min(limit, booked.bytes),
@@ -106,11 +128,11 @@ def truth_of(runs: Sequence[MeasuredRun]) -> Truth:
     return Truth(max(run.peak_bytes for run in runs), seconds, load)
 
 
-def predict(measured: Measured, case: str, own_runs: int) -> Estimate:
+def predict(workflows: Workflows, case: str, own_runs: int) -> Estimate:
     """The estimate of a case after all runs of the others and so many of its own."""
-    memory = Memory(measured)
-    own = [run for run in measured.runs if run.case == case and run.limit_bytes is None]
-    for run in measured.runs:
+    memory = Memory(workflows)
+    own = [run for run in workflows.runs if run.case == case and run.limit_bytes is None]
+    for run in workflows.runs:
         if run.case != case:
             memory.learn(run)
     for run in own[:own_runs]:
@@ -123,18 +145,19 @@ def report(measured: Measured, runs: int) -> dict[str, Any]:
     free = [run for run in measured.runs if run.limit_bytes is None]
     cases = list(dict.fromkeys(run.case for run in free))
     truths = {case: truth_of([run for run in free if run.case == case]) for case in cases}
+    workflows = Workflows(measured)
     return {
         "cases": len(cases),
         "runs": len(free),
         "limited_runs": len(measured.runs) - len(free),
         "learned_runs": runs,
-        "cold": _summary(measured, truths, 0),
-        "learned": _summary(measured, truths, runs),
+        "cold": _summary(workflows, truths, 0),
+        "learned": _summary(workflows, truths, runs),
     }
 
 
-def _summary(measured: Measured, truths: dict[str, Truth], own_runs: int) -> dict[str, Any]:
-    found = {case: predict(measured, case, own_runs) for case in truths}
+def _summary(workflows: Workflows, truths: dict[str, Truth], own_runs: int) -> dict[str, Any]:
+    found = {case: predict(workflows, case, own_runs) for case in truths}
     rows = [_row(case, found[case], true) for case, true in truths.items()]
     errors = [row["error"] for row in rows]
     return {

@@ -103,6 +103,8 @@ def _file_bytes(data: Mapping[str, Any]) -> dict[str, int]:
 def _rows(row: Mapping[str, Any], files: Mapping[str, int]) -> list[MeasuredRun]:
     """The runs of one row: one, or several one after the other in lists."""
     if not isinstance(row["seconds"], list):
+        if row.get("status", "success") != "success":
+            return []
         return [_run(row, files, row["seconds"], row["peak_reserved_bytes"], _was_cold(row, files))]
     peaks = [gib * _GIB for gib in row["peak_reserved_gib"]]
     ends = row.get("status", ["success"] * len(peaks))
@@ -140,7 +142,7 @@ def _named(row: Mapping[str, Any]) -> tuple[str, int, int, int, int]:
     if "checkpoint" not in row:
         width, height, batch = map(int, shape[:3])
         return name, width, height, batch, 0 if shape[3] == "vae" else int(shape[3])
-    steps = 0 if row.get("workflow") == "vae_roundtrip" else int(row["steps"])
+    steps = 0 if row.get("workflow") == "vae_roundtrip" else int(row.get("steps") or 0)
     return row["checkpoint"], int(row["width"]), int(row["height"]), int(row["batch"]), steps
 
 

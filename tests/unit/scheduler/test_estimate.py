@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.estimator import Memory
+from bench.estimator import Workflows
 from bench.measured import MeasuredRun, read_runs
 from scheduler.estimate import CONTEXT_BYTES, Estimate, estimate
 from scheduler.profile import (
@@ -25,13 +25,14 @@ from scheduler.workflow.features import Features, features
 
 GIB = 1 << 30
 MEASURED = read_runs(Path(__file__).parents[2] / "recordings" / "gpu" / "h200_peaks.json")
+FLOWS = Workflows(MEASURED)
 RUNS = MEASURED.runs
 BY_RUN = {"argvalues": RUNS, "ids": [f"{n}-{run.case}" for n, run in enumerate(RUNS)]}
-KIND = Memory(MEASURED).kind(RUNS[0])
+KIND = FLOWS.of(RUNS[0]).kind
 
 
 def of(run: MeasuredRun) -> Features:
-    return Memory(MEASURED).kind(run)
+    return FLOWS.of(run).kind
 
 
 def seen(*ratios: float, prior: float = 1.0) -> Profile:
