@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scheduler.ledger_values import Grant
 from simulator.world.draft import Draft, draft_jobs
@@ -106,3 +107,20 @@ def played(
     on = machine(gpus, vram_gib, workers_per_gpu)
     world(scene, on, policy).run()
     return [(scene.names[start.job], start.at, start.worker) for start in on.starts]
+
+
+def write_trace(folder: Path, rows: int = 60) -> Path:
+    """A little trace in the real format, with load times beside it: bursts of few models."""
+    head = (
+        "gmt_create,predict_type,predict_status,exec_time_seconds,groupId,prompt_length,"
+        "checkpoint_model_version_id,num_lora\n"
+    )
+    lines = [
+        f"2024-11-15 10:{n // 4:02}:{n % 4 * 13:02},TXT_2_IMG,{'FAILED' if n % 10 == 9 else 'SUCCEED'},"
+        f"{5 + n % 23}.0,T{n * n % 11},63.0,M{n % 7 * (n % 3)},0\n"
+        for n in range(rows)
+    ]
+    (folder / "basemodel_load.csv").write_text("timestamp,value\n1,3000.0\n2,20000.0\n")
+    file = folder / "trace.csv"
+    file.write_text(head + "".join(lines))
+    return file
