@@ -9,13 +9,6 @@ from typing import Annotated
 import typer
 
 from cli.errors import CliError, UsageError
-from cli.simulation import collect, report, table
-from config.settings import parse_bytes
-from simulator.world.faults import FaultSpec
-from simulator.world.parallel import default_processes
-from simulator.world.policies import PRODUCTION, policies
-from simulator.world.run import Setup, Simulation
-from simulator.world.traces import TraceError
 
 
 def simulate(
@@ -29,8 +22,12 @@ def simulate(
     ] = 0.7,
     seeds: Annotated[int, typer.Option(min=1, help="Runs, with seeds 0 to n−1.")] = 5,
     policy: Annotated[
-        str, typer.Option(metavar="NAME", help=f"One of {', '.join(policies())}.")
-    ] = PRODUCTION,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="vramgate, or one of fifo, fifo-warm, round-robin, fair, fair-affinity, oracle.",
+        ),
+    ] = "vramgate",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     load_times: Annotated[
         Path | None,
@@ -75,6 +72,15 @@ def simulate(
 
     [bold]Example[/bold]: vramgate simulate --trace requests.csv.gz --gpus 64 --vram 44GiB
     """
+    # other commands need none of this, and it takes a moment to import
+    from cli.simulation import collect, report, table
+    from config.settings import parse_bytes
+    from simulator.world.faults import FaultSpec
+    from simulator.world.parallel import default_processes
+    from simulator.world.policies import policies
+    from simulator.world.run import Setup, Simulation
+    from simulator.world.traces import TraceError
+
     if policy not in policies():
         raise UsageError(f"there is no policy {policy!r}; there are {', '.join(policies())}")
     if not 0 < load < 100:

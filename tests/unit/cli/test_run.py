@@ -61,7 +61,7 @@ def test_help_teaches_without_making_anything(tmp_path: Path) -> None:
 
 def test_the_readme_s_commands_exist() -> None:
     known = {"up", "status", "users", "config", "version", "test", "lint", "bench", "ui"}
-    known |= {"gateway", "scheduler", "agent", "recorder", "jobs", "ui-packages"}
+    known |= {"gateway", "scheduler", "agent", "recorder", "jobs", "ui-packages", "simulate"}
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     used = {
         match[1] for page in pages for match in re.finditer(r"\./run ([a-z-]+)", page.read_text())

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from cli.errors import CliError, UsageError
 from cli.main import app
+from simulator.world.policies import policies
 from tests.worlds import write_trace
 
 
@@ -72,6 +73,11 @@ def test_options_that_cannot_be_are_refused_as_usage(
     done = run(trace, *options)
     assert isinstance(done.exception, UsageError)
     assert says in str(done.exception)
+
+
+def test_help_names_every_policy() -> None:
+    text = CliRunner().invoke(app, ["simulate", "--help"], env={"COLUMNS": "200"}).output
+    assert [name for name in policies() if name not in text] == []
 
 
 def test_a_trace_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
