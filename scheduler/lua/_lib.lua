@@ -31,6 +31,13 @@ local function load(key)
   return fields
 end
 
+-- Some fields of a hash as a table; all nil when there is none.
+local function pick(key, ...)
+  local values, fields = redis.call('HMGET', key, ...), {}
+  for i, name in ipairs({...}) do fields[name] = values[i] or nil end
+  return fields
+end
+
 local function is_active(state)
   return state == 'RESERVED' or state == 'RUNNING' or state == 'CANCELLING'
 end

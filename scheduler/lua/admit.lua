@@ -19,16 +19,16 @@ if job.state ~= 'QUEUED' or job.rev ~= ARGV[2] then return {'CONFLICT'} end
 if job.held then return {'CONFLICT'} end
 
 local now = now_ms()
-local worker = load(K.worker)
-if not worker or worker.state ~= 'READY' or worker.gpu ~= gpu_name or worker.agent ~= agent
+local worker = pick(K.worker, 'state', 'gpu', 'agent', 'heartbeat_ms', 'job')
+if worker.state ~= 'READY' or worker.gpu ~= gpu_name or worker.agent ~= agent
     or now - worker.heartbeat_ms > heartbeat then
   return {'WORKER_GONE'}
 end
 if worker.job then return {'CONFLICT'} end
 
 if gpu_name ~= '' then
-  local gpu = load(gpu_key)
-  if not gpu or gpu.state ~= 'READY' or now - gpu.heartbeat_ms > heartbeat then
+  local gpu = pick(gpu_key, 'state', 'heartbeat_ms')
+  if gpu.state ~= 'READY' or now - gpu.heartbeat_ms > heartbeat then
     return {'GPU_GONE'}
   end
 end
@@ -55,7 +55,7 @@ redis.call('HSET', K.job, 'state', 'RESERVED', 'rev', job.rev + 1, 'attempt', at
   'worker', worker_name, 'gpu', gpu_name, 'agent', agent, 'reserved_bytes', bytes,
   'admitted_ms', now, 'call', ARGV[10], 'granted_seconds', ARGV[11],
   'granted_load_seconds', ARGV[12], 'user_charge', ARGV[13], 'group_charge', ARGV[14])
-redis.call('HDEL', K.job, 'wait_reason', 'wait_detail')
+if job.wait_reason then redis.call('HDEL', K.job, 'wait_reason', 'wait_detail') end
 redis.call('HSET', K.user, 'last_admitted_ms', now)
 -- The clock of an emptied queue is the counter with this charge: as if one more waited.
 charge(K, job, ARGV[13], ARGV[14])

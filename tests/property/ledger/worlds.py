@@ -163,6 +163,17 @@ def on_our_clock(texts: Mapping[str, str]) -> dict[str, str]:
     return {**texts, "_lib": library}
 
 
+#: how each type of key is read whole
+_READ: dict[bytes, Callable[[Any, bytes], Any]] = {
+    b"hash": lambda client, key: client.hgetall(key),
+    b"set": lambda client, key: client.smembers(key),
+    b"list": lambda client, key: client.lrange(key, 0, -1),
+    b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    b"stream": lambda client, key: client.xrange(key),
+    b"string": lambda client, key: client.get(key),
+}
+
+
 class RedisWorld:
     """``RedisLedger`` on a database of its own."""
 
@@ -183,17 +194,15 @@ class RedisWorld:
         self.client.incrby(f"{POOL}-clock", ms)
 
     def dump(self) -> dict[str, Any]:
-        read: dict[bytes, Callable[[bytes], Any]] = {
-            b"hash": self.client.hgetall,
-            b"set": self.client.smembers,
-            b"list": lambda key: self.client.lrange(key, 0, -1),
-            b"zset": lambda key: self.client.zrange(key, 0, -1, withscores=True),
-            b"stream": self.client.xrange,
-            b"string": self.client.get,
-        }
         keys = sorted(self.client.keys(f"vg:{{{POOL}}}:*"))
+        read = self.client.pipeline(transaction=False)
+        for key in keys:
+            read.type(key)
+        types = read.execute()
+        for key, type_ in zip(keys, types, strict=True):
+            _READ[type_](read, key)
         head = len(f"vg:{{{POOL}}}:")
-        return {key.decode()[head:]: read[self.client.type(key)](key) for key in keys}
+        return {key.decode()[head:]: value for key, value in zip(keys, read.execute(), strict=True)}
 
     def view(self) -> View:
         view = View()
