@@ -23,6 +23,8 @@ class Model:
     bytes: int
     #: keys of the file: each is copied to the GPU on its own
     tensors: int
+    #: how much longer jobs took whose process had to load it: what an estimator would learn
+    cold_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from typing import Final
 
 from config.settings import Settings
 from scheduler.states import Lane, NewJob
-from simulator.mix import physics
 from simulator.mix.baselines import work_of
 from simulator.mix.cases import Case
 from simulator.mix.shared_gpu import SharedGpu
@@ -22,7 +21,7 @@ _NEVER_S: Final = 1e9
 
 
 def drafts(jobs: Sequence[Case]) -> list[Draft]:
-    """The jobs, all posted at once, the i-th by user ``i mod 6``, with truthful estimates."""
+    """The jobs, all posted at once, the i-th by user ``i mod 6``, with estimates as measured."""
     return [_draft(number, case) for number, case in enumerate(jobs)]
 
 
@@ -42,7 +41,7 @@ def _draft(number: int, case: Case) -> Draft:
         need_seconds=case.run_seconds,
         needs_gpu=True,
         model_bytes=(case.model.bytes,),
-        load_seconds=physics.load_seconds(case.model, 0),
+        load_seconds=case.model.cold_seconds,
         late_seconds=case.run_seconds,
         curve=case.curve,
     )

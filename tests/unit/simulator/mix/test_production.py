@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from scheduler.states import MemoryLimit
-from simulator.mix.bound import bound
 from simulator.mix.cases import load_facts
 from simulator.mix.production import drafts, run_production
 from simulator.mix.run import GPU_BYTES, compare
@@ -57,13 +56,3 @@ def test_users_take_turns_and_estimates_are_the_truth() -> None:
     for draft in made:
         assert draft.job.need_bytes == draft.work.peak_bytes
         assert all(step.bytes < draft.job.need_bytes for step in draft.job.curve)
-
-
-def test_the_bound_divides_warm_work_by_the_best_that_fits_together() -> None:
-    small, large = FACTS.cases["sd15-512-512-1-20"], FACTS.cases["sdxl-1024-1024-1-20"]
-    room = small.need_bytes + large.need_bytes
-    found = bound([small, large], capacity_bytes=room, workers=2, context_bytes=0)
-    assert found.gain == pytest.approx(1 / small.slowdown(2) + 1 / large.slowdown(2))
-    assert found.seconds == pytest.approx(found.warm_seconds / found.gain + found.load_seconds)
-    alone = bound([small, large], capacity_bytes=large.need_bytes, workers=2, context_bytes=0)
-    assert alone.gain < found.gain
