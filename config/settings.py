@@ -194,7 +194,7 @@ class Scheduler(Model):
     """Waiting users that one plan looks at, those next in turn."""
     max_skips: int = Field(64, ge=0)
     """So often at most do later jobs start before one that could not; then a place is kept for it."""
-    aging: Seconds = 600.0
+    aging: Seconds = 1200.0
     """A job that has waited for this long goes before all turns."""
     strict_order: bool = False
     """`true`: a user's own jobs start in the order sent, even if a later one would find its model loaded."""

@@ -54,7 +54,7 @@ class PlanConfig:
     #: a user's first job is passed by later jobs (anybody's) at most this often …
     max_skips: int = 64
     #: … or for this long; then it has the next place that can hold it
-    aging_ms: int = 600_000
+    aging_ms: int = 1_200_000
     #: True: a user's own jobs never overtake each other
     strict_order: bool = False
     #: models loaded at the same time onto one GPU

@@ -336,7 +336,7 @@ class _Planner:
             if model in tried or len(tried) >= _COLD_TRIES:
                 continue
             tried.add(model)
-            soon = None if line.forced else self._warm_soon(job, model)
+            soon = None if line.forced else self._warm_soon(line, job, model)
             if soon is None:
                 found = [s for s in (self._start(job, seat) for seat in self._idle) if s]
                 if found:
@@ -353,16 +353,20 @@ class _Planner:
         spare = seat.headroom if on_gpu else 0
         return (not job.needs_gpu and on_gpu, start.cost, seat.used, -spare, seat.order)
 
-    def _warm_soon(self, job: Job, model: str) -> Wait | None:
-        """A worker that has the model is free sooner than loading it here takes."""
+    def _warm_soon(self, line: _Line, job: Job, model: str) -> Wait | None:
+        """Workers that have the model could take all of the line's jobs sooner than it is loaded."""
         if not model:
             return None
-        at = self._warmth.free_at(model)
+        at = self._warmth.last_start(model, self._alike(line, model), job.need_seconds)
         if at is None or at - self._now > load_seconds(job, ()) * 1000:
             return None
         seconds = max(0, at - self._now) / 1000
-        text = f"a worker that has its models loaded should be free in about {seconds:.0f} s"
+        text = f"workers that have its models loaded should be free within {seconds:.0f} s"
         return Wait(job, WaitReason.WARM_SOON, text)
+
+    def _alike(self, line: _Line, model: str) -> int:
+        """Jobs of the line that need the same model."""
+        return sum(1 for job in line.jobs if main_model(job) == model)
 
     def _start(self, job: Job, seat: Seat) -> _Start | None:
         """The job on this seat, or None where it may not or does not fit."""
@@ -409,7 +413,8 @@ class _Planner:
         wait = line.wait or self._why_no_room(line.head)
         job = wait.job
         if wait.reason is WaitReason.WARM_SOON:
-            self._warmth.claim(main_model(job), job.need_seconds)
+            model = main_model(job)
+            self._warmth.claim(model, self._alike(line, model), job.need_seconds)
             self._stamp += 1
         elif wait.reason in (WaitReason.NO_HEADROOM, WaitReason.NO_HOST_RAM):
             wait = self._make_room(line, wait)

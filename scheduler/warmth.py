@@ -98,20 +98,31 @@ class Warmth:
             if model in self._free_ms:
                 heapq.heappush(self._free_ms[model], seat.ends_ms)
 
-    def free_at(self, model: str) -> int | None:
-        """When the next busy seat that has the model is free for one more job; None: there is none.
+    def last_start(self, model: str, jobs: int, seconds: float) -> int | None:
+        """When the last of so many jobs could start if all waited for seats that have the model.
 
-        Those who decided to wait for it before count (``claim``).
+        Those who decided to wait for one of them before count (``claim``).
+
+        Args:
+            model: what busy seats must have.
+            jobs: how many would wait, at least 1.
+            seconds: how long each runs.
+
+        Returns:
+            Server time; None: no busy seat has the model.
         """
-        heap = self._heap(model)
-        return heap[0] if heap else None
-
-    def claim(self, model: str, seconds: float) -> None:
-        """Somebody waits for that seat, if there is one, and will run there for so long."""
-        heap = self._heap(model)
+        heap = list(self._heap(model))
         if not heap:
-            return
-        heapq.heapreplace(heap, heap[0] + int(seconds * 1000))
+            return None
+        for _ in range(jobs - 1):
+            heapq.heapreplace(heap, heap[0] + int(seconds * 1000))
+        return heap[0]
+
+    def claim(self, model: str, jobs: int, seconds: float) -> None:
+        """So many jobs wait for those seats and will run there for so long each."""
+        heap = self._heap(model)
+        for _ in range(jobs if heap else 0):
+            heapq.heapreplace(heap, heap[0] + int(seconds * 1000))
 
     def _heap(self, model: str) -> list[int]:
         heap = self._free_ms.get(model)
