@@ -2,7 +2,9 @@
 
 A worker that starts a job drops its least recently used models until the job's
 whole footprint fits beside what other workers of the GPU hold, as ComfyUI does
-when the card is full.
+when the card is full. A job that is promised less than its peak keeps within the
+promise and takes longer in proportion: it offloads. (On an H200, SDXL ×4 took 1.2
+times as long in 0.7 of its peak, and 4 times in 0.5: a rough mean of the two.)
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class _Worker:
     work: Work | None = None
     started: float = 0.0
     load_seconds: float = 0.0
+    peak: int = 0
     warm: bool = False
     #: bytes beside its models
     extra: int = CONTEXT_BYTES
@@ -78,12 +81,16 @@ class SimpleMachine:
         one.work, one.started = work, now
         one.warm = one.residency.holds(work.models)
         one.load_seconds = work.load_seconds * _missing(one.residency, work)
+        one.peak = min(work.peak_bytes, grant.bytes) if grant.bytes else work.peak_bytes
+        most = max(0, one.peak - CONTEXT_BYTES)
         for model, size in zip(work.models, work.model_bytes, strict=True):
-            one.residency.use(model, size)
-        one.extra = max(CONTEXT_BYTES, work.peak_bytes - sum(work.model_bytes))
+            one.residency.use(model, min(size, most))
+            most -= min(size, most)
+        one.extra = CONTEXT_BYTES + most
         one.residency.shrink(self._room(one) - one.extra, keep=work.models)
         self._note_overcommit(one.gpu)
-        self._schedule(one, now + one.load_seconds + work.run_seconds)
+        run_seconds = work.run_seconds * work.peak_bytes / one.peak
+        self._schedule(one, now + one.load_seconds + run_seconds)
 
     def interrupt(self, now: float, worker: str) -> None:
         """Break the worker's attempt off; its models stay."""
@@ -177,7 +184,7 @@ class SimpleMachine:
             ending=ending,
             seconds=seconds,
             load_seconds=min(worker.load_seconds, seconds),
-            peak_bytes=work.peak_bytes,
+            peak_bytes=worker.peak,
             warm=worker.warm,
         )
 

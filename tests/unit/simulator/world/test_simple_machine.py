@@ -78,6 +78,17 @@ def test_memory_that_is_taken_twice_is_noticed() -> None:
     assert machine.overcommit_bytes == 4 * GIB
 
 
+def test_a_job_that_is_promised_less_keeps_within_it_and_takes_longer() -> None:
+    machine = one_gpu(vram_gib=12)
+    machine.start(0.0, "n0000-0", work(peak_gib=8), Grant(bytes=4 * GIB, capacity_bytes=4 * GIB))
+    machine.reports()
+    at = machine.next_event()
+    assert at == pytest.approx(20.0 + 10.0 * 8 / 4)
+    (ended,) = machine.advance(at)
+    assert isinstance(ended, Ended)
+    assert ended.peak_bytes == 4 * GIB
+
+
 def test_a_release_empties_a_worker_and_takes_its_time() -> None:
     machine = one_gpu()
     run_alone(machine, 0.0, work())
