@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scheduler.ledger import CancelReply, EventKind, Refusal
+from scheduler.ledger import CancelReply, EventKind, OverCap, Refusal
 from scheduler.states import FailReason, Job, JobState, WaitReason
 from tests.factories import grant, new_job
 from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
@@ -111,7 +111,7 @@ async def test_held_jobs_count_as_queued_for_caps_and_pages(studio: Studio) -> N
     await studio.ledger.hold("ann", job.id, held=True)
     (counts,) = await studio.ledger.counts()
     assert (counts.queued, counts.running) == (1, 0)
-    assert await studio.ledger.submit(new_job(), b"{}", max_queued=1) != QUEUED
+    assert await studio.ledger.submit(new_job(), b"{}", max_queued=1) == OverCap(1, 1)
 
 
 async def test_a_job_is_moved_to_the_front_and_to_the_end(studio: Studio) -> None:

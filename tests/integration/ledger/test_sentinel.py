@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,14 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
             for n, port in enumerate(ports)
         ]
         with closing(redis.Redis.from_url(servers[1].url)) as client:
-            client.execute_command("REPLICAOF", "127.0.0.1", ports[0])
-            until(lambda: info(client, "replication")["master_link_status"] == "up")
+            client.replicaof("127.0.0.1", ports[0])
+            until(partial(is_replica, client))
         sentinels = [start_sentinel(stack, tmp_path / f"sentinel{n}", ports[0]) for n in range(3)]
         for port in sentinels:
             with closing(redis.Redis(port=port)) as client:
-                until(lambda client=client: knows_all(client))
+                until(partial(knows_all, client))
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
-        yield Watched(*servers, f"redis+sentinel://{hosts}/{MASTER}")
+        yield Watched(servers[0], servers[1], f"redis+sentinel://{hosts}/{MASTER}")
 
 
 def start_sentinel(stack: ExitStack, folder: Path, master: int) -> int:
@@ -93,9 +94,9 @@ def knows_all(client: Any) -> bool:
     return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
 
 
-def info(client: Any, section: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.info(section)
-    return found
+def is_replica(client: Any) -> bool:
+    """Whether a server has all of its master's data and follows it."""
+    return bool(client.info("replication")["master_link_status"] == "up")
 
 
 def until(check: Callable[[], bool]) -> None:
