@@ -6,7 +6,9 @@ only a run that began on an empty worker teaches its bytes as they are; any
 other teaches them only where they are lower than what was believed.
 
 A run with less than its comfortable peak says nothing of that peak: it teaches the
-curve. A run that loaded models teaches how long loading takes, any other
+curve. Nor does one that was told a limit or found its GPU crowded, unless it took more
+than was believed: ComfyUI does with what it finds, and a need that is learned from what was
+left would shrink from run to run. A run that loaded models teaches how long loading takes, any other
 how long the work takes.
 """
 
@@ -28,6 +30,7 @@ from scheduler.profile import (
     add_seconds,
     add_slowdown,
     add_small_oom,
+    add_success,
     add_whole_oom,
 )
 from scheduler.states import TERMINAL, FailReason, Job, JobState
@@ -40,12 +43,30 @@ _OOM_STEP: Final = 256 << 20
 _RETRY_FACTOR: Final = 1.2
 #: A reservation below this share of the need is one of the curve's steps.
 _FULL: Final = 0.97
+#: With room for so much more than the guess ComfyUI does nothing to save memory: it books
+#: 4,356 bytes per pixel for the VAE, of which 2,880 are the guess.
+_ROOMY: Final = 1.5
 #: A reservation of at least this share of a GPU is all that can be had there.
 _WHOLE: Final = 0.85
 #: Loading is never shorter than this share of what the formulas say.
 _LEAST_LOAD: Final = 0.05
 #: What a profile is about, by how coarse it is.
 _KINDS: Final = ("this", "same base model and size", "same base model", "everything")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt ran, as far as is known; 0: not known."""
+
+    #: total of its GPU
+    gpu_bytes: int = 0
+    #: of that, what others left to its worker
+    room_bytes: int = 0
+    #: its worker keeps within what it is told
+    limited: bool = False
+
+
+_ANYWHERE: Final = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,7 @@ class _Run:
     own: Profile
     prior: Priors
     now_ms: int
+    place: Place
 
     @property
     def small(self) -> bool:
@@ -72,18 +94,24 @@ class _Run:
         """Its peak is a sample of what this kind needs."""
         if self.small or self.job.peak_bytes <= 0 or self.job.guess.bytes <= 0:
             return False
-        believed = self.own.bytes.bound.value or self.prior.bytes
+        above = self.peak > (self.own.bytes.bound.value or self.prior.bytes)
+        if self._cramped:
+            return self.job.clean and above
         # a bound on the need says something only where it lies below what was believed
-        return self.job.clean or self.peak < believed
+        return self.job.clean or not above
+
+    @property
+    def _cramped(self) -> bool:
+        """It may have taken less than it would have liked."""
+        room = self.place.room_bytes
+        return self.place.limited or 0 < room < _ROOMY * self.job.guess.bytes
 
     def taught(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
         """A profile of this run's kind, or of a coarser one, with the run in it."""
         if self.measured and (own or self.job.clean):
             profile = add_bytes(profile, self.peak, self.now_ms, prior.bytes)
         profile = self._timed(profile, prior, own=own)
-        newest = max(profile.at_ms, self.now_ms)
-        profile = replace(profile, count=profile.count + 1, at_ms=newest, last=self.job.guess)
-        return self._compared(profile)
+        return self._compared(add_success(profile, self.job.guess, self.now_ms))
 
     def _timed(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
         job = self.job
@@ -120,7 +148,7 @@ def lesson(
     job: Job,
     known: Mapping[str, Profile | None],
     now_ms: int,
-    gpu_bytes: int = 0,
+    place: Place = _ANYWHERE,
 ) -> dict[str, Profile]:
     """What a job's last attempt teaches: the profiles that it changes.
 
@@ -129,15 +157,15 @@ def lesson(
             ended, the figures are those of the attempt that ran out of memory.
         known: profiles of its fingerprint and of its parents.
         now_ms: server time.
-        gpu_bytes: total of the GPU that it ran on, 0: not known.
+        place: where it ran.
     """
     if job.guess.seconds <= 0:  # queued by an older version
         return {}
     own = known.get(job.fingerprint) or Profile(about=_about(job, 0))
     prior = priors([known.get(name) for name in job.parents])
-    run = _Run(job, own, prior, now_ms)
+    run = _Run(job, own, prior, now_ms, place)
     if job.state not in TERMINAL or job.reason is FailReason.OOM:
-        return _out_of_memory(run, gpu_bytes)
+        return _out_of_memory(run)
     if job.state is not JobState.SUCCEEDED or job.run_seconds <= 0:
         return {}
     taught = {job.fingerprint: run.taught(own, prior, own=True)}
@@ -148,7 +176,7 @@ def lesson(
     return taught
 
 
-def _out_of_memory(run: _Run, gpu_bytes: int) -> dict[str, Profile]:
+def _out_of_memory(run: _Run) -> dict[str, Profile]:
     job, taught = run.job, run.own
     believed = job.guess.bytes * (taught.bytes.bound.value or run.prior.bytes)
     # a requeued job's reservation is gone; its need was raised only if it had all it asked for
@@ -162,8 +190,9 @@ def _out_of_memory(run: _Run, gpu_bytes: int) -> dict[str, Profile]:
         used = max(job.peak_bytes, had)
         needed = max(used + _OOM_STEP, int(used * _OOM_FACTOR))
         taught = add_oom(taught, needed / job.guess.bytes, run.now_ms)
-    if gpu_bytes > 0 and job.reserved_bytes >= _WHOLE * gpu_bytes:
-        taught = add_whole_oom(taught, gpu_bytes / job.guess.bytes)
+    whole = run.place.gpu_bytes
+    if whole and job.reserved_bytes >= _WHOLE * whole:
+        taught = add_whole_oom(taught, whole / job.guess.bytes)
     return {job.fingerprint: taught}
 
 

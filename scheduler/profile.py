@@ -62,6 +62,14 @@ class Profile:
     last: Guess = field(default_factory=Guess)
 
 
+def add_success(profile: Profile, guess: Guess, now_ms: int) -> Profile:
+    """One more run that ended well, of which so much was guessed: it does fit somewhere."""
+    newest = max(profile.at_ms, now_ms)
+    return replace(
+        profile, count=profile.count + 1, at_ms=newest, last=guess, whole_ooms=0, whole_share=0.0
+    )
+
+
 def add_bytes(profile: Profile, ratio: float, now_ms: int, prior: float) -> Profile:
     """One more measured peak.
 
@@ -71,8 +79,7 @@ def add_bytes(profile: Profile, ratio: float, now_ms: int, prior: float) -> Prof
         now_ms: when it was measured.
         prior: the ratio that would be believed without runs of this kind.
     """
-    known = _known(BYTES, profile.bytes, ratio, now_ms, prior)
-    return replace(profile, bytes=known, whole_ooms=0, whole_share=0.0)
+    return replace(profile, bytes=_known(BYTES, profile.bytes, ratio, now_ms, prior))
 
 
 def add_seconds(profile: Profile, ratio: float, now_ms: int, prior: float) -> Profile:

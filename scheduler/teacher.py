@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
 
-from scheduler.ledger import Event, EventKind, PlanSide, SubmitSide, WatchSide
-from scheduler.lesson import lesson
+from scheduler.ledger import Event, EventKind, PlanSide, Pool, SubmitSide, WatchSide
+from scheduler.lesson import Place, lesson
 from scheduler.profile import Profile, from_json, to_json
-from scheduler.states import FailReason, Job, JobState
+from scheduler.states import FailReason, Job, JobState, MemoryLimit
 
 _log = structlog.get_logger()
 
@@ -30,22 +30,31 @@ class Teacher:
         ended = {event.job: event for event in events if _is_lesson(event)}
         jobs = await self._ledger.jobs(list(ended)) if ended else []
         found = [job for job in jobs if job is not None and job.fingerprint]
-        gpus = await self._gpus() if any(ended[job.id].reason for job in found) else {}
-        for job in found:
-            await self._learn(epoch, job, ended[job.id].at_ms, gpus)
-
-    async def _gpus(self) -> dict[str, int]:
+        if not found:
+            return
         pool = await self._ledger.pool()
-        return {gpu.id: gpu.total_bytes for gpu in pool.gpus.values()}
+        for job in found:
+            place = _place(job, pool)
+            await self._learn(epoch, job, ended[job.id].at_ms, place)
 
-    async def _learn(self, epoch: int, job: Job, at_ms: int, gpus: Mapping[str, int]) -> None:
+    async def _learn(self, epoch: int, job: Job, at_ms: int, place: Place) -> None:
         names = list(dict.fromkeys((job.fingerprint, *job.parents)))
         blobs = await self._ledger.profiles(names)
         known = {name: _read(name, blob) for name, blob in zip(names, blobs, strict=True)}
-        taught = lesson(job, known, at_ms, gpus.get(job.gpu, 0))
+        taught = lesson(job, known, at_ms, place)
         if taught:
             texts = {name: to_json(profile).encode() for name, profile in taught.items()}
             await self._ledger.learn(epoch, job.id, texts)
+
+
+def _place(job: Job, pool: Pool) -> Place:
+    """Where it ran, as last reported: an attempt that has just ended left it much the same."""
+    gpu, worker = pool.gpus.get(job.gpu), pool.workers.get(job.worker)
+    limited = worker is not None and worker.limit is not MemoryLimit.OBSERVED
+    if gpu is None or worker is None:
+        return Place(limited=limited)
+    others = max(0, gpu.used_bytes - worker.used_bytes)
+    return Place(gpu.total_bytes, max(1, gpu.total_bytes - others), limited)
 
 
 def _is_lesson(event: Event) -> bool:

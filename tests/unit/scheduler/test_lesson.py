@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from scheduler.lesson import lesson
+from scheduler.lesson import Place, lesson
 from scheduler.profile import Profile, add_bytes, add_seconds
 from scheduler.states import FailReason, Guess, Job, JobState, Lane
 
 GIB = 2**30
 NOW = 1_000
+ANYWHERE = Place()
 #: guessed 8 GiB, 6 s and 4 s of loading; needed 6 GiB, took 3 s
 JOB = Job(
     id="j",
@@ -44,9 +45,9 @@ JOB = Job(
 
 
 def taught(
-    known: dict[str, Profile | None] | None = None, gpu: int = 0, **changes: Any
+    known: dict[str, Profile | None] | None = None, place: Place = ANYWHERE, **changes: Any
 ) -> dict[str, Profile]:
-    return lesson(dataclasses.replace(JOB, **changes), known or {}, NOW, gpu)
+    return lesson(dataclasses.replace(JOB, **changes), known or {}, NOW, place)
 
 
 def own(**changes: Any) -> Profile:
@@ -89,6 +90,30 @@ def test_a_run_on_a_used_worker_teaches_coarser_kinds_only_its_time() -> None:
     found = taught(clean=False)
     assert found["near"].bytes.seen.weight == 0
     assert found["near"].seconds.seen.weight == 1
+
+
+LIMITED = Place(24 * GIB, 24 * GIB, limited=True)
+CROWDED = Place(24 * GIB, 10 * GIB)
+
+
+@pytest.mark.parametrize("place", [LIMITED, CROWDED])
+def test_what_was_left_to_a_run_does_not_become_its_need(place: Place) -> None:
+    for clean in (True, False):
+        found = taught(place=place, clean=clean)["own"]
+        assert found.bytes.seen.weight == 0
+        assert found.seconds.seen.weight == 1
+        assert found.accuracy.byte_runs == 0
+
+
+@pytest.mark.parametrize("place", [LIMITED, CROWDED])
+def test_a_run_that_took_more_than_was_believed_counts_wherever_it_ran(place: Place) -> None:
+    found = taught(place=place, peak_bytes=9 * GIB)["own"]
+    assert found.bytes.bound.value > 9 / 8
+    assert found.accuracy.under == 1
+
+
+def test_a_run_with_room_teaches_its_peak() -> None:
+    assert taught(place=Place(24 * GIB, 13 * GIB))["own"].bytes.seen.weight == 1
 
 
 def test_an_unmeasured_run_teaches_its_seconds() -> None:
@@ -164,11 +189,12 @@ def test_out_of_memory_far_below_the_promise_is_anothers_doing() -> None:
 
 def test_out_of_memory_alone_on_a_whole_gpu_is_counted() -> None:
     failed = {"state": JobState.FAILED, "reason": FailReason.OOM}
-    found = taught(gpu=int(8.2 * GIB), **failed)["own"]
+    found = taught(place=Place(int(8.2 * GIB)), **failed)["own"]
     assert found.whole_ooms == 1
     assert found.whole_share == pytest.approx(8.2 / 8, abs=0.001)
-    assert taught(gpu=24 * GIB, **failed)["own"].whole_ooms == 0
-    assert taught({"own": found}, gpu=int(8.2 * GIB), **failed)["own"].whole_ooms == 2
+    assert taught(place=Place(24 * GIB), **failed)["own"].whole_ooms == 0
+    assert taught({"own": found}, place=Place(int(8.2 * GIB)), **failed)["own"].whole_ooms == 2
+    assert taught({"own": found}, place=LIMITED)["own"].whole_ooms == 0
 
 
 @pytest.mark.parametrize(

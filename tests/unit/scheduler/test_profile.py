@@ -14,10 +14,12 @@ from scheduler.profile import (
     add_seconds,
     add_slowdown,
     add_small_oom,
+    add_success,
     add_whole_oom,
     from_json,
     to_json,
 )
+from scheduler.states import Guess
 
 
 def full() -> Profile:
@@ -78,7 +80,7 @@ def test_out_of_memory_raises_the_bound_and_stays_remembered() -> None:
 def test_a_success_takes_back_the_proof_that_it_fits_nowhere() -> None:
     proven = add_whole_oom(add_whole_oom(Profile(), 0.8), 0.7)
     assert (proven.whole_ooms, proven.whole_share) == (2, 0.8)
-    assert add_bytes(proven, 0.9, 1, 1.0).whole_ooms == 0
+    assert add_success(proven, Guess(1, 1.0, 1.0), 1).whole_ooms == 0
 
 
 def test_a_rare_peak_among_many_is_let_go_in_the_end() -> None:

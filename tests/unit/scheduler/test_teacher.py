@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from scheduler.ledger import Event, EventKind, Pool
 from scheduler.profile import from_json
-from scheduler.states import FailReason, Job, JobState
+from scheduler.states import FailReason, Guess, Job, JobState, MemoryLimit
 from scheduler.teacher import Teacher
-from tests.factories import GIB, gpu
+from tests.factories import GIB, gpu, worker
 from tests.unit.scheduler.test_lesson import JOB
 
 
@@ -21,6 +23,7 @@ class Ledger:
         self._jobs = {job.id: job for job in jobs}
         self.stored: dict[str, bytes] = {}
         self.lessons: list[str] = []
+        self.limit = MemoryLimit.OBSERVED
 
     async def jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         return [self._jobs.get(job_id) for job_id in job_ids]
@@ -34,7 +37,11 @@ class Ledger:
         return True
 
     async def pool(self) -> Pool:
-        return Pool(now_ms=1, gpus={"gpu-0": gpu("gpu-0", total_bytes=int(8.2 * GIB))})
+        return Pool(
+            now_ms=1,
+            gpus={"gpu-0": gpu("gpu-0", total_bytes=int(8.2 * GIB), used_bytes=7 * GIB)},
+            workers={"w": worker("w", used_bytes=6 * GIB, limit=self.limit)},
+        )
 
 
 def ended(job: Job, kind: EventKind = EventKind.SETTLED, **fields: Any) -> Event:
@@ -77,8 +84,31 @@ async def test_a_damaged_profile_is_learned_anew() -> None:
 
 
 async def test_a_whole_gpu_that_was_not_enough_is_known_by_its_size() -> None:
-    job = dataclasses.replace(JOB, state=JobState.FAILED, reason=FailReason.OOM, gpu="gpu-0")
+    job = dataclasses.replace(JOB, state=JobState.FAILED, reason=FailReason.OOM)
+    job = dataclasses.replace(job, gpu="gpu-0", worker="w")
     ledger = await taught(Ledger(job), ended(job, reason="oom"))
     own = from_json(ledger.stored["own"])
     assert own is not None
     assert own.whole_ooms == 1
+
+
+@pytest.mark.parametrize(
+    ("guessed", "limit", "learned"),
+    [
+        (4 * GIB, MemoryLimit.OBSERVED, 1),  # 7.2 GiB were left to it
+        (5 * GIB, MemoryLimit.OBSERVED, 0),
+        (4 * GIB, MemoryLimit.TOLD, 0),
+        (4 * GIB, MemoryLimit.ENFORCED, 0),
+    ],
+)
+async def test_a_peak_counts_where_nothing_kept_it_small(
+    guessed: int, limit: MemoryLimit, learned: int
+) -> None:
+    job = dataclasses.replace(
+        JOB, gpu="gpu-0", worker="w", guess=Guess(guessed, 6.0, 4.0), peak_bytes=3 * GIB
+    )
+    ledger = Ledger(job)
+    ledger.limit = limit
+    own = from_json((await taught(ledger, ended(job))).stored["own"])
+    assert own is not None
+    assert own.bytes.seen.weight == learned
