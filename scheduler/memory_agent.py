@@ -63,7 +63,7 @@ class BooksAgent(BooksBase):
                 attempt_uuid=attempt_uuid,
                 sid=sid,
             )
-            self.seen_active = None
+            self.touch_active(job)
             self.emit_job(EventKind.CLAIMED, job)
         return Claimed(job, self.bodies[job_id], again)
 

@@ -92,6 +92,8 @@ class BooksBase:
         self.seen_gpus: tuple[Gpu, ...] | None = None
         self.seen_agents: tuple[Agent, ...] | None = None
         self.seen_active: Mapping[str, Job] | None = None
+        self.active_jobs: dict[str, Job] = {}
+        self.worker_ids: list[str] = []
         self.window = 0
 
     # ── reading ──────────────────────────────────────────────────────────────
@@ -176,6 +178,11 @@ class BooksBase:
                 insort(self.listed_users, user.name)
             else:
                 del self.listed_users[bisect_left(self.listed_users, user.name)]
+
+    def touch_active(self, job: Job) -> None:
+        """An active job has changed."""
+        self.active_jobs[job.id] = job
+        self.seen_active = None
 
     def touch_worker(self, worker_id: str) -> None:
         """The worker's part of the next snapshot is made anew."""
@@ -262,6 +269,7 @@ class BooksBase:
         user = self.users[job.user]
         self.inflight.pop(job.id, None)
         user.active.pop(job.id, None)
+        self.active_jobs.pop(job.id, None)
         self.seen_active = None
         worker = self.workers.get(job.worker)
         if worker is not None and worker.job == job.id:

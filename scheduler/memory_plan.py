@@ -134,7 +134,7 @@ class BooksPlan(BooksBase):
         self.leave_turn(user)
         self.touch(user)
         self.touch_worker(worker.id)
-        self.seen_active = None
+        self.touch_active(job)
         self.tell(worker.agent, Order(OrderKind.RUN, worker.id, job.id, job.attempt))
         self.emit_job(EventKind.ADMITTED, job)
 
@@ -160,7 +160,7 @@ class BooksPlan(BooksBase):
             return True
         record.call = call
         known = record.change(preempting=True, rev=known.rev + 1)
-        self.seen_active = None
+        self.touch_active(known)
         order = Order(OrderKind.PREEMPT, known.worker, known.id, known.attempt)
         self.tell(record.agent, order)
         self.emit_job(EventKind.PREEMPTING, known)
@@ -259,7 +259,10 @@ class BooksPlan(BooksBase):
     def _workers(self) -> tuple[Worker, ...]:
         if self.seen_workers is None:
             self.seen_workers = tuple(
-                [record.noun or self.worker(record) for _, record in sorted(self.workers.items())]
+                [
+                    record.noun or self.worker(record)
+                    for record in map(self.workers.__getitem__, self.worker_ids)
+                ]
             )
         return self.seen_workers
 
@@ -280,5 +283,5 @@ class BooksPlan(BooksBase):
 
     def _active(self) -> Mapping[str, Job]:
         if self.seen_active is None:
-            self.seen_active = {job_id: self.records[job_id].job for job_id in self.inflight}
+            self.seen_active = dict(self.active_jobs)
         return self.seen_active

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import replace
 
 from scheduler.ledger_values import EventKind, Order, OrderKind, Report
@@ -71,7 +72,7 @@ class BooksReport(BooksBase):
             news.tell(worker.id, gpu, f"worker_{state.value.lower()}")
         elif known.models != worker.models:
             news.tell(worker.id, gpu, "models")
-        record = known or self.workers.setdefault(worker.id, WorkerRecord(worker.id))
+        record = known or self._new_worker(worker.id)
         if state is WorkerState.RELEASING and now - record.told_ms > TELL_AGAIN_MS:
             self.tell(agent, Order(OrderKind.RELEASE, worker.id))
             record.told_ms = now
@@ -81,6 +82,10 @@ class BooksReport(BooksBase):
         record.heartbeat_ms, record.noun = now, None
         self.holds_of(gpu).used[worker.id] = worker.used_bytes
         fleet.workers[worker.id] = gpu
+
+    def _new_worker(self, worker_id: str) -> WorkerRecord:
+        insort(self.worker_ids, worker_id)
+        return self.workers.setdefault(worker_id, WorkerRecord(worker_id))
 
     def _lose_worker(self, agent: str, fleet: Fleet, worker_id: str, news: _News) -> None:
         known = self.workers.get(worker_id)
@@ -154,6 +159,7 @@ class BooksReport(BooksBase):
             if record.agent in self.fleets:
                 self.fleets[record.agent].workers.pop(record.id, None)
             del self.workers[record.id]
+            self.worker_ids.remove(record.id)
         return [record.id for record in silent]
 
     def _forget_gpus(self, now: int, silent_ms: int) -> list[str]:

@@ -115,7 +115,7 @@ class BooksSubmit(BooksBase):
         record.call = call
         if job.state is JobState.RUNNING:
             job = record.change(state=JobState.CANCELLING, rev=job.rev + 1)
-            self.seen_active = None
+            self.touch_active(job)
             self.tell(record.agent, Order(OrderKind.CANCEL, job.worker, job.id, job.attempt))
             self.emit_job(EventKind.CANCELLING, job)
             return CancelReply(job.state, changed=True)
