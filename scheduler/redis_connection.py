@@ -263,16 +263,13 @@ def _sentinel_clients(url: str) -> tuple[list[Sentinel], Client, Client]:
         "socket_connect_timeout": _COMMAND_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
     }
+    server: dict[str, Any] = {"protocol": 2, **_credentials(parts)}
+    make: Any = Sentinel  # redis-py has no types for it
     sentinels, clients = [], []
     for socket_timeout in (_COMMAND_TIMEOUT_S, None):
         asking = connect | {"socket_timeout": _COMMAND_TIMEOUT_S}
-        sentinel = Sentinel(hosts, sentinel_kwargs=asking, **connect)
-        sentinels.append(sentinel)
-        clients.append(
-            sentinel.master_for(
-                master, protocol=2, socket_timeout=socket_timeout, **_credentials(parts)
-            )
-        )
+        sentinels.append(make(hosts, sentinel_kwargs=asking, **connect))
+        clients.append(sentinels[-1].master_for(master, socket_timeout=socket_timeout, **server))
     return sentinels, clients[0], clients[1]
 
 
