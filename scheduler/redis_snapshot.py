@@ -38,6 +38,8 @@ class _Seen:
     """What the last snapshot was made of."""
 
     window: int = 0
+    #: life of the server; after a restart that lost its last moments, revisions mean others
+    run_id: bytes = b""
     rows: dict[bytes, _Row] = field(default_factory=dict)
     active: _Jobs = field(default_factory=dict)
     #: agents, workers and GPUs by id: the raw record, and the noun
@@ -51,15 +53,14 @@ class RedisSnapshot(RedisSide):
 
     async def snapshot(self, window: int) -> Snapshot:
         """Workers, GPUs, active jobs, counters, and the first ``window`` jobs of each user."""
-        k = self.keys
-        old = self._seen if self._seen.window == window else _Seen()
-        args: list[Arg] = [k.prefix, window]
-        for name, row in old.rows.items():
-            args += [name, row.record[-1]]
-        names = [k.users, k.inflight, k.turns, k.agents, k.workers, k.gpus]
-        reply = await self.server.script("snapshot", names, args)
-        now, users, active, groups, agents, workers, gpus, holds = reply
-        new = _Seen(window)
+        old = self._seen if self._seen.window == window else _Seen(window)
+        reply = await self._ask(old)
+        if reply[0] != old.run_id:
+            if old.rows:
+                reply = await self._ask(_Seen(window))
+            old = _Seen(window)
+        run_id, now, users, active, groups, agents, workers, gpus, holds = reply
+        new = _Seen(window, run_id)
         await self._read_jobs(users, active, old, new)
         decoder = _Decoder(old, new)
         snapshot = Snapshot(
@@ -76,6 +77,15 @@ class RedisSnapshot(RedisSide):
         )
         self._seen = new
         return snapshot
+
+    async def _ask(self, old: _Seen) -> Any:
+        """Call the script, which leaves out the first jobs of users that are as in ``old``."""
+        k = self.keys
+        args: list[Arg] = [k.prefix, old.window]
+        for name, row in old.rows.items():
+            args += [name, row.record[-1]]
+        names = [k.users, k.inflight, k.turns, k.agents, k.workers, k.gpus]
+        return await self.server.script("snapshot", names, args)
 
     async def keys_of_waiting(self, job_ids: Sequence[str]) -> list[str]:
         """Of each job: its key, and its user's. Jobs of the last snapshot cost no question."""

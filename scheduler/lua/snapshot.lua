@@ -3,7 +3,7 @@
 -- KEYS  1 users, 2 inflight, 3 turns of groups, 4 agents, 5 workers, 6 gpus
 -- ARGV  1 what every key begins with, 2 window, then for each user whose first jobs the caller
 --       knows: user, seen
--- Reply {now in ms, users, active, groups, agents, workers, GPUs, holds}:
+-- Reply {run_id, now in ms, users, active, groups, agents, workers, GPUs, holds}:
 --       users: for each: {user, group, last_admitted_ms, virtual, queued, running, seen}, heads;
 --       active: for each: id, rev; groups: for each: group, virtual;
 --       agents, workers, GPUs: for each: id, hash; holds: for each GPU of a worker: id, hash.
@@ -62,6 +62,6 @@ for _, worker in ipairs(workers) do
     end
   end
 end
-return {now_ms(), users, active, call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
+return {string.match(call('INFO', 'server'), 'run_id:(%x+)'), now_ms(), users, active, call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
   records(call('SMEMBERS', KEYS[4]), 'agent'), workers,
   records(call('SMEMBERS', KEYS[6]), 'gpu'), records(homes, 'holds')}
