@@ -70,6 +70,8 @@ class Sampler:
         async with self._reading:
             if self._clock() - self._sampled_at < max_age_s:
                 return self._sample
+            # what happens while it is read may not be in it
+            began = self._clock()
             try:
                 sample = await self._read()
             except LedgerUnavailable as error:
@@ -79,7 +81,7 @@ class Sampler:
             else:
                 self._extend_curves(sample)
                 await self._publish(sample)
-            self._sampled_at = self._clock()
+            self._sampled_at = began
             return self._sample
 
     async def changed(self, seen: int) -> int:
