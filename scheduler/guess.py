@@ -67,6 +67,8 @@ _STEP_SECONDS: Final[Mapping[Family, tuple[float, float, float]]] = {
     "flux": (0.15, 0.25, 0.005),
     "unknown": (0.08, 0.06, 0.0023),
 }
+#: Samplers that ask the model twice per step (words in their names).
+_TWICE: Final = ("heun", "dpm_2", "dpmpp_2s", "dpmpp_sde", "seeds")
 #: The VAE, one way: per million pixels, and squared per picture (its attention); measured.
 _VAE_SECONDS: Final = (0.055, 0.0085)
 #: Making and writing PNGs of noise, per million pixels; measured.
@@ -170,4 +172,5 @@ def _step_seconds(features: Features) -> float:
     least, each, squared = _STEP_SECONDS[features.family]
     megapixels = features.latent_pixels / 1e6
     picture = megapixels / max(1, features.batch)
-    return max(least, each * megapixels + squared * megapixels * picture)
+    once = max(least, each * megapixels + squared * megapixels * picture)
+    return 2 * once if any(word in features.sampler for word in _TWICE) else once

@@ -22,10 +22,13 @@ SIZES = {f"checkpoints/{name}.safetensors": size for name, size in RECORDED["fil
 BESIDE_FILE = 35_467_494
 
 
-def of(shape: dict[str, Any]) -> Features:
+def a_run(shape: dict[str, Any]) -> MeasuredRun:
     wanted = {key: shape[key] for key in ("checkpoint", "width", "height", "batch", "steps")}
-    run = MeasuredRun(case="x", seconds=1.0, peak_bytes=0, cold=False, limit_bytes=None, **wanted)
-    return features(run.graph(), sizes=SIZES)
+    return MeasuredRun(case="x", seconds=1, peak_bytes=0, cold=False, limit_bytes=None, **wanted)
+
+
+def of(shape: dict[str, Any]) -> Features:
+    return features(a_run(shape).graph(), sizes=SIZES)
 
 
 def needed(shape: dict[str, Any]) -> int:
@@ -72,9 +75,7 @@ def test_each_unknown_size_is_replaced_by_the_usual_one() -> None:
 def test_a_tiled_decode_works_on_a_tile() -> None:
     shape = SHAPES[0] | {"width": 4096, "height": 4096}
     whole = of(shape)
-    wanted = {key: shape[key] for key in ("checkpoint", "width", "height", "batch", "steps")}
-    run = MeasuredRun(case="x", seconds=1.0, peak_bytes=0, cold=False, limit_bytes=None, **wanted)
-    graph = run.graph()
+    graph = a_run(shape).graph()
     graph["8"]["class_type"] = "VAEDecodeTiled"
     graph["8"]["inputs"]["tile_size"] = 512
     tiled = features(graph, sizes=SIZES)
@@ -93,3 +94,10 @@ def test_more_steps_take_longer_and_need_no_more() -> None:
     few, many = (guess(of(SHAPES[0] | {"steps": steps})) for steps in (10, 40))
     assert many.seconds > 2 * few.seconds
     assert many.bytes == few.bytes
+
+
+def test_a_sampler_of_second_order_asks_the_model_twice() -> None:
+    graph = a_run(SHAPES[0]).graph()
+    graph["7"]["inputs"]["sampler_name"] = "heun"
+    twice = parts_of(features(graph, sizes=SIZES))
+    assert twice.sample_seconds == 2 * parts_of(of(SHAPES[0])).sample_seconds
