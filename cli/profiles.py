@@ -71,8 +71,9 @@ def export_profiles(
     [bold]Example[/bold]: vramgate profiles export profiles.json
     """
     found = _with_ledger(read_ground(config, data_dir), lambda ledger: ledger.all_profiles())
-    records = {name: json.loads(text) for name, text in sorted(found.items()) if _read(text)}
-    text = json.dumps({"format": _FORMAT, "version": 1, "profiles": records}, indent=1) + "\n"
+    records = [f'"{name}": {text.decode()}' for name, text in sorted(found.items()) if _read(text)]
+    lines = ",\n".join(records)  # one line each, so that files can be compared
+    text = f'{{"format": "{_FORMAT}", "version": 1, "profiles": {{\n{lines}\n}}}}\n'
     if str(file) == "-":
         sys.stdout.write(text)
         return
