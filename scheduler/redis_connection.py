@@ -45,6 +45,8 @@ _LONGEST_PAUSE_S: Final = 0.5
 _CLUSTER_SCHEME: Final = "redis+cluster://"
 _SENTINEL_SCHEME: Final = "redis+sentinel://"
 _SENTINEL_PORT: Final = 26379
+#: So long a submit waits for a replica at most: without one, prompts are taken all the same.
+_COPY_MS: Final = 100
 _REFUSED: Final = "Redis refuses us ({}): check user and password in redis.url"
 _AWAY: Final = (
     errors.ConnectionError,  # also: loading its data, no free connection
@@ -95,12 +97,19 @@ class Connection:
         # end, when all connections are in use.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
 
-    async def script(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+    async def script(
+        self, name: str, keys: Sequence[str], args: Sequence[Arg], *, copied: bool = False
+    ) -> Any:
         """Run one transition. Safe to repeat, and repeated while the server is away.
+
+        ``copied``: where sentinels watch over replicas, answer when one of them has it too
+        (docs/decisions/0010).
 
         Raises:
             LedgerUnavailable: it stayed away for longer than ``patience_s``.
         """
+        if copied and self._sentinels:
+            return await self._patiently(lambda: self._evaluate_copied(name, keys, args))
         return await self._patiently(lambda: self._evaluate(name, keys, args))
 
     async def command(self, *words: Arg) -> Any:
@@ -138,6 +147,26 @@ class Connection:
                 return await self._commands.execute_command("EVALSHA", self._digests[name], *head)
             except errors.NoScriptError:  # a server that has restarted, or its first time
                 return await self._commands.execute_command("EVAL", self._scripts[name], *head)
+
+    async def _evaluate_copied(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        head = (len(keys), *keys, *args)
+        reply, copies = await self._with_copies(("EVALSHA", self._digests[name], *head))
+        if isinstance(reply, errors.NoScriptError):
+            reply, copies = await self._with_copies(("EVAL", self._scripts[name], *head))
+        if isinstance(reply, Exception):
+            raise reply
+        if copies != 1:
+            _log.warning("not_copied", script=name, waited_ms=_COPY_MS)
+        return reply
+
+    async def _with_copies(self, words: Sequence[Arg]) -> list[Any]:
+        """A command's reply, or its error, and how many replicas (1 is enough) have it by then."""
+        async with self._slots:
+            pipe = self._commands.pipeline(transaction=False)
+            pipe.execute_command(*words)
+            pipe.execute_command("WAIT", 1, _COPY_MS)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
 
     async def _execute(self, words: Sequence[Arg]) -> Any:
         async with self._slots:

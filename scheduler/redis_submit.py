@@ -32,9 +32,8 @@ class RedisSubmit(RedisSide):
                 self.keys("names", job.user),
                 self.keys.everyone,
             ]
-            match await self.server.script(
-                "submit", keys, _submit_args(job, group, prompt, call, limit)
-            ):
+            args = _submit_args(job, group, prompt, call, limit)
+            match await self.server.script("submit", keys, args, copied=True):
                 case [b"SUBMITTED", int(number), int(remaining)]:
                     return Submitted(number, remaining)
                 case [b"DUPLICATE", bytes(job_id), bytes(prompt_id), int(number), int(same_key)]:
