@@ -62,6 +62,7 @@ for _, worker in ipairs(workers) do
     end
   end
 end
-return {string.match(call('INFO', 'server'), 'run_id:(%x+)'), now_ms(), users, active, call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
+return {string.match(call('INFO', 'server'), 'run_id:(%x+)'), now_ms(), users, active,
+  call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
   records(call('SMEMBERS', KEYS[4]), 'agent'), workers,
   records(call('SMEMBERS', KEYS[6]), 'gpu'), records(homes, 'holds')}

@@ -55,6 +55,24 @@ async def test_calls_wait_for_a_server_that_comes_back(
     assert await waiting is not None
 
 
+async def test_a_plan_forgets_what_it_read_of_a_life_that_was_lost(
+    server: EmbeddedValkey, own_ledger: RedisLedger
+) -> None:
+    """After a loss the same counts come again, and mean other jobs."""
+
+    async def waiting() -> list[str]:
+        snapshot = await own_ledger.snapshot(5)
+        return [job.id for backlog in snapshot.backlogs for job in backlog.jobs]
+
+    await own_ledger.submit(new_job(id="before"), b"{}", max_queued=None)
+    assert await waiting() == ["before"]
+    await own_ledger.server.command("FLUSHALL")
+    server.stop()
+    server.start()
+    await own_ledger.submit(new_job(id="after"), b"{}", max_queued=None)
+    assert await waiting() == ["after"]
+
+
 async def test_a_server_that_stays_away_is_told_after_the_patience(
     server: EmbeddedValkey,
 ) -> None:
