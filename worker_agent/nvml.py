@@ -55,7 +55,7 @@ class GpuReader(Protocol):
     def computing(self, uuid: str) -> frozenset[int] | None:
         """Pids whose kernels ran on a GPU within the last two seconds; None: not told.
 
-        Not for every sample: it takes 2 to 3 ms on an H100 (driver 580, measured).
+        Not for every sample: it takes 2 to 3 ms on an H100 (CUDA 13, measured).
 
         Raises:
             GpuUnreadable: the driver does not answer.

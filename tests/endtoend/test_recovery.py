@@ -277,3 +277,41 @@ async def test_an_agent_that_was_frozen_is_fenced_and_serves_again(studio: Studi
     assert again.attempt == 2
     await studio.act(studio.ann, prompt_id, "cancel")
     assert (await studio.until_ended(prompt_id)).state is JobState.CANCELLED
+
+
+@pytest.fixture
+async def strict(start: Callable[..., Stack], http: aiohttp.ClientSession) -> AsyncIterator[Studio]:
+    """A studio in which two failures in a row are too many."""
+    config = IMPATIENT.replace("max_losses: 3", "quarantine_failures: 2, quarantine: 8s")
+    stack = start("--simulate", "gpus=1,vram=24GiB,workers=1,speed=1", config=config)
+    ledger = RedisLedger.connect(stack.state()["redis"], "default")
+    yield Studio(stack, ledger, http)
+    await ledger.close()
+
+
+@pytest.mark.slow
+async def test_a_worker_that_fails_again_and_again_rests_and_finds_its_way_back(
+    strict: Studio,
+) -> None:
+    for client, user in ((strict.ann, "ann"), (strict.bob, "bob")):
+        prompt_id = await strict.occupy(client)
+        (worker,) = strict.stack.workers()
+        os.kill(worker, signal.SIGKILL)
+        lost = await strict.until_state(prompt_id, JobState.QUEUED, user=user)
+        await strict.act(client, prompt_id, "hold")
+        assert lost.losses == 1
+
+    async def failures() -> list[int]:
+        return [one.failures for one in (await strict.ledger.pool()).workers.values()]
+
+    assert await failures() == [2]
+    waiting = await strict.picture(strict.ann)
+
+    async def is_told() -> bool:
+        found = await strict.job(waiting)
+        return found.state is JobState.QUEUED and "in a row" in found.wait_detail
+
+    await strict.until(is_told)
+    # after its rest the worker gets one job to show that it works
+    assert (await strict.until_ended(waiting)).state is JobState.SUCCEEDED
+    assert await failures() == [0]
