@@ -12,14 +12,20 @@ no more than a few additions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from scheduler.sharing import hold_beside_load
 from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
 
 #: What an idle ComfyUI process holds with no model loaded: its CUDA context of
 #: 1.36 GiB as measured on an H200, and room for cuDNN workspaces.
 BASE_BYTES: Final = 1536 * 2**20
+#: A load is over when its process holds this share of the files' bytes …
+_LOADED_SHARE: Final = 0.9
+#: … or after so many times its expected seconds: some models never come to the GPU whole.
+_LOAD_PATIENCE: Final = 4.0
 #: An overdue job is taken to run at least so long yet.
 _OVERDUE_MS: Final = 500
 #: A job of which nothing is known is taken to run for so long yet.
@@ -50,7 +56,17 @@ def empty_capacity_bytes(gpu: Gpu, safety: Safety) -> int:
 class Card:
     """One GPU in a plan's picture."""
 
-    __slots__ = ("capacity", "free", "gpu", "heard", "hold", "loading", "promised", "seats")
+    __slots__ = (
+        "capacity",
+        "free",
+        "gpu",
+        "heard",
+        "hold",
+        "holding",
+        "loading",
+        "promised",
+        "seats",
+    )
 
     def __init__(self, gpu: Gpu, capacity: int, since_ms: int) -> None:
         self.gpu = gpu
@@ -65,6 +81,8 @@ class Card:
         self.promised = 0
         #: jobs that are loading models now
         self.loading = 0
+        #: one of them would take much longer if anything else started now
+        self.holding = False
 
     def add(self, seat: Seat) -> None:
         """Count one of its workers."""
@@ -75,6 +93,11 @@ class Card:
             self.promised += reserved - used
         else:
             self.hold += used
+
+    def load(self, holds: bool) -> None:
+        """Count a job that loads; ``holds``: nothing else should start meanwhile."""
+        self.loading += 1
+        self.holding = self.holding or holds
 
     @property
     def running(self) -> int:
@@ -211,7 +234,7 @@ class Room:
         now_ms: int,
         safety: Safety,
         *,
-        floors: dict[str, int] | None = None,
+        floors: Mapping[str, int] | None = None,
         heartbeat_ms: int = 10_000,
         resigned_ms: int = 600_000,
     ) -> None:
@@ -263,8 +286,17 @@ class Room:
         late = load + max(job.late_seconds, expected - load)
         seat.ends_ms = self._end(began, expected)
         seat.late_ms = max(seat.ends_ms, self._end(began, late))
-        if seat.card is not None and load and began + load * 1000 > self._now_ms:
-            seat.card.loading += 1
+        if seat.card is not None and load and self._is_loading(job, seat, began, load):
+            seat.card.load(hold_beside_load(job, load))
+
+    def _is_loading(self, job: Job, seat: Seat, began_ms: int, load: float) -> bool:
+        """Its process does not hold yet what the job's models take, and that may be so."""
+        if began_ms + load * _LOAD_PATIENCE * 1000 <= self._now_ms:
+            return False
+        weights = int(_LOADED_SHARE * sum(job.model_bytes))
+        if not weights:
+            return began_ms + load * 1000 > self._now_ms
+        return seat.used < min(BASE_BYTES + weights, seat.reserved)
 
     def _end(self, began_ms: int, seconds: float) -> int:
         """When a job should end; one that is overdue is taken to need as long again as it is late."""

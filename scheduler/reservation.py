@@ -20,6 +20,18 @@ def steps_of(job: Job) -> tuple[Step, ...]:
     return (*job.curve, Step(job.need_bytes, job.need_seconds))
 
 
+def worthwhile(job: Job, beside: int) -> tuple[Step, ...]:
+    """Reservations in which the job may run beside so many others, fewest bytes first.
+
+    A smaller step pays only while it costs the job less than one more worker gains
+    the GPU: 1.41 times its comfortable run time beside one other, 1.16 beside two.
+    """
+    if not beside:
+        return steps_of(job)
+    longest = job.need_seconds * gain(beside + 1) / gain(beside)
+    return tuple(step for step in steps_of(job) if step.seconds <= longest)
+
+
 def least_bytes(job: Job, seat: Seat) -> int:
     """The smallest reservation with which the job may start on this worker.
 
@@ -27,7 +39,7 @@ def least_bytes(job: Job, seat: Seat) -> int:
     a worker that holds other models both are counted, or a neighbour would pay for it.
     """
     if seat.worker.limit is not MemoryLimit.OBSERVED:
-        return job.curve[0].bytes if job.curve else job.need_bytes
+        return worthwhile(job, seat.card.running if seat.card is not None else 0)[0].bytes
     if not seat.models or set(job.models) <= set(seat.models):
         return job.need_bytes
     return job.need_bytes + max(0, seat.used - BASE_BYTES)
@@ -50,43 +62,50 @@ def fitting_bytes(job: Job, seat: Seat, room: Room) -> int | None:
     return None
 
 
-def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[int]) -> Step:
+def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step:
     """The step of the curve with which this GPU gets most done.
 
-    Compared are the comfortable step alone, and each smaller one with one more
-    waiting job beside it: ``gain(n) ÷ n × Σ relative speeds`` of what would run.
+    Each step is judged with the next job beside it, on the worker that will have most
+    room then: ``gain(n) ÷ n × Σ relative speeds`` of what would run.
 
     Args:
         job: to be started.
         seat: where.
         most: the largest reservation there is for it (``fitting_bytes``).
-        waiting: least bytes of the jobs that could start beside it, next one first.
+        waiting: jobs that may start beside it, next ones first.
     """
-    if seat.worker.limit is MemoryLimit.OBSERVED or seat.card is None:
+    card = seat.card
+    if seat.worker.limit is MemoryLimit.OBSERVED or card is None:
         return Step(most, job.need_seconds)
     steps = [step for step in steps_of(job) if step.bytes <= most]
     if not steps:
         return Step(most, job.need_seconds)
-    best = steps[-1]
-    if steps[-1].bytes < job.need_bytes:
-        best = Step(most, _seconds_between(job, most))
-    free_seats = sum(1 for s in seat.card.seats if not s.job and s.heard and s is not seat)
-    if not free_seats or not waiting:
+    # what lies between two steps would be held and not used
+    best = steps.pop()
+    others = [other for other in card.seats if other is not seat and other.heard]
+    if not steps or not others or not waiting:
         return best
-    headroom = seat.headroom
-    running = seat.card.running
-    options = [best, *(step for step in steps if step.bytes < best.bytes)]
-    return max(options, key=lambda step: _throughput(job, step, headroom, running, waiting))
+    # what the job beside it could have: all that this one leaves, and the largest other hold
+    shared = seat.headroom + max(other.hold for other in others)
+    busy = card.running
+    idle = any(not other.job for other in others)
+
+    def done(step: Step) -> tuple[float, int]:
+        left = shared - step.bytes
+        beside = max(_speed(other, left, busy) for other in waiting)
+        count = max(1, busy + (idle and beside > 0)) + (beside > 0 or busy > 0)
+        steady = max(0, count - 1 - (beside > 0))
+        return gain(count) / count * (_speed(job, step.bytes, 0) + beside + steady), step.bytes
+
+    return max((best, *steps), key=done)
 
 
-def _throughput(
-    job: Job, step: Step, headroom: int, running: int, waiting: Sequence[int]
-) -> tuple[float, int]:
-    speed = job.need_seconds / step.seconds if step.seconds > 0 else 1.0
-    left = headroom - step.bytes
-    beside = any(bytes_ <= left for bytes_ in waiting)
-    count = running + 1 + beside
-    return gain(count) / count * (running + speed + beside), step.bytes
+def _speed(job: Job, bytes_: int, beside: int) -> float:
+    """How fast a job runs with so many bytes, relative to its comfortable peak; 0: not at all."""
+    if bytes_ >= job.need_bytes:
+        return 1.0
+    steps = [step.seconds for step in worthwhile(job, beside) if step.bytes <= bytes_]
+    return job.need_seconds / min(steps) if steps and min(steps) > 0 else 0.0
 
 
 def _seconds_between(job: Job, bytes_: int) -> float:

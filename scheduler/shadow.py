@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.placement import Card, Room, Seat
+from scheduler.reservation import worthwhile
 from scheduler.states import Job
 
 
@@ -52,14 +53,14 @@ def cast_shadow(job: Job, cards: Iterable[Card], room: Room, now_ms: int) -> Sha
         now_ms: server time.
     """
     whole = room.wants_a_whole_gpu(job)
-    least = job.curve[0].bytes if job.curve else job.need_bytes
     best: Shadow | None = None
     for card in cards:
-        if not whole and least > card.capacity:
+        need = card.capacity if whole else worthwhile(job, min(1, len(card.seats) - 1))[0].bytes
+        if need > card.capacity:
             continue
-        need = card.capacity if whole else least
         at = _room_at(card, need, now_ms)
-        if best is None or at < best.at_ms:
+        # room by now: something else keeps it from starting, and it needs no place kept
+        if at > now_ms and (best is None or at < best.at_ms):
             best = Shadow(job, card, need, at)
     return best
 

@@ -79,7 +79,7 @@ class Warmth:
         self._seats = list(seats)
         #: model → idle seats that have it
         self.idle: dict[str, list[Seat]] = {}
-        self._queued: dict[str, int] | None = None
+        self._queued: dict[str, float] | None = None
         self._copies: dict[str, int] | None = None
         self._free_ms: dict[str, list[int]] = {}
         for seat in self._seats:
@@ -132,6 +132,10 @@ class Warmth:
             self._free_ms[model] = heap
         return heap
 
+    def pressure(self, model: str) -> float:
+        """Waiting work for each worker that has the model, one more counted; seconds."""
+        return self._asked().get(model, 0.0) / (1 + self._counted().get(model, 0))
+
     def loss(self, seat: Seat, bytes_: int, kept: Iterable[str] = ()) -> float:
         """Expected seconds of loading again, when the seat has to give up so many bytes of models.
 
@@ -166,7 +170,7 @@ class Warmth:
         known = self._demand.get(model)
         load = known.load_seconds if known and known.load_seconds else UNKNOWN_LOAD_SECONDS
         copies = max(1, self._counted().get(model, 1))
-        if self._asked().get(model, 0) >= copies:
+        if self._asked().get(model, 0.0) >= load * copies:
             return load
         rate = known.rate if known else 0.0
         return load * -math.expm1(-rate * _HORIZON_S / copies)
@@ -189,11 +193,11 @@ class Warmth:
                     self._copies[model] = self._copies.get(model, 0) + 1
         return self._copies
 
-    def _asked(self) -> dict[str, int]:
-        """Waiting jobs by main model."""
+    def _asked(self) -> dict[str, float]:
+        """Seconds of waiting work by main model."""
         if self._queued is None:
             self._queued = {}
             for job in self._waiting():
                 model = main_model(job)
-                self._queued[model] = self._queued.get(model, 0) + 1
+                self._queued[model] = self._queued.get(model, 0.0) + job.need_seconds
         return self._queued

@@ -1,0 +1,93 @@
+"""The queues as one plan serves them: a line for each waiting user and lane (pure)."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from scheduler.decisions import Refuse, Wait
+from scheduler.offers import Start
+from scheduler.scene import Scene
+from scheduler.states import Backlog, FailReason, Job, Lane, WaitReason
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """One user's waiting jobs of one lane, in the user's own order."""
+
+    backlog: Backlog
+    lane: Lane
+    jobs: list[Job]
+    #: its first job has been passed too often or waited too long: it goes before all turns
+    forced: bool = False
+    #: what could start, or why nothing; true of the scene as it was at ``stamp``
+    start: Start | None = None
+    wait: Wait | None = None
+    stamp: int = -1
+
+    @property
+    def head(self) -> Job:
+        """The job that is next by its user's own order."""
+        return self.jobs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of the queues before anything was served."""
+
+    lines: list[Line]
+    refused: list[Refuse]
+    #: lines that may not be served now, with the reason
+    held: list[tuple[Line, Wait]]
+
+
+def open_lines(scene: Scene) -> Opened:
+    """The lines that this plan looks at: users next by counters, and whoever is forced."""
+    waiting = [backlog for backlog in scene.snapshot.backlogs if backlog.jobs]
+    next_ones = heapq.nsmallest(scene.config.heads, waiting, key=scene.counters.order)
+    chosen = {id(backlog) for backlog in next_ones}
+    late = [b for b in waiting if id(b) not in chosen and is_forced(scene, b.jobs[0])]
+    opened = Opened([], [], [])
+    for backlog in (*next_ones, *late):
+        jobs = [job for job in backlog.jobs if not _expired(scene, job, opened.refused)]
+        for lane in (Lane.INTERACTIVE, Lane.BATCH):
+            own = [job for job in jobs if job.lane is lane]
+            if own:
+                _open(scene, Line(backlog, lane, own), opened)
+    return opened
+
+
+def _open(scene: Scene, line: Line, opened: Opened) -> None:
+    if line.lane is Lane.BATCH and scene.config.hold_batch:
+        text = "batch prompts wait: a peak of interactive work is expected"
+        opened.held.append((line, Wait(line.head, WaitReason.HELD_FOR_HEAD, text)))
+        return
+    line.forced = is_forced(scene, line.head)
+    opened.lines.append(line)
+    scene.waiting += line.jobs
+
+
+def is_forced(scene: Scene, job: Job) -> bool:
+    """Whether a line's first job has been passed too often, or has waited too long."""
+    if job.skips >= scene.config.max_skips:
+        return True
+    due = job.submitted_ms + scene.config.aging_ms
+    if due <= scene.now_ms:
+        return True
+    scene.look_again(due)
+    return False
+
+
+def _expired(scene: Scene, job: Job, refused: list[Refuse]) -> bool:
+    if not job.deadline_ms:
+        return False
+    if job.deadline_ms > scene.now_ms:
+        scene.look_again(job.deadline_ms)
+        return False
+    waited = (scene.now_ms - job.submitted_ms) / 1000
+    text = (
+        f"The prompt was not started before its deadline: it had waited {waited:.0f} s. "
+        "Send it again with a later deadline_s, or without one."
+    )
+    refused.append(Refuse(job, FailReason.EXPIRED, text))
+    return True

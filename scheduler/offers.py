@@ -1,0 +1,180 @@
+"""What a user's line could start now, and where; or why nothing (pure).
+
+Warm before cold: first a job whose main model waits on an idle worker. Else one
+for which loading now beats waiting for a worker that has its model, on the seat
+where loading and what is thrown out for it cost least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.caps import gib
+from scheduler.decisions import Wait
+from scheduler.placement import Seat
+from scheduler.reservation import fitting_bytes, seconds_with
+from scheduler.scene import Scene
+from scheduler.shortage import shortage
+from scheduler.states import Job, WaitReason
+from scheduler.warmth import load_seconds, main_model
+
+#: Of one user's jobs, so many with different models are tried cold before giving up.
+_COLD_TRIES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A job that could start: where, with how much, and what it must load there."""
+
+    job: Job
+    seat: Seat
+    #: the largest useful reservation there is for it
+    most: int
+    #: expected seconds of loading there
+    load: float
+    #: expected seconds of loading that it costs the pool, evicted models included
+    cost: float
+
+
+def find_start(scene: Scene, jobs: Sequence[Job], *, forced: bool) -> Start | Wait:
+    """The best start of a line.
+
+    Args:
+        scene: the plan's picture.
+        jobs: of the line that may be started, first one first; not empty.
+        forced: the first job does not wait for a warm worker.
+    """
+    if not scene.idle:
+        return scene.nobody_free(jobs[0])
+    capped = scene.caps.over(jobs[0])
+    if capped is not None:
+        return capped
+    return _warm_start(scene, jobs) or _cold_start(scene, jobs, forced=forced)
+
+
+def alike(jobs: Iterable[Job], model: str) -> int:
+    """How many of the jobs need the same main model."""
+    return sum(1 for job in jobs if main_model(job) == model)
+
+
+def _warm_start(scene: Scene, jobs: Iterable[Job]) -> Start | None:
+    """The first of these jobs whose main model waits on an idle worker."""
+    idle = scene.warmth.idle
+    for job in jobs:
+        seats = idle.get(main_model(job)) if job.models else None
+        if not seats:
+            continue
+        found = [start for seat in seats if (start := _start(scene, job, seat)) is not None]
+        if found:
+            return min(found, key=lambda start: (start.cost, start.seat.order))
+    return None
+
+
+def _cold_start(scene: Scene, jobs: Sequence[Job], *, forced: bool) -> Start | Wait:
+    """The first of these jobs for which loading now beats waiting for a warm worker."""
+    first: Wait | None = None
+    for job, model in _one_of_each(scene, jobs):
+        wait = None if forced else _warm_soon(scene, job, model, alike(jobs, model))
+        if wait is None:
+            found = [start for seat in scene.idle if (start := _start(scene, job, seat))]
+            if found:
+                return min(found, key=lambda start: _preference(job, start))
+            wait = why_no_room(scene, job)
+        first = first or wait
+    return first or why_no_room(scene, jobs[0])
+
+
+def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
+    """The first job of each main model, that with most waiting work per copy first."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        model = main_model(job)
+        if model not in first:
+            first[model] = job
+            if len(first) == _COLD_TRIES:
+                break
+    found = [(job, model) for model, job in first.items()]
+    if len(found) > 1:
+        found.sort(key=lambda pair: -scene.warmth.pressure(pair[1]))
+    return found
+
+
+def _preference(job: Job, start: Start) -> tuple[object, ...]:
+    """No GPU for who needs none; then least cost; then the emptiest GPU, the least evicted."""
+    seat = start.seat
+    on_gpu = seat.card is not None
+    spare = seat.headroom if on_gpu else 0
+    return (not job.needs_gpu and on_gpu, start.cost, seat.used, -spare, seat.order)
+
+
+def _warm_soon(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
+    """Workers that have the model could take so many jobs sooner than it is loaded here."""
+    if not model:
+        return None
+    at = scene.warmth.last_start(model, jobs, job.need_seconds)
+    if at is None or at - scene.now_ms > load_seconds(job, ()) * 1000:
+        return None
+    seconds = max(0, at - scene.now_ms) / 1000
+    text = f"workers that have its models loaded should be free within {seconds:.0f} s"
+    return Wait(job, WaitReason.WARM_SOON, text)
+
+
+def _start(scene: Scene, job: Job, seat: Seat) -> Start | None:
+    """The job on this seat, or None where it may not or does not fit."""
+    if seat.job or not scene.may_use(job, seat):
+        return None
+    card = seat.card
+    if card is None or not job.needs_gpu or not job.need_bytes:
+        most: int | None = 0
+    else:
+        most = fitting_bytes(job, seat, scene.room)
+    if most is None or not scene.hosts.fits(job, seat):
+        return None
+    load = load_seconds(job, seat.models)
+    if card is not None and card.loading:
+        full = bool(load) and card.loading >= scene.config.cold_loads
+        if card.holding or full:
+            return None
+    if not _respects_shadows(scene, job, seat, most, load):
+        return None
+    return Start(job, seat, most, load, load + _eviction(scene, job, seat, most))
+
+
+def _eviction(scene: Scene, job: Job, seat: Seat, most: int) -> float:
+    """Seconds of loading again that are lost when the job pushes other models out."""
+    if not seat.models or not most or set(job.models) <= set(seat.models):
+        return 0.0
+    stays = max(0, seat.used - seat.floor)
+    gone = stays + job.need_bytes - max(most, seat.used)
+    return scene.warmth.loss(seat, gone, job.models)
+
+
+def _respects_shadows(scene: Scene, job: Job, seat: Seat, bytes_: int, load: float) -> bool:
+    if not scene.shadows:
+        return True
+    late = scene.at(load + max(job.late_seconds, seconds_with(job, bytes_)))
+    return all(s.job is job or s.admits(seat, bytes_, late) for s in scene.shadows)
+
+
+def why_no_room(scene: Scene, job: Job) -> Wait:
+    """No idle worker can take the job: which of the reasons it is."""
+    seats = [seat for seat in scene.idle if scene.may_use(job, seat)]
+    if not seats:
+        return scene.nobody_free(job)
+    if all(not scene.hosts.fits(job, seat) for seat in seats):
+        missing = min(scene.hosts.missing(job, seat) for seat in seats)
+        text = f"its machine lacks {gib(missing)} of memory for the models"
+        return Wait(job, WaitReason.NO_HOST_RAM, text, seats[0].worker.agent)
+    fitting = [seat for seat in seats if fitting_bytes(job, seat, scene.room) is not None]
+    if not fitting:
+        return shortage(job, seats, scene.room)
+    loading = [seat for seat in fitting if seat.card is not None and seat.card.loading]
+    if loading:
+        card = loading[0].card
+        text = "models are being loaded onto the GPU; a second job beside that slows both"
+        return Wait(job, WaitReason.WARM_SOON, text, card.gpu.id if card is not None else "")
+    held = scene.shadows[0].job.id if scene.shadows else ""
+    text = "a prompt that has waited longer gets the next GPU that comes free"
+    return Wait(job, WaitReason.HELD_FOR_HEAD, text, held)

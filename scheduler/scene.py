@@ -1,0 +1,101 @@
+"""All that one plan knows and changes while it is made: the room left, and what was given to whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scheduler.caps import Caps
+from scheduler.decisions import Wait
+from scheduler.fairness import Counters
+from scheduler.hosts import Hosts
+from scheduler.placement import Room, Seat
+from scheduler.plan_config import PlanConfig
+from scheduler.quarantine import gpu_rests_until, rests_until
+from scheduler.shadow import Shadow
+from scheduler.shortage import nobody_free
+from scheduler.states import Job, Snapshot
+from scheduler.warmth import Warmth
+
+
+class Scene:
+    """The picture of a plan in the making."""
+
+    def __init__(self, snapshot: Snapshot, now_ms: int, config: PlanConfig) -> None:
+        self.snapshot = snapshot
+        self.now_ms = now_ms
+        self.config = config
+        self.room = Room(
+            snapshot,
+            now_ms,
+            config.safety,
+            floors=config.floors,
+            heartbeat_ms=config.heartbeat_ms,
+            resigned_ms=config.resigned_ms,
+        )
+        #: when a plan of the same books would decide something else; 0: never
+        self.again_ms = 0
+        #: seats that could take a job now
+        self.idle = self._rested(self.room.idle())
+        self.counters = Counters(snapshot.backlogs, snapshot.groups, config.users, config.groups)
+        pool = sum(card.capacity for card in self.room.cards.values())
+        self.caps = Caps(config, snapshot.active.values(), pool)
+        #: waiting jobs that the plan looks at, for ``warmth``
+        self.waiting: list[Job] = []
+        self.warmth = Warmth(self.room.seats.values(), config.demand, lambda: self.waiting)
+        self.hosts = Hosts(snapshot.agents)
+        if self.hosts.known:
+            self._run_on_hosts()
+        self.shadows: list[Shadow] = []
+        #: grows with each change: what was found out before may be true no more
+        self.stamp = 0
+        self._gpu_pool = any(worker.gpu for worker in snapshot.workers)
+        self._busy_texts: dict[bool, Wait] = {}
+
+    def look_again(self, at_ms: int) -> None:
+        """Something changes then, by time alone."""
+        if at_ms > self.now_ms and (not self.again_ms or at_ms < self.again_ms):
+            self.again_ms = at_ms
+
+    def at(self, seconds: float) -> int:
+        """Server time so many seconds from now."""
+        return self.now_ms + int(seconds * 1000)
+
+    def may_use(self, job: Job, seat: Seat) -> bool:
+        """Whether the job may run there at all, whatever is free.
+
+        GPU work runs on the CPU only in a pool without GPUs.
+        """
+        if job.needs_gpu and self._gpu_pool and not seat.worker.gpu:
+            return False
+        return self.caps.allowed(job, seat)
+
+    def nobody_free(self, job: Job) -> Wait:
+        """That no worker is idle, worded once per kind of job."""
+        known = self._busy_texts.get(job.needs_gpu)
+        if known is None:
+            known = nobody_free(job, self.room, self.config, self.now_ms)
+            self._busy_texts[job.needs_gpu] = known
+        return replace(known, job=job)
+
+    def _run_on_hosts(self) -> None:
+        for job in self.snapshot.active.values():
+            seat = self.room.seats.get(job.worker)
+            if seat is not None:
+                self.hosts.run(job, seat)
+
+    def _rested(self, seats: list[Seat]) -> list[Seat]:
+        """Without those in quarantine."""
+        if not any(worker.failures for worker in self.snapshot.workers):
+            return seats
+        limit, rest = self.config.quarantine_failures, self.config.quarantine_ms
+        fit = []
+        for seat in seats:
+            until = rests_until(seat.worker, limit, rest)
+            if seat.card is not None:
+                workers = [other.worker for other in seat.card.seats]
+                until = max(until, gpu_rests_until(workers, limit, rest))
+            if until > self.now_ms:
+                self.look_again(until)
+            else:
+                fit.append(seat)
+        return fit
