@@ -279,14 +279,39 @@ async def test_an_agent_that_was_frozen_is_fenced_and_serves_again(studio: Studi
     assert (await studio.until_ended(prompt_id)).state is JobState.CANCELLED
 
 
+@pytest.fixture(scope="module")
+def stern(start: Callable[..., Stack]) -> Stack:
+    rules = "quarantine_failures: 2, quarantine: 8s, preemption: true"
+    config = IMPATIENT.replace("max_losses: 3", rules)
+    return start("--simulate", "gpus=1,vram=24GiB,workers=1,speed=1", config=config)
+
+
 @pytest.fixture
-async def strict(start: Callable[..., Stack], http: aiohttp.ClientSession) -> AsyncIterator[Studio]:
-    """A studio in which two failures in a row are too many."""
-    config = IMPATIENT.replace("max_losses: 3", "quarantine_failures: 2, quarantine: 8s")
-    stack = start("--simulate", "gpus=1,vram=24GiB,workers=1,speed=1", config=config)
-    ledger = RedisLedger.connect(stack.state()["redis"], "default")
-    yield Studio(stack, ledger, http)
+async def strict(stern: Stack, http: aiohttp.ClientSession) -> AsyncIterator[Studio]:
+    """A studio in which two failures in a row are too many, and batch jobs make room."""
+    ledger = RedisLedger.connect(stern.state()["redis"], "default")
+    studio = Studio(stern, ledger, http)
+    yield studio
+    await studio.clear()
     await ledger.close()
+
+
+async def test_a_batch_job_makes_room_for_somebody_who_watches(strict: Studio) -> None:
+    graph, batch = for_ever(next(strict.seeds)), {"vramgate": {"lane": "batch"}}
+    async with strict.bob.socket() as socket:
+        prompt_id = await strict.bob.queue(graph, extra_data=batch)
+        await strict.until_state(prompt_id, JobState.RUNNING, user="bob")
+        await strict.serves()
+        again = await strict.until_state(prompt_id, JobState.RUNNING, user="bob")
+        assert (again.attempt, again.preemptions, again.losses) == (2, 1, 0)
+        # once is enough for any job
+        waiting = await strict.picture(strict.ann)
+        await strict.act(strict.bob, prompt_id, "cancel")
+        frames = await socket.until_done(prompt_id)
+    assert [f["type"] for f in frames].count("execution_interrupted") == 1
+    ended = await strict.job(prompt_id, "bob")
+    assert (ended.state, ended.attempt) == (JobState.CANCELLED, 2)
+    assert (await strict.until_ended(waiting)).state is JobState.SUCCEEDED
 
 
 @pytest.mark.slow
