@@ -55,6 +55,26 @@ async def test_a_restarted_agent_adopts_the_running_prompt(
         assert outputs["2"]["images"][0]["filename"] == "p_00001_.png"
 
 
+async def test_a_restarted_agent_gives_back_what_was_to_make_room(
+    ledger: RedisLedger, killable: Killable, tmp_path: Path
+) -> None:
+    bed = Bed(ledger, make_agent(ledger, tmp_path, []), [])
+    await bed.ready()
+    bed.specs = [killable.spec()]
+    job = await bed.start({"1": {"class_type": "Held", "inputs": {}}})
+    await bed.running(job.id)
+    killable.kill()
+    epoch = await ledger.lead("test", 60_000)
+    assert epoch is not None
+    assert await ledger.preempt(epoch, await bed.job(job.id))
+    # the order dies with a connection that nobody reads any more
+    assert await ledger.next_order("host", 1.0) is not None
+    async with running(make_agent(ledger, tmp_path, [fake_spec(tmp_path)])):
+        back = await bed.until_state(job.id, JobState.QUEUED)
+        assert (back.preemptions, back.losses) == (1, 0)
+        assert (await bed.seen())["interrupts"] == [job.id]
+
+
 async def test_a_clean_stop_hands_the_prompt_back_and_stops_the_worker(
     ledger: RedisLedger, tmp_path: Path
 ) -> None:
