@@ -16,6 +16,8 @@ from scheduler.redis_codec import Fields, decode_agent, decode_gpu, decode_job, 
 from scheduler.redis_connection import Arg
 from scheduler.states import ACTIVE, Agent, Backlog, Gpu, Job, JobState, Snapshot, Worker
 
+#: Between the fields of a record; no value of ours holds one.
+_SEPARATOR: Final = b"\x1f"
 #: Owners of jobs are remembered up to this many, then anew.
 _MOST_OWNERS: Final = 100_000
 Noun = TypeVar("Noun", Agent, Gpu, Worker)
@@ -43,7 +45,7 @@ class _Seen:
     rows: dict[bytes, _Row] = field(default_factory=dict)
     active: _Jobs = field(default_factory=dict)
     #: agents, workers and GPUs by id: the raw record, and the noun
-    nouns: dict[bytes, tuple[Any, Any]] = field(default_factory=dict)
+    nouns: dict[bytes, tuple[bytes, Any]] = field(default_factory=dict)
 
 
 class RedisSnapshot(RedisSide):
@@ -59,17 +61,17 @@ class RedisSnapshot(RedisSide):
             if old.rows:
                 reply = await self._ask(_Seen(window))
             old = _Seen(window)
-        run_id, now, users, active, groups, agents, workers, gpus, holds = reply
+        run_id, now, users, active, groups, agents, workers, gpus = reply
         new = _Seen(window, run_id)
         await self._read_jobs(users, active, old, new)
         decoder = _Decoder(old, new)
         snapshot = Snapshot(
             now_ms=now,
-            gpus=decoder.all(gpus, lambda id_, flat: decode_gpu(id_, pairs(flat))),
-            workers=decoder.all(_with_holds(workers, dict(holds)), _worker),
+            gpus=decoder.all(gpus, decode_gpu),
+            workers=decoder.all(workers, _worker),
             backlogs=tuple([row.backlog for row in new.rows.values()]),
             active={job.id: job for job in new.active.values()},
-            agents=decoder.all(agents, lambda id_, flat: decode_agent(id_, pairs(flat))),
+            agents=decoder.all(agents, decode_agent),
             groups={
                 group.decode(): int(virtual)
                 for group, virtual in zip(groups[::2], groups[1::2], strict=True)
@@ -188,30 +190,24 @@ class _Decoder:
         self._new = new
 
     def all(
-        self, records: Sequence[Any], decode: Callable[[str, Any], Noun | None]
+        self, records: Sequence[Any], decode: Callable[[str, Fields], Noun | None]
     ) -> tuple[Noun, ...]:
         """Nouns by id, those that are gone left out."""
         found = []
         for id_, raw in sorted(records):
             known = self._old.nouns.get(id_)
-            noun = known[1] if known and known[0] == raw else decode(id_.decode(), raw)
+            noun = known[1] if known and known[0] == raw else decode(id_.decode(), _fields(raw))
             if noun is not None:
                 self._new.nouns[id_] = (raw, noun)
                 found.append(noun)
         return tuple(found)
 
 
-def _with_holds(workers: Sequence[Any], holds: Mapping[bytes, Sequence[bytes]]) -> list[Any]:
-    """Each worker's record, and what it holds on its GPU."""
-    on = {gpu: pairs(flat) for gpu, flat in holds.items()}
-    found = []
-    for id_, flat in workers:
-        fields = pairs(flat)
-        home = on.get(fields.get(b"gpu", b""), {})
-        own = {name: home[name] for name in (b"u:" + id_, b"r:" + id_) if name in home}
-        found.append((id_, (fields, own)))
-    return found
+def _fields(raw: bytes) -> Fields:
+    return pairs(raw.split(_SEPARATOR)) if raw else {}
 
 
-def _worker(worker_id: str, record: tuple[Fields, Fields]) -> Worker | None:
-    return decode_worker(worker_id, *record)
+def _worker(worker_id: str, fields: Fields) -> Worker | None:
+    own = worker_id.encode()
+    holds = {b"u:" + own: fields[b"used"], b"r:" + own: fields[b"reserved"]}
+    return decode_worker(worker_id, fields, holds)

@@ -3,10 +3,12 @@
 -- KEYS  1 users, 2 inflight, 3 turns of groups, 4 agents, 5 workers, 6 gpus
 -- ARGV  1 what every key begins with, 2 window, then for each user whose first jobs the caller
 --       knows: user, seen
--- Reply {run_id, now in ms, users, active, groups, agents, workers, GPUs, holds}:
+-- Reply {run_id, now in ms, users, active, groups, agents, workers, GPUs}:
 --       users: for each: {user, group, last_admitted_ms, virtual, queued, running, seen}, heads;
 --       active: for each: id, rev; groups: for each: group, virtual;
---       agents, workers, GPUs: for each: id, hash; holds: for each GPU of a worker: id, hash.
+--       agents, workers, GPUs: for each: id, its hash as field, value, … joined by unit
+--       separators (a reader need not take apart what is as it was); a worker's with its
+--       GPU's holds, `used` and `reserved`.
 --       Heads are a line for each of the first jobs: id, rev, said, skips, tab-separated; nil
 --       where the caller knows them.
 local prefix, window = ARGV[1], tonumber(ARGV[2])
@@ -46,23 +48,18 @@ end
 local function records(ids, kind)
   local found = {}
   for _, id in ipairs(ids) do
-    found[#found + 1] = {id, call('HGETALL', prefix .. kind .. ':' .. id)}
+    found[#found + 1] = {id, table.concat(call('HGETALL', prefix .. kind .. ':' .. id), '\31')}
   end
   return found
 end
 
 local workers = records(call('SMEMBERS', KEYS[5]), 'worker')
-local homes, seen = {}, {}
 for _, worker in ipairs(workers) do
-  for i = 1, #worker[2], 2 do
-    local home = worker[2][i] == 'gpu' and worker[2][i + 1]
-    if home and not seen[home] then
-      seen[home] = true
-      homes[#homes + 1] = home
-    end
-  end
+  local id = worker[1]
+  local gpu = call('HGET', prefix .. 'worker:' .. id, 'gpu') or ''
+  local held = call('HMGET', prefix .. 'holds:' .. gpu, 'u:' .. id, 'r:' .. id)
+  worker[2] = table.concat({'used', held[1] or '0', 'reserved', held[2] or '0', worker[2]}, '\31')
 end
 return {string.match(call('INFO', 'server'), 'run_id:(%x+)'), now_ms(), users, active,
-  call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
-  records(call('SMEMBERS', KEYS[4]), 'agent'), workers,
-  records(call('SMEMBERS', KEYS[6]), 'gpu'), records(homes, 'holds')}
+  call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'), records(call('SMEMBERS', KEYS[4]), 'agent'),
+  workers, records(call('SMEMBERS', KEYS[6]), 'gpu')}
