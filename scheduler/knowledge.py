@@ -13,6 +13,9 @@ from scheduler.plan_config import Limits, PlanConfig, Preemption
 from scheduler.states import Snapshot, WorkerState
 from scheduler.warmth import main_model
 
+#: A job that the ledger refused to admit is not offered again for so long: whatever it
+#: collided with is known by then, and it must not hold up those after it.
+_REFUSED_MS: Final = 1000
 #: Interrupted attempts count against the pool's time for so long.
 _WASTE_MS: Final = 3_600_000
 
@@ -24,6 +27,8 @@ class Knowledge:
         self._releasing: set[str] = set()
         self._floors: dict[str, int] = {}
         self._demand = DemandBook()
+        #: job → server time until which it is not offered
+        self._refused: dict[str, int] = {}
         #: (server time, GPU-seconds) of interrupted attempts, oldest first
         self._wasted: deque[tuple[int, float]] = deque()
 
@@ -45,6 +50,10 @@ class Knowledge:
         if model:
             sizes = dict(zip(job.models, job.model_bytes, strict=False))
             self._demand.observe(model, now_ms, job.load_seconds, sizes.get(model, 0))
+
+    def refused(self, job_id: str, now_ms: int) -> None:
+        """The ledger would not admit this job."""
+        self._refused[job_id] = now_ms + _REFUSED_MS
 
     def interrupted(self, now_ms: int, seconds: float) -> None:
         """Count an attempt's lost time."""
@@ -85,8 +94,13 @@ class Knowledge:
             preemption=Preemption() if rules.preemption else None,
             wasted_share=self._wasted_share(snapshot),
             floors=dict(self._floors),
+            refused=self._still_refused(snapshot.now_ms),
             demand=self._demand.demand(snapshot.now_ms),
         )
+
+    def _still_refused(self, now_ms: int) -> frozenset[str]:
+        self._refused = {job: until for job, until in self._refused.items() if until > now_ms}
+        return frozenset(self._refused)
 
     def _wasted_share(self, snapshot: Snapshot) -> float:
         while self._wasted and self._wasted[0][0] < snapshot.now_ms - _WASTE_MS:

@@ -51,7 +51,7 @@ def open_lines(scene: Scene) -> Opened:
     for backlog in (*next_ones, *late):
         jobs = [job for job in backlog.jobs if not _expired(scene, job, opened.refused)]
         for lane in (Lane.INTERACTIVE, Lane.BATCH):
-            own = [job for job in jobs if job.lane is lane]
+            own = [j for j in jobs if j.lane is lane and j.id not in scene.config.refused]
             if own:
                 _open(scene, Line(backlog, lane, own), opened)
     return opened

@@ -198,6 +198,7 @@ class SchedulerLoop:
             return True
         _log.info("admit_refused", job=job.id, worker=worker.id, why=reply.value)
         if reply is not Refusal.STALE_LEADER:
+            self._knowledge.refused(job.id, now_ms)
             return True
         self._epoch = None
         self._lead_again = 0.0

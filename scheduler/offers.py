@@ -80,7 +80,8 @@ def _cold_start(scene: Scene, jobs: Sequence[Job], *, forced: bool) -> Start | W
         if wait is None:
             found = [start for seat in scene.idle if (start := _start(scene, job, seat))]
             if found:
-                return min(found, key=lambda start: _preference(job, start))
+                whole = scene.room.wants_a_whole_gpu(job)
+                return min(found, key=lambda start: _preference(job, start, whole=whole))
             wait = why_no_room(scene, job)
         first = first or wait
     return first or why_no_room(scene, jobs[0])
@@ -101,12 +102,16 @@ def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
     return found
 
 
-def _preference(job: Job, start: Start) -> tuple[object, ...]:
-    """No GPU for who needs none; then least cost; then the emptiest GPU, the least evicted."""
+def _preference(job: Job, start: Start, *, whole: bool) -> tuple[object, ...]:
+    """No GPU for who needs none, the largest for who needs a whole one.
+
+    Then the least cost; then the emptiest GPU, the least evicted.
+    """
     seat = start.seat
     on_gpu = seat.card is not None
     spare = seat.headroom if on_gpu else 0
-    return (not job.needs_gpu and on_gpu, start.cost, seat.used, -spare, seat.order)
+    most = -start.most if whole else 0
+    return (not job.needs_gpu and on_gpu, most, start.cost, seat.used, -spare, seat.order)
 
 
 def _warm_soon(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:

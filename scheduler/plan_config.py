@@ -74,5 +74,7 @@ class PlanConfig:
     floors: Mapping[str, int] = field(default_factory=dict)
     #: by model (``folder/name``)
     demand: Mapping[str, Demand] = field(default_factory=dict)
+    #: jobs that the ledger has just refused to admit: not offered again for a moment
+    refused: frozenset[str] = frozenset()
     #: True: batch jobs do not start now (a peak of interactive work is predicted)
     hold_batch: bool = False
