@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler import placement
-from scheduler.placement import Room, capacity_bytes
-from scheduler.policy import Admit, Limits, Wait, plan
-from scheduler.states import Snapshot, WorkerState
-from tests.pools import GIB, NO_SAFETY, config, gpu, job, snapshot, worker
+from scheduler import lines, policy, reservation
+from scheduler.decisions import Admit, Release, Reserve
+from scheduler.explanation import explain
+from scheduler.placement import Card, Seat, capacity_bytes
+from scheduler.plan_config import Limits
+from scheduler.policy import plan
+from scheduler.states import Job, MemoryLimit, Snapshot, Step, WorkerState
+from tests.pools import GIB, NO_SAFETY, config, gpu, job, running, snapshot, worker
+
+MODELS = ("checkpoints/a", "checkpoints/b", "checkpoints/c")
 
 
 @st.composite
 def pools(draw: st.DrawFn) -> Snapshot:
     """Pools whose present is within bounds, and jobs that mostly could run there."""
-    gpus, workers = [], []
+    gpus, workers, active = [], [], []
     for g in range(draw(st.integers(1, 3))):
         left = 24.0
         foreign = draw(st.sampled_from([0.0, 2.0, 8.0]))
@@ -30,49 +36,87 @@ def pools(draw: st.DrawFn) -> Snapshot:
             busy = hold > 0 and draw(st.booleans())
             resident = hold if not busy else hold * draw(st.sampled_from([0.2, 1.0]))
             used += resident
+            name = f"g{g}w{w}"
             workers.append(
                 worker(
-                    f"g{g}w{w}",
+                    name,
                     on=f"gpu{g}",
                     used=resident,
                     reserved=hold if busy else 0,
-                    job=f"run-g{g}w{w}" if busy else "",
-                    models=draw(st.sampled_from([(), ("checkpoints/a",), ("checkpoints/b",)])),
+                    job=f"run-{name}" if busy else "",
+                    models=draw(st.sampled_from([(), MODELS[:1], MODELS[1:2], MODELS[:2]])),
+                    limit=draw(st.sampled_from(MemoryLimit)),
                     state=draw(st.sampled_from([WorkerState.READY] * 4 + [WorkerState.DOWN])),
                 )
             )
+            if busy:
+                seconds = draw(st.sampled_from([1.0, 30.0]))
+                active.append(running(f"run-{name}", name, gpu=f"gpu{g}", seconds=seconds))
         gpus.append(gpu(f"gpu{g}", used=used, foreign=foreign))
-    jobs = [
-        job(
-            f"j{n}",
-            draw(st.sampled_from(["ann", "bob", "cyd"])),
-            need=draw(st.sampled_from([1.0, 3.0, 6.0, 10.0, 17.0, 30.0])),
-        )
-        for n in range(draw(st.integers(0, 8)))
-    ]
-    return snapshot(gpus, workers, jobs)
+    jobs = [draw(jobs_(n)) for n in range(draw(st.integers(0, 8)))]
+    return snapshot(gpus, workers, jobs, active=active)
+
+
+@st.composite
+def jobs_(draw: st.DrawFn, number: int) -> Job:
+    need = draw(st.sampled_from([1.0, 3.0, 6.0, 10.0, 17.0, 30.0]))
+    curve = (Step(int(need * GIB * 0.6), 1.2),) if draw(st.booleans()) else ()
+    return job(
+        f"j{number}",
+        draw(st.sampled_from(["ann", "bob", "cyd"])),
+        need=need,
+        models=(draw(st.sampled_from(MODELS)),),
+        curve=curve,
+        need_seconds=draw(st.sampled_from([1.0, 60.0])),
+        skips=draw(st.sampled_from([0, 0, 0, 3])),
+    )
 
 
 def check(pool: Snapshot) -> None:
     """Commit the plan in thought and look at every GPU."""
-    decisions = plan(pool, config(users={"bob": Limits(max_running=1)}))
+    made = plan(pool, pool.now_ms, config(users={"bob": Limits(max_running=1)}, max_skips=3))
     workers = {w.id: w for w in pool.workers}
     hold = {w.id: w.hold_bytes for w in pool.workers}
     taken: set[str] = set()
-    for admit in (d for d in decisions if isinstance(d, Admit)):
-        target = workers[admit.worker.id]
+    for decision in made.decisions:
+        if isinstance(decision, Release):
+            assert not workers[decision.worker.id].job
+            assert decision.worker.id not in taken
+            taken.add(decision.worker.id)
+        if not isinstance(decision, Admit):
+            continue
+        target, grant = workers[decision.worker.id], decision.grant
         assert not target.job
         assert target.state is WorkerState.READY
         assert target.id not in taken
         taken.add(target.id)
         others = sum(hold[w.id] for w in pool.workers if w.gpu == target.gpu and w.id != target.id)
         device = next(g for g in pool.gpus if g.id == target.gpu)
-        assert admit.bytes + others <= capacity_bytes(device, NO_SAFETY)
-        hold[target.id] = max(target.used_bytes, admit.bytes)
-    assert sum(isinstance(d, Admit) and d.job.user == "bob" for d in decisions) <= 1
+        assert grant.bytes + others <= capacity_bytes(device, NO_SAFETY)
+        assert grant.seconds > 0
+        assert grant.user_charge > 0
+        _check_enough(decision)
+        hold[target.id] = max(target.used_bytes, grant.bytes)
+    _check_bob(pool, made.decisions)
     queued = {j.id for b in pool.backlogs for j in b.jobs}
-    told = [d.job.id for d in decisions if isinstance(d, Admit | Wait)]
+    told = [d.job.id for d in made.decisions if isinstance(d, Admit)]
+    told += [wait.job.id for wait in explain(pool, made)]
     assert sorted(told) == sorted(queued)
+
+
+def _check_enough(admit: Admit) -> None:
+    """Nobody is promised less than the job runs in, but who gets all of a GPU."""
+    floor = admit.job.curve[0].bytes if admit.job.curve else admit.job.need_bytes
+    if admit.worker.limit is MemoryLimit.OBSERVED:
+        floor = admit.job.need_bytes
+    assert admit.grant.bytes >= min(floor, 6 * GIB)
+
+
+def _check_bob(pool: Snapshot, decisions: tuple[object, ...]) -> None:
+    runs = sum(j.user == "bob" for j in pool.active.values())
+    assert runs + sum(isinstance(d, Admit) and d.job.user == "bob" for d in decisions) <= max(
+        1, runs
+    )
 
 
 @given(pools())
@@ -81,37 +125,93 @@ def test_no_plan_promises_more_than_there_is_and_every_job_is_answered(pool: Sna
     check(pool)
 
 
-def _residency_ignored(room: Room, worker_):
-    others = [w for w in room.on(worker_.gpu) if w.id != worker_.id]
-    return room.capacity(worker_.gpu) - sum(w.reserved_bytes for w in others)
+def serve(pool: Snapshot, plans: int = 12) -> None:
+    """Make plan after plan while ever new users send jobs that find their model loaded.
+
+    Everybody's counters are equal, so that only the cost of loading puts them before
+    ``ann``, and nothing but the bound on being passed lets her job start.
+    """
+    skips = 0
+    for number in range(plans):
+        first = job("old", "ann", need=4, models=MODELS[:1], skips=skips)
+        warm = job(f"warm-{number}", "bob", need=4, models=MODELS[1:2])
+        now = replace(pool, backlogs=snapshot([], [], [first, warm]).backlogs)
+        for decision in plan(now, now.now_ms, config(max_skips=5)).decisions:
+            if isinstance(decision, Admit):
+                if decision.job.id == "old":
+                    assert skips == 5
+                    return
+                skips += decision.grant.passed.count("old")
+    pytest.fail(f"passed {skips} times and never started")
 
 
-def _reservations_ignored(room: Room, worker_):
-    others = [w for w in room.on(worker_.gpu) if w.id != worker_.id]
-    return room.capacity(worker_.gpu) - sum(w.used_bytes for w in others)
+def test_a_job_is_passed_a_bounded_number_of_times() -> None:
+    serve(snapshot([gpu()], [worker("w0", used=2, models=MODELS[1:2])], []))
 
 
-def _no_fit_check(room: Room, worker_):
-    return 1000 * GIB
-
-
-def _admissions_forgotten(room: Room, job_, offer):
-    return None
-
-
-@pytest.mark.parametrize(
-    ("name", "mutant"),
-    [
-        ("headroom", _residency_ignored),
-        ("headroom", _reservations_ignored),
-        ("headroom", _no_fit_check),
-        ("take", _admissions_forgotten),
-    ],
+BLOCKED = snapshot(
+    [gpu(used=20)],
+    [worker("w0", used=20, reserved=20, job="x"), worker("w1", models=MODELS[1:2])],
+    [job("big", "ann", need=23), job("long", "bob", need=2, models=MODELS[1:2], need_seconds=99)],
+    active=[running("x", seconds=20)],
 )
-def test_a_planted_mutant_is_killed(
-    name: str, mutant: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(placement.Room, name, mutant)
+
+
+def test_nothing_that_runs_late_is_admitted_past_a_kept_place() -> None:
+    """``long`` would still hold its 2 GiB when ``x`` ends and ``big`` could start."""
+    made = plan(BLOCKED, BLOCKED.now_ms, config())
+    assert [d.job.id for d in made.decisions if isinstance(d, Reserve)] == ["big"]
+    assert not [d for d in made.decisions if isinstance(d, Admit)]
+
+
+@pytest.mark.parametrize(("seconds", "need"), [(9.0, 2.0), (99.0, 0.5)])
+def test_what_is_gone_in_time_or_leaves_room_may_pass(seconds: float, need: float) -> None:
+    big = job("big", "ann", need=22)
+    small = job("small", "bob", need=need, models=MODELS[1:2], need_seconds=seconds)
+    pool = replace(BLOCKED, backlogs=snapshot([], [], [big, small]).backlogs)
+    made = plan(pool, pool.now_ms, config())
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["small"]
+
+
+def _residency_ignored(seat: Seat) -> int:
+    others = [s for s in seat.card.seats if s is not seat] if seat.card else []
+    return (seat.card.capacity if seat.card else 0) - sum(s.reserved for s in others)
+
+
+def _reservations_ignored(seat: Seat) -> int:
+    others = [s for s in seat.card.seats if s is not seat] if seat.card else []
+    return (seat.card.capacity if seat.card else 0) - sum(s.used for s in others)
+
+
+#: faults by name: where they are planted, and which check finds them
+MUTANTS: dict[str, tuple[object, str, object, str]] = {
+    "residency ignored": (Seat, "headroom", property(_residency_ignored), "check"),
+    "reservations ignored": (Seat, "headroom", property(_reservations_ignored), "check"),
+    "no fit check": (Seat, "headroom", property(lambda seat: 1000 * GIB), "check"),
+    "admissions forgotten": (Seat, "take", lambda *args: None, "check"),
+    "a card counts no holds": (Card, "add", lambda card, seat: card.seats.append(seat), "check"),
+    "caps ignored": (policy, "find_start", None, "check"),
+    "floor ignored": (reservation, "least_bytes", lambda job, seat: 1, "check"),
+    "unbounded passing": (lines, "is_forced", lambda scene, job: False, "serve"),
+    "kept places ignored": (policy, "cast_shadow", lambda *args: None, "backfill"),
+}
+
+
+def _find_start_without_caps(scene, jobs, *, forced):
+    scene.caps.over = lambda job: None
+    return _find_start(scene, jobs, forced=forced)
+
+
+_find_start = policy.find_start
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_mutant_is_killed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, attribute, mutant, finder = MUTANTS[name]
+    monkeypatch.setattr(where, attribute, mutant or _find_start_without_caps)
+    if attribute == "is_forced":
+        monkeypatch.setattr(policy, attribute, mutant)
+    kill: Callable[[], None]
 
     @given(pools())
     @settings(
@@ -124,5 +224,10 @@ def test_a_planted_mutant_is_killed(
     def hunt(pool: Snapshot) -> None:
         check(pool)
 
-    with pytest.raises(AssertionError):
-        hunt()
+    kill = {
+        "check": hunt,
+        "serve": test_a_job_is_passed_a_bounded_number_of_times,
+        "backfill": test_nothing_that_runs_late_is_admitted_past_a_kept_place,
+    }[finder]
+    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
+        kill()
