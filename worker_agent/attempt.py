@@ -8,8 +8,9 @@ says is the truth; its socket only tells sooner.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -48,6 +49,9 @@ class Attempt:
         self._clean = False
         self._sid = ""
         self._outcome: Outcome | None = None
+        self._teller: Teller | None = None
+        #: what its worker said of its end, as an outcome with its files' names of now
+        self._conclude: Callable[[], Outcome] | None = None
         self._log = _log.bind(job=job_id, attempt=number, worker=host.id)
 
     def feed(self, frame: Frame) -> None:
@@ -84,11 +88,15 @@ class Attempt:
                 ),
                 "claim",
             )
-        if (outcome := self._outcome) is not None:
-            await patiently(lambda: ledger.settle(self.job_id, self.number, outcome), "settle")
-        elif isinstance(known, Refusal):
+        if isinstance(known, Refusal) and (self._outcome is None or known is Refusal.UNKNOWN):
             self._log.warning("attempt_forgotten", reason=known.value)
             self._follower.fence()
+            return
+        if self._teller is not None:
+            await self._teller.name_again()
+        if self._outcome is not None:
+            outcome = self._conclude() if self._conclude is not None else self._outcome
+            await patiently(lambda: ledger.settle(self.job_id, self.number, outcome), "settle")
 
     async def run(self) -> None:
         """Claim, post, follow, settle."""
@@ -202,6 +210,7 @@ class Attempt:
             classes,
             lambda: link.previews_with_metadata,
         )
+        self._teller = teller
         telling = asyncio.create_task(self._tell(teller))
         try:
             stop = await self._follower.follow()
@@ -232,7 +241,10 @@ class Attempt:
         outcome = None
         if entry is not None:
             files = await teller.files(entry.get("outputs"))
-            outcome = verdict.concluded(entry, teller.closing, names, files, figures)
+            conclude = partial(verdict.concluded, entry, teller.closing, names, files, figures)
+            outcome = conclude()
+            if outcome.ending is not Ending.CANCELLED:
+                self._conclude = conclude
         if outcome is None or outcome.ending is Ending.CANCELLED:
             outcome = self._cut_short(stop, outcome, names, teller, figures)
         await self._services.report()

@@ -75,20 +75,32 @@ class Teller:
         if len(mine) < len(new):
             _log.warning("foreign_output_named", job=self._job.id, user=self._job.user)
         if mine:
-            job = self._job
-            records = await patiently(
-                lambda: self._services.ledger.name_files(
-                    job.user, self._services.agent, job.worker, mine, job_id=job.id
-                ),
-                "name_files",
-            )
-            for key, record in zip(mine, records, strict=True):
-                self._files[key] = (record.type, record.subfolder, record.filename)
+            await self._name(mine)
+        return self._files
+
+    async def name_again(self) -> dict[FileKey, FileKey]:
+        """Record all outputs named so far anew: a restarted server may have lost their names.
+
+        Where it gave such a name to another file meanwhile, this one gets a new name.
+        """
+        if self._files:
+            await self._name(list(self._files))
         return self._files
 
     def end(self) -> None:
         """Say that nothing more will come."""
         self._services.hub.end(self._frame(None, end=True))
+
+    async def _name(self, outputs: list[FileKey]) -> None:
+        job = self._job
+        records = await patiently(
+            lambda: self._services.ledger.name_files(
+                job.user, self._services.agent, job.worker, outputs, job_id=job.id
+            ),
+            "name_files",
+        )
+        for key, record in zip(outputs, records, strict=True):
+            self._files[key] = (record.type, record.subfolder, record.filename)
 
     async def _tell_message(self, frame: Message) -> None:
         files = await self.files(frame.data) if frame.type == "executed" else self._files

@@ -77,6 +77,42 @@ async def test_nothing_is_lost_or_shown_twice(
         stack.stop()
 
 
+@pytest.mark.slow
+async def test_a_server_that_comes_back_without_its_last_second_loses_no_job(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    stack = Stack(tmp_path, "--simulate", "gpus=1,vram=24GiB,workers=2,speed=6", config=KEYS)
+    stack.start()
+    try:
+        client = Client(http, stack.url, {"Authorization": f"Bearer {ANN}"})
+        jobs = {await client.queue(work(n)): n for n in range(1, 13)}
+        # what is lost is ends, admissions and claims, all of jobs that are known
+        await finished(client, next(iter(jobs)))
+        written = log_of(stack).stat().st_size
+        await asyncio.sleep(1)
+        lose_what_was_written_after(stack, written)
+        async with asyncio.timeout(90):
+            await check_all(client, jobs)
+    finally:
+        stack.stop()
+
+
+def log_of(stack: Stack) -> Path:
+    """The embedded server's append-only file."""
+    return next(stack.data_dir.rglob("*.incr.aof"))
+
+
+def lose_what_was_written_after(stack: Stack, size: int) -> None:
+    """Kill the server and cut its log before anybody can start it again."""
+    assert stack.process is not None
+    server = stack.pids()["valkey"]
+    os.kill(stack.process.pid, signal.SIGSTOP)
+    os.kill(server, signal.SIGKILL)
+    with log_of(stack).open("r+b") as log:
+        log.truncate(size)
+    os.kill(stack.process.pid, signal.SIGCONT)
+
+
 def kill(stack: Stack, role: str) -> None:
     if role == "worker":
         os.kill(stack.workers()[0], signal.SIGKILL)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from scheduler.redis_ledger import RedisLedger
 from scheduler.states import JobState, NewJob
 from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
 
-HELD = {"1": {"class_type": "Held", "inputs": {}}}
+HELD: dict[str, Any] = {"1": {"class_type": "Held", "inputs": {}}}
 
 
 class Forgetful(EmbeddedValkey):
@@ -42,6 +43,17 @@ class MarkingLedger(RedisLedger):
     """The real ledger, which marks the server's log just before each claim."""
 
     server_of: Forgetful | None = None
+    #: done once, when the agent first sees another life of the server
+    on_new_life: Callable[[], Awaitable[object]] | None = None
+    _life = ""
+
+    async def run_id(self) -> str:
+        found = await super().run_id()
+        if self._life not in ("", found) and self.on_new_life is not None:
+            await self.on_new_life()
+            self.on_new_life = None
+        self._life = found
+        return found
 
     async def claim(
         self, job_id: str, attempt: int, worker: str, attempt_uuid: str, sid: str, lease_ms: int
@@ -66,8 +78,8 @@ class Scene:
     bed: Bed
     go: Callable[[], None]
 
-    async def start(self) -> NewJob:
-        job = await self.bed.start(HELD)
+    async def start(self, graph: dict[str, Any] = HELD) -> NewJob:
+        job = await self.bed.start(graph)
         await self.bed.running(job.id)
         return job
 
@@ -111,6 +123,25 @@ async def test_an_end_that_was_lost_is_told_again(scene: Scene) -> None:
     assert (ended.state, ended.attempt, ended.losses) == (JobState.SUCCEEDED, 1, 0)
     assert len(await scene.bed.settlements(job.id)) == 1
     assert await scene.posted() == 1
+
+
+async def test_a_picture_whose_name_was_lost_and_given_away_gets_another(scene: Scene) -> None:
+    save = {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}
+    job = await scene.start({**HELD, "2": save})
+    scene.server.mark()
+    scene.go()
+    await scene.bed.until_ended(job.id)
+    ledger, theirs = scene.ledger, ("output", "vg/ann", "p_00001_.png")
+    # another worker has a file of that name, too
+    ledger.on_new_life = lambda: ledger.name_files("ann", "host", "host-9", [theirs])
+    scene.server.die_and_come_back()
+    await scene.bed.until_ended(job.id)
+    outputs = (await scene.bed.result(job.id))["outputs"]
+    (image,) = outputs["2"]["images"]
+    assert image["filename"] == "p_00002_.png"
+    record = await ledger.file("ann", "output", "", "p_00002_.png")
+    assert record is not None
+    assert (record.worker, record.worker_filename) == ("host-0", "p_00001_.png")
 
 
 async def test_what_nobody_knows_any_more_is_interrupted_and_runs_anew(scene: Scene) -> None:
