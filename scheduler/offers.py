@@ -163,23 +163,37 @@ def _respects_shadows(scene: Scene, job: Job, seat: Seat, bytes_: int, load: flo
     return all(s.job is job or s.admits(seat, bytes_, late) for s in scene.shadows)
 
 
+def no_room(scene: Scene, job: Job) -> Wait | None:
+    """That no idle worker has the bytes or its machine the memory for the job; None: one has."""
+    seats = [seat for seat in scene.idle if scene.may_use(job, seat)]
+    if not seats:
+        return None
+    if all(not scene.hosts.fits(job, seat) for seat in seats):
+        missing = min(scene.hosts.missing(job, seat) for seat in seats)
+        text = f"its machine lacks {gib(missing)} of memory for the models"
+        return Wait(job, WaitReason.NO_HOST_RAM, text, seats[0].worker.agent)
+    if any(_fits(scene, job, seat) for seat in seats):
+        return None
+    return shortage(job, seats, scene.room)
+
+
+def _fits(scene: Scene, job: Job, seat: Seat) -> bool:
+    counted = seat.card is not None and job.needs_gpu and job.need_bytes
+    return not counted or fitting_bytes(job, seat, scene.room) is not None
+
+
 def why_no_room(scene: Scene, job: Job) -> Wait:
     """No idle worker can take the job: which of the reasons it is."""
     seats = [seat for seat in scene.idle if scene.may_use(job, seat)]
     if not seats:
         return scene.nobody_free(job)
-    if all(not scene.hosts.fits(job, seat) for seat in seats):
-        missing = min(scene.hosts.missing(job, seat) for seat in seats)
-        text = f"its machine lacks {gib(missing)} of memory for the models"
-        return Wait(job, WaitReason.NO_HOST_RAM, text, seats[0].worker.agent)
-    fitting = [seat for seat in seats if fitting_bytes(job, seat, scene.room) is not None]
-    if not fitting:
-        return shortage(job, seats, scene.room)
-    loading = [seat for seat in fitting if seat.card is not None and seat.card.loading]
-    if loading:
-        card = loading[0].card
-        text = "models are being loaded onto the GPU; a second job beside that slows both"
-        return Wait(job, WaitReason.WARM_SOON, text, card.gpu.id if card is not None else "")
+    lacking = no_room(scene, job)
+    if lacking is not None:
+        return lacking
+    for seat in seats:
+        if seat.card is not None and seat.card.loading and _fits(scene, job, seat):
+            text = "models are being loaded onto the GPU; a second job beside that slows both"
+            return Wait(job, WaitReason.WARM_SOON, text, seat.card.gpu.id)
     held = scene.shadows[0].job.id if scene.shadows else ""
     text = "a prompt that has waited longer gets the next GPU that comes free"
     return Wait(job, WaitReason.HELD_FOR_HEAD, text, held)

@@ -22,7 +22,7 @@ from scheduler.decisions import Admit, Decision, Plan, Release, Reserve, Wait
 from scheduler.fairness import MICROS, charge, dominant_share
 from scheduler.ledger_values import Grant
 from scheduler.lines import Line, is_forced, open_lines
-from scheduler.offers import Start, alike, find_start
+from scheduler.offers import Start, alike, find_start, no_room
 from scheduler.placement import Seat
 from scheduler.plan_config import PlanConfig
 from scheduler.preemption import preemptions
@@ -186,6 +186,8 @@ class _Planner:
             model = main_model(job)
             self._scene.warmth.claim(model, alike(line.jobs, model), job.need_seconds)
             self._scene.stamp += 1
+            # where it would not fit anyway, that is what its user should hear
+            wait = no_room(self._scene, job) or wait
         elif wait.reason in (WaitReason.NO_HEADROOM, WaitReason.NO_HOST_RAM):
             wait = self._make_room(line, wait)
         self._block(line, wait)
