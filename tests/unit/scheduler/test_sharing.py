@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from scheduler.sharing import gain
@@ -14,7 +16,7 @@ def test_the_measured_throughput_is_met(workers: int, jobs_per_s: float) -> None
 
 def test_each_worker_more_gives_more_but_less_than_the_one_before() -> None:
     steps = [gain(n + 1) - gain(n) for n in range(5)]
-    assert all(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(steps))
     assert all(step >= 0 for step in steps)
 
 

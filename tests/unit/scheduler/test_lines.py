@@ -1,0 +1,74 @@
+"""Lanes, deadlines and what is held back, as one plan sees the queues."""
+
+from __future__ import annotations
+
+from scheduler.decisions import Admit, Refuse
+from scheduler.policy import plan
+from scheduler.states import FailReason, Lane, WaitReason
+from tests.pools import config, gpu, job, snapshot, worker
+
+
+def admitted(jobs, **rules) -> list[str]:
+    pool = snapshot([gpu()], [worker()], jobs)
+    made = plan(pool, pool.now_ms, config(**rules))
+    return [d.job.id for d in made.decisions if isinstance(d, Admit)]
+
+
+def test_interactive_jobs_go_before_batch_jobs_whatever_the_counters() -> None:
+    jobs = [job("b", "ann", lane=Lane.BATCH), job("i", "bob")]
+    pool = snapshot([gpu()], [worker()], jobs, virtual={"bob": 10**12})
+    made = plan(pool, pool.now_ms, config())
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["i"]
+
+
+def test_a_users_interactive_job_does_not_wait_for_the_users_batch() -> None:
+    assert admitted([job("b", lane=Lane.BATCH), job("i")]) == ["i"]
+
+
+def test_batch_jobs_run_when_nobody_else_waits_and_stop_when_told() -> None:
+    batch = [job("b", lane=Lane.BATCH)]
+    assert admitted(batch) == ["b"]
+    assert admitted(batch, hold_batch=True) == []
+
+
+def test_a_batch_job_that_has_aged_goes_before_interactive_ones() -> None:
+    jobs = [job("b", "ann", lane=Lane.BATCH, submitted_ms=0), job("i", "bob")]
+    assert admitted(jobs, aging_ms=900_000) == ["b"]
+
+
+def test_a_job_past_its_deadline_is_refused_with_words() -> None:
+    late = job("late", deadline_ms=999_999, submitted_ms=990_000)
+    pool = snapshot([gpu()], [worker()], [late, job("next")])
+    made = plan(pool, pool.now_ms, config())
+    refuse, admit = made.decisions
+    assert isinstance(refuse, Refuse)
+    assert refuse.reason is FailReason.EXPIRED
+    assert "10 s" in refuse.message
+    assert isinstance(admit, Admit)
+    assert admit.job.id == "next"
+
+
+def test_the_plan_asks_to_be_made_again_when_a_deadline_passes() -> None:
+    soon = job("soon", deadline_ms=1_002_000)
+    pool = snapshot([gpu()], [worker(job="x")], [soon])
+    assert plan(pool, pool.now_ms, config()).again_ms == 1_002_000
+
+
+def test_only_the_users_next_in_turn_are_looked_at_but_nobody_who_has_aged_is_missed() -> None:
+    jobs = [job(f"j{n}", f"user{n:02}", models=()) for n in range(8)]
+    jobs.append(job("old", "zoe", submitted_ms=0, models=()))
+    pool = snapshot([gpu()], [worker()], jobs, virtual={"zoe": 10**12})
+    made = plan(pool, pool.now_ms, config(heads=2, aging_ms=900_000))
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["old"]
+    assert set(made.blocked) == {"user00", "user01"}
+
+
+def test_a_refused_job_is_left_alone_for_a_moment() -> None:
+    jobs = [job("refused"), job("other", "bob")]
+    assert admitted(jobs, refused=frozenset({"refused"})) == ["other"]
+
+
+def test_a_held_back_batch_job_says_why() -> None:
+    pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH)])
+    made = plan(pool, pool.now_ms, config(hold_batch=True))
+    assert made.blocked["ann"].reason is WaitReason.HELD_FOR_HEAD
