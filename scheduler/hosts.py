@@ -6,7 +6,7 @@ what running jobs were promised and their workers have not taken yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scheduler.placement import Seat
@@ -15,12 +15,23 @@ from scheduler.states import Agent, Job
 #: Share of a machine's memory that is never promised, and the least such amount.
 _SAFETY_SHARE: Final = 0.05
 _SAFETY_MIN_BYTES: Final = 1 << 30
+#: What a ComfyUI process holds with no model: Python, torch and CUDA's host side (an assumption).
+_PROCESS_BYTES: Final = 2 << 30
+#: A release that gives back less is not worth its time.
+_WORTH_BYTES: Final = 256 << 20
 
 
 class Hosts:
     """Free memory of each machine in a plan's picture; machines that tell nothing always fit."""
 
-    def __init__(self, agents: Iterable[Agent]) -> None:
+    def __init__(self, agents: Iterable[Agent], floors: Mapping[str, int] | None = None) -> None:
+        """Picture them.
+
+        Args:
+            agents: with what they last told.
+            floors: host bytes that a worker still held after its last release.
+        """
+        self._floors = floors or {}
         self._free = {
             agent.id: agent.host_available_bytes
             - max(_SAFETY_MIN_BYTES, int(_SAFETY_SHARE * agent.host_total_bytes))
@@ -48,6 +59,13 @@ class Hosts:
         """Bytes by which it does not fit; 0 when it does."""
         free = self._free.get(seat.worker.agent)
         return 0 if free is None else max(0, self._growth(job, seat) - max(0, free))
+
+    def releasable_bytes(self, seat: Seat) -> int:
+        """What an idle worker would give back of its machine's memory; 0: not worth asking."""
+        worker = seat.worker
+        floor = max(_PROCESS_BYTES, self._floors.get(worker.id, 0))
+        spare = worker.host_used_bytes - floor
+        return spare if spare > _WORTH_BYTES else 0
 
     @staticmethod
     def _growth(job: Job, seat: Seat) -> int:

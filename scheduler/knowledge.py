@@ -26,6 +26,7 @@ class Knowledge:
     def __init__(self) -> None:
         self._releasing: set[str] = set()
         self._floors: dict[str, int] = {}
+        self._host_floors: dict[str, int] = {}
         self._demand = DemandBook()
         #: job → server time until which it is not offered
         self._refused: dict[str, int] = {}
@@ -40,8 +41,10 @@ class Knowledge:
             elif worker.id in self._releasing:
                 self._releasing.discard(worker.id)
                 self._floors[worker.id] = worker.used_bytes
+                self._host_floors[worker.id] = worker.host_used_bytes
             elif worker.job or worker.state is WorkerState.DOWN:
                 self._floors.pop(worker.id, None)
+                self._host_floors.pop(worker.id, None)
 
     def admitted(self, admit: Admit, now_ms: int) -> None:
         """Count what is asked for."""
@@ -94,6 +97,7 @@ class Knowledge:
             preemption=Preemption() if rules.preemption else None,
             wasted_share=self._wasted_share(snapshot),
             floors=dict(self._floors),
+            host_floors=dict(self._host_floors),
             refused=self._still_refused(snapshot.now_ms),
             demand=self._demand.demand(snapshot.now_ms),
         )

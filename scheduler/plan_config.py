@@ -72,6 +72,8 @@ class PlanConfig:
     wasted_share: float = 0.0
     #: bytes each worker still held after its last release
     floors: Mapping[str, int] = field(default_factory=dict)
+    #: the same of its machine's memory
+    host_floors: Mapping[str, int] = field(default_factory=dict)
     #: by model (``folder/name``)
     demand: Mapping[str, Demand] = field(default_factory=dict)
     #: jobs that the ledger has just refused to admit: not offered again for a moment

@@ -26,7 +26,7 @@ from scheduler.offers import Start, alike, find_start, no_room
 from scheduler.placement import Seat
 from scheduler.plan_config import PlanConfig
 from scheduler.preemption import preemptions
-from scheduler.releases import cheapest_way, under_way
+from scheduler.releases import Way, cheapest_way, host_way, under_way
 from scheduler.reservation import choose_step
 from scheduler.scene import Scene
 from scheduler.shadow import cast_shadow
@@ -195,9 +195,7 @@ class _Planner:
     def _make_room(self, line: Line, wait: Wait) -> Wait:
         scene, job = self._scene, wait.job
         if self._releases < _MOST_RELEASES:
-            way = cheapest_way(
-                job, scene.idle, scene.room, scene.warmth, lambda seat: scene.may_use(job, seat)
-            )
+            way = self._way(job, wait.reason)
             if way is not None:
                 for seat in way.seats:
                     self._release(seat)
@@ -208,6 +206,16 @@ class _Planner:
         if not scene.shadows or line.forced:
             self._keep_place(job)
         return wait
+
+    def _way(self, job: Job, lacking: WaitReason) -> Way | None:
+        scene = self._scene
+
+        def may_use(seat: Seat) -> bool:
+            return scene.may_use(job, seat)
+
+        if lacking is WaitReason.NO_HOST_RAM:
+            return host_way(job, scene.idle, scene.hosts, scene.warmth, may_use)
+        return cheapest_way(job, scene.idle, scene.room, scene.warmth, may_use)
 
     def _release(self, seat: Seat) -> None:
         self._decisions.append(Release(seat.worker))

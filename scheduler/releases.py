@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from scheduler.hosts import Hosts
 from scheduler.placement import Card, Room, Seat
 from scheduler.reservation import least_bytes
 from scheduler.states import Job, MemoryLimit, WorkerState
@@ -89,7 +90,7 @@ def _needed(job: Job, seat: Seat, chosen: list[Seat]) -> list[Seat]:
 
 
 def _way(job: Job, seat: Seat, chosen: list[Seat], warmth: Warmth) -> Way:
-    lost = sum(warmth.value(model) for other in chosen for model in other.models)
+    lost = sum(_value(other, warmth) for other in chosen)
     loaded = () if seat in chosen else seat.models
     return Way(tuple(chosen), lost + load_seconds(job, loaded))
 
@@ -97,7 +98,57 @@ def _way(job: Job, seat: Seat, chosen: list[Seat], warmth: Warmth) -> Way:
 def _density(seat: Seat, warmth: Warmth) -> tuple[float, int]:
     """Value per byte given back: the least goes first."""
     freed = max(1, seat.used - seat.floor)
-    return sum(warmth.value(model) for model in seat.models) / freed, seat.order
+    return _value(seat, warmth) / freed, seat.order
+
+
+def host_way(
+    job: Job,
+    seats: Iterable[Seat],
+    hosts: Hosts,
+    warmth: Warmth,
+    may_use: Callable[[Seat], bool],
+) -> Way | None:
+    """The cheapest releases after which the job's machine has the memory; None: no way.
+
+    Args:
+        job: blocked by host memory.
+        seats: idle ones.
+        hosts: the machines' memory.
+        warmth: who has which model.
+        may_use: whether the job may run on a seat at all.
+    """
+    idle = list(seats)
+    ways = (_host_way_on(job, seat, idle, hosts, warmth) for seat in idle if may_use(seat))
+    found = [way for way in ways if way is not None]
+    return min(found, key=lambda way: (way.seconds, len(way.seats)), default=None)
+
+
+def _host_way_on(
+    job: Job, seat: Seat, idle: list[Seat], hosts: Hosts, warmth: Warmth
+) -> Way | None:
+    missing = hosts.missing(job, seat)
+    others = [
+        other
+        for other in idle
+        if other is not seat
+        and other.worker.agent == seat.worker.agent
+        and hosts.releasable_bytes(other)
+    ]
+    others.sort(key=lambda other: (_value(other, warmth), -hosts.releasable_bytes(other)))
+    chosen: list[Seat] = []
+    for other in others:
+        if missing <= 0:
+            break
+        chosen.append(other)
+        missing -= hosts.releasable_bytes(other)
+    if missing > 0 or not chosen:
+        return None
+    lost = sum(_value(other, warmth) for other in chosen)
+    return Way(tuple(chosen), lost + load_seconds(job, seat.models))
+
+
+def _value(seat: Seat, warmth: Warmth) -> float:
+    return sum(warmth.value(model) for model in seat.models)
 
 
 def under_way(job: Job, cards: Iterable[Card]) -> bool:

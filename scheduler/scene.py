@@ -42,7 +42,7 @@ class Scene:
         #: waiting jobs that the plan looks at, for ``warmth``
         self.waiting: list[Job] = []
         self.warmth = Warmth(self.room.seats.values(), config.demand, lambda: self.waiting)
-        self.hosts = Hosts(snapshot.agents)
+        self.hosts = Hosts(snapshot.agents, config.host_floors)
         if self.hosts.known:
             self._run_on_hosts()
         self.shadows: list[Shadow] = []

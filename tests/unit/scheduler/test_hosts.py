@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.decisions import Admit, Release
+from scheduler.plan_config import Limits
 from scheduler.policy import plan
 from scheduler.states import Agent, WaitReason
 from tests.pools import GIB, config, gpu, job, running, snapshot, worker
@@ -55,3 +56,23 @@ def test_a_machine_that_tells_nothing_always_fits() -> None:
 def test_no_gpu_memory_is_released_for_a_job_that_lacks_host_memory() -> None:
     made = decide(host(available=20), needs=12)
     assert not any(isinstance(d, Release) for d in made.decisions)
+
+
+def idle_hoarder(**rules):
+    pool = snapshot(
+        [gpu("g0"), gpu("g1", used=2)],
+        [worker("w0", on="g0"), worker("w1", on="g1", used=2, host_used_bytes=20 * GIB)],
+        [job("j", host_bytes=int(12 * GIB))],
+        agents=[host(available=8)],
+    )
+    # the hoarder itself has what the job adds; only w0 may be used
+    made = plan(pool, pool.now_ms, config(users={"ann": Limits(workers=("w0",))}, **rules))
+    return [d.worker.id for d in made.decisions if isinstance(d, Release)]
+
+
+def test_an_idle_worker_gives_its_host_memory_back_for_a_job_that_lacks_it() -> None:
+    assert idle_hoarder() == ["w1"]
+
+
+def test_a_worker_that_kept_its_host_memory_after_a_release_is_not_asked_again() -> None:
+    assert idle_hoarder(host_floors={"w1": 20 * GIB}) == []
