@@ -41,6 +41,7 @@ from scheduler.ledger_values import (
     Report,
     Settled,
     Submitted,
+    Trust,
     UserCounts,
 )
 from scheduler.states import (
@@ -79,6 +80,7 @@ __all__ = [
     "Settled",
     "SubmitSide",
     "Submitted",
+    "Trust",
     "UserCounts",
     "WatchSide",
 ]
@@ -203,8 +205,20 @@ class PlanSide(Protocol):
         """QUEUED → FAILED for a job that can never run. False: it was no longer queued."""
         ...
 
-    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str]]) -> None:
-        """Write why queued jobs wait: reason and a sentence with figures."""
+    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str, str]]) -> None:
+        """Write why queued jobs wait: reason, a sentence with figures, and what blocks.
+
+        What blocks is the id of a GPU, worker or job, "" for none in particular.
+        """
+        ...
+
+    async def foresee(
+        self, epoch: int, starts: Mapping[str, tuple[int, int]], trust: Trust
+    ) -> None:
+        """Write when queued jobs should start, p50 and p90 in ms of server time, and its worth.
+
+        Plans do not read it: a snapshot may show an older one.
+        """
         ...
 
     async def release(self, epoch: int, worker: str) -> bool:
@@ -322,6 +336,10 @@ class WatchSide(Protocol):
 
     async def counts(self) -> list[UserCounts]:
         """Queued and running jobs of every user who has any."""
+        ...
+
+    async def trust(self) -> Trust:
+        """What forecasts were worth lately, as the leader told."""
         ...
 
     async def announce_gateway(self, gateway: str, url: str, ttl_ms: int) -> None:

@@ -44,6 +44,18 @@ class Grant:
     passed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What forecasts of starts were worth lately (``scheduler.calibration``)."""
+
+    #: factors on the waits that the run forward tells
+    p50_factor: float = 1.0
+    p90_factor: float = 1.0
+    #: share of the ``scored`` last jobs that started by their p90; 0 while there are none
+    coverage: float = 0.0
+    scored: int = 0
+
+
 # ── replies ──────────────────────────────────────────────────────────────────
 
 

@@ -15,6 +15,7 @@ import structlog
 from config.settings import Settings
 from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
 from scheduler.explanation import explain
+from scheduler.foresight import Foresight
 from scheduler.knowledge import Knowledge
 from scheduler.ledger import Admitted, Event, EventKind, Ledger, LedgerUnavailable, Refusal
 from scheduler.policy import plan
@@ -76,6 +77,7 @@ class SchedulerLoop:
         self._explain_again = 0.0
         self._again_s = _IDLE_S
         self._knowledge = Knowledge()
+        self._foresight = Foresight(ledger, clock)
 
     async def run(self) -> None:
         """Work until cancelled; gives the leadership back on the way out."""
@@ -89,6 +91,7 @@ class SchedulerLoop:
                     self._lead_again = 0.0
                     await asyncio.sleep(0.5)
         finally:
+            await self._foresight.close()
             await self._resign()
 
     async def _turn(self) -> None:
@@ -143,6 +146,7 @@ class SchedulerLoop:
         if made.decisions or self._clock() >= self._explain_again:
             self._explain_again = self._clock() + _EXPLAIN_S
             await self._explain(epoch, snapshot, made)
+        self._foresight.look(epoch, snapshot, config)
 
     async def _commit(self, epoch: int, decision: Decision, snapshot: Snapshot) -> bool:
         """Carry out one decision. False: another scheduler leads."""
@@ -165,11 +169,11 @@ class SchedulerLoop:
         return True
 
     async def _explain(self, epoch: int, snapshot: Snapshot, made: Plan) -> None:
-        waits: dict[str, tuple[WaitReason, str]] = {}
+        waits: dict[str, tuple[WaitReason, str, str]] = {}
         for wait in explain(snapshot, made):
-            told = (wait.reason, wait.detail)
-            if (wait.job.wait_reason, wait.job.wait_detail) != told:
-                waits[wait.job.id] = told
+            job, told = wait.job, (wait.reason, wait.detail, wait.blocker)
+            if (job.wait_reason, job.wait_detail, job.wait_blocker) != told:
+                waits[job.id] = told
         if waits:
             await self._ledger.explain(epoch, waits)
 
@@ -184,6 +188,7 @@ class SchedulerLoop:
         reply = await self._ledger.admit(epoch, job, worker, grant, lease_ms)
         if isinstance(reply, Admitted):
             self._knowledge.admitted(decision, now_ms)
+            self._foresight.admitted(job.id, now_ms)
             _log.info(
                 "admit",
                 job=job.id,

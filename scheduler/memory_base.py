@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from scheduler.bookkeeping import closing_words, cost, event_score
-from scheduler.ledger_values import Event, EventKind, Order
+from scheduler.ledger_values import Event, EventKind, Order, Trust
 from scheduler.memory_records import (
+    UNSAID,
     GroupRecord,
     Holds,
     JobRecord,
@@ -62,6 +63,7 @@ class BooksBase:
         self.max_losses = max_losses
         self.stream = Stream(events_max)
         self.owner, self.epoch, self.leads_until_ms = "", 0, 0
+        self.trust = Trust()
         self.records: dict[str, JobRecord] = {}
         self.bodies: dict[str, bytes] = {}
         self.outcomes: dict[str, bytes] = {}
@@ -312,9 +314,8 @@ class BooksBase:
             rev=job.rev + 1,
             reason=reason,
             ended_ms=event.at_ms,
-            wait_reason=None,
-            wait_detail="",
             held=False,
+            **UNSAID,
             **fields,
         )
         if result:

@@ -28,6 +28,7 @@ from scheduler.ledger_values import (
     Report,
     Settled,
     Submitted,
+    Trust,
     UserCounts,
 )
 from scheduler.memory_books import Books
@@ -163,9 +164,15 @@ class _Plan(_Side):
         """QUEUED → FAILED for a job that can never run."""
         return self._ring(self.books.refuse(epoch, job, reason, message))
 
-    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str]]) -> None:
+    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str, str]]) -> None:
         """Write why queued jobs wait."""
         self.books.explain(epoch, waits)
+
+    async def foresee(
+        self, epoch: int, starts: Mapping[str, tuple[int, int]], trust: Trust
+    ) -> None:
+        """Write when queued jobs should start, and what such forecasts are worth."""
+        self.books.foresee(epoch, starts, trust)
 
     async def release(self, epoch: int, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent."""
@@ -262,6 +269,10 @@ class _Watch(_Side):
     async def counts(self) -> list[UserCounts]:
         """Queued and running jobs of every user who has any."""
         return self.books.counts()
+
+    async def trust(self) -> Trust:
+        """What forecasts were worth lately, as the leader told."""
+        return self.books.trust
 
     async def announce_gateway(self, gateway: str, url: str, ttl_ms: int) -> None:
         """Tell agents where a gateway answers."""

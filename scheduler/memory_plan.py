@@ -13,9 +13,10 @@ from scheduler.ledger_values import (
     OrderKind,
     Reaped,
     Refusal,
+    Trust,
 )
 from scheduler.memory_base import BooksBase
-from scheduler.memory_records import JobRecord, UserRecord, WorkerRecord, remove
+from scheduler.memory_records import UNSAID, JobRecord, UserRecord, WorkerRecord, remove
 from scheduler.states import (
     Agent,
     Backlog,
@@ -122,8 +123,7 @@ class BooksPlan(BooksBase):
             gpu=worker.gpu,
             reserved_bytes=grant.bytes,
             admitted_ms=now,
-            wait_reason=None,
-            wait_detail="",
+            **UNSAID,
             granted_seconds=float(grant.seconds),
             granted_load_seconds=float(grant.load_seconds),
             user_charge=grant.user_charge,
@@ -185,15 +185,25 @@ class BooksPlan(BooksBase):
         )
         return True
 
-    def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str]]) -> None:
-        """Write why queued jobs wait: reason and a sentence with figures."""
+    def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str, str]]) -> None:
+        """Write why queued jobs wait: reason, a sentence with figures, and what blocks."""
         if not self.is_leader(epoch):
             return
-        for job_id, (reason, detail) in waits.items():
+        for job_id, (reason, detail, blocker) in waits.items():
             record = self.records.get(job_id)
             if record is not None and record.waits:
-                record.change(wait_reason=reason, wait_detail=detail)
+                record.change(wait_reason=reason, wait_detail=detail, wait_blocker=blocker)
                 self.touch(self.users[record.user])
+
+    def foresee(self, epoch: int, starts: Mapping[str, tuple[int, int]], trust: Trust) -> None:
+        """Write when queued jobs should start, p50 and p90, and what such forecasts are worth."""
+        if not self.is_leader(epoch):
+            return
+        self.trust = trust
+        for job_id, (p50_ms, p90_ms) in starts.items():
+            record = self.records.get(job_id)
+            if record is not None and record.waits:
+                record.change(start_p50_ms=p50_ms, start_p90_ms=p90_ms)
 
     def release(self, epoch: int, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent. False: it was not idle."""

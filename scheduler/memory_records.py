@@ -7,12 +7,22 @@ The records change in place; what leaves the ledger are the frozen nouns of
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from scheduler.bookkeeping import changed
 from scheduler.ledger_values import FileRecord
 from scheduler.memory_turns import Turns
 from scheduler.states import Backlog, Job, JobState, MemoryLimit, Worker, WorkerState
+
+#: what is told of a waiting job, when it no longer waits or for another reason
+UNSAID: Final[Mapping[str, Any]] = {
+    "wait_reason": None,
+    "wait_detail": "",
+    "wait_blocker": "",
+    "start_p50_ms": 0,
+    "start_p90_ms": 0,
+}
 
 
 class JobRecord:

@@ -16,7 +16,7 @@ from scheduler.ledger_values import (
     Submitted,
 )
 from scheduler.memory_base import BooksBase
-from scheduler.memory_records import JobRecord, UserRecord, insert, remove
+from scheduler.memory_records import UNSAID, JobRecord, UserRecord, insert, remove
 from scheduler.states import Job, JobState, NewJob, WaitReason
 
 _UNKNOWN = CancelReply(None, changed=False)
@@ -144,15 +144,11 @@ class BooksSubmit(BooksBase):
         if held:
             self.dequeue(job)
             insert(owner.held, job.number, job.id)
-            job = record.change(
-                held=True,
-                rev=job.rev + 1,
-                wait_reason=WaitReason.HELD,
-                wait_detail=HELD_DETAIL,
-            )
+            said = {**UNSAID, "wait_reason": WaitReason.HELD, "wait_detail": HELD_DETAIL}
+            job = record.change(held=True, rev=job.rev + 1, **said)
         else:
             remove(owner.held, job.number, job.id)
-            job = record.change(held=False, rev=job.rev + 1, wait_reason=None, wait_detail="")
+            job = record.change(held=False, rev=job.rev + 1, **UNSAID)
             self.enqueue(job, lift=True)
         self.emit_job(EventKind.HELD if held else EventKind.UNHELD, job)
         return CancelReply(job.state, changed=True)

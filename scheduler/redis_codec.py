@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from scheduler.ledger import Event, EventKind, FileRecord, Order, OrderKind
+from scheduler.ledger import Event, EventKind, FileRecord, Order, OrderKind, Trust
 from scheduler.states import (
     Agent,
     FailReason,
@@ -149,6 +149,9 @@ def decode_job(fields: Fields) -> Job | None:
         user_cost=_int(fields, b"user_cost"),
         group_cost=_int(fields, b"group_cost"),
         guess=Guess(*spec.guess),
+        wait_blocker=_text(fields, b"wait_blocker"),
+        start_p50_ms=_int(fields, b"start_p50_ms"),
+        start_p90_ms=_int(fields, b"start_p90_ms"),
     )
 
 
@@ -240,6 +243,27 @@ def decode_order(entry: bytes) -> Order:
     """One entry of an inbox: kind, worker, job, attempt, tab-separated."""
     kind, worker, job, attempt = entry.decode().split("\t")
     return Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
+
+
+class _Told(msgspec.Struct, frozen=True, array_like=True):
+    p50_factor: float
+    p90_factor: float
+    coverage: float
+    scored: int
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
+
+
+def encode_trust(trust: Trust) -> bytes:
+    """What forecasts are worth, in one field of the leader's hash."""
+    told = _Told(trust.p50_factor, trust.p90_factor, trust.coverage, trust.scored)
+    return msgspec.json.encode(told)
+
+
+def decode_trust(field: bytes | None) -> Trust:
+    """The same, back; nothing told yet is worth nothing yet."""
+    return Trust() if field is None else Trust(**msgspec.structs.asdict(_decode_told(field)))
 
 
 class _Location(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ by name; only ``snapshot.lua``, which reads thousands and writes none, makes nam
 ================  ======  =========================================================
 key               type    holds
 ================  ======  =========================================================
-leader            hash    owner, epoch (only grows), until (ms), said (explanations so far)
+leader            hash    owner, epoch (only grows), until (ms), said (explanations so far), trust
 job:<id>          hash    one job: what changes as fields, the rest in ``spec``
 prompt:<id>       string  the prompt's body as submitted
 result:<id>       string  the result as settled

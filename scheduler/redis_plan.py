@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from scheduler.bookkeeping import closing_words, refusal_words
-from scheduler.ledger import Admitted, Grant, Reaped, Refusal
+from scheduler.ledger import Admitted, Grant, Reaped, Refusal, Trust
+from scheduler.redis_codec import encode_trust
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
 from scheduler.redis_snapshot import RedisSnapshot
@@ -72,17 +73,31 @@ class RedisPlan(RedisSnapshot):
         args += [*refusal_words(job.prompt_id, reason, message), self.new_call()]
         return bool(await self.server.script("refuse", keys, args))
 
-    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str]]) -> None:
-        """Write why queued jobs wait: reason and a sentence with figures."""
+    async def explain(self, epoch: int, waits: Mapping[str, tuple[WaitReason, str, str]]) -> None:
+        """Write why queued jobs wait: reason, a sentence with figures, and what blocks."""
         entries = list(waits.items())
         for start in range(0, len(entries), _BATCH):
             batch = entries[start : start + _BATCH]
             keys = [self.keys.leader]
             keys += await self.keys_of_waiting([job_id for job_id, _ in batch])
             args: list[Arg] = [epoch]
-            for _, (reason, detail) in batch:
-                args += [reason.value, detail]
+            for _, (reason, detail, blocker) in batch:
+                args += [reason.value, detail, blocker]
             await self.server.script("explain", keys, args)
+
+    async def foresee(
+        self, epoch: int, starts: Mapping[str, tuple[int, int]], trust: Trust
+    ) -> None:
+        """Write when queued jobs should start, p50 and p90 in ms of server time, and its worth."""
+        entries = list(starts.items())
+        told = encode_trust(trust)
+        for start in range(0, max(1, len(entries)), _BATCH):
+            batch = entries[start : start + _BATCH]
+            keys = [self.keys.leader, *(self.keys("job", job_id) for job_id, _ in batch)]
+            args: list[Arg] = [epoch, told]
+            for _, (p50_ms, p90_ms) in batch:
+                args += [p50_ms, p90_ms]
+            await self.server.script("foresee", keys, args)
 
     async def release(self, epoch: int, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent. False: it was not idle."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from scheduler.bookkeeping import ABANDONED_MS
-from scheduler.ledger import Event, LedgerUnavailable, Pool, UserCounts
+from scheduler.ledger import Event, LedgerUnavailable, Pool, Trust, UserCounts
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import decode_agent, decode_event
+from scheduler.redis_codec import decode_agent, decode_event, decode_trust
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import RECORDER_GROUP
 
@@ -81,6 +81,10 @@ class RedisWatch(RedisSide):
             for n, user in enumerate(users)
         ]
         return [count for count in counts if count.queued or count.running]
+
+    async def trust(self) -> Trust:
+        """What forecasts were worth lately, as the leader told."""
+        return decode_trust(await self.server.command("HGET", self.keys.leader, "trust"))
 
     async def announce_gateway(self, gateway: str, url: str, ttl_ms: int) -> None:
         """Tell agents where a gateway answers (for input files)."""

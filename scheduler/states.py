@@ -286,6 +286,11 @@ class Job:
     user_cost: int = 0
     group_cost: int = 0
     guess: Guess = Guess()
+    #: id of the GPU, worker or job in its way; "": none in particular
+    wait_blocker: str = ""
+    #: server time by which it starts as likely as not, and in 90 % of cases; 0: not foreseen
+    start_p50_ms: int = 0
+    start_p90_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

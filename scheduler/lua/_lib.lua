@@ -137,6 +137,14 @@ local function cost(charged, granted, ran)
   return math.floor(charged * math.max(ran, 0) / granted + 0.5)
 end
 
+-- ── what is told of waiting jobs ────────────────────────────────────────────
+
+-- Forget it: the job no longer waits, or for another reason.
+local function unsay(key)
+  redis.call('HDEL', key, 'wait_reason', 'wait_detail', 'wait_blocker', 'start_p50_ms',
+    'start_p90_ms')
+end
+
 -- ── moving jobs ─────────────────────────────────────────────────────────────
 
 -- Tell readers who keep decoded jobs (snapshot.lua) that the user's first jobs have changed:
@@ -211,7 +219,8 @@ local function end_job(K, job, state, end_)
     end
   end
   redis.call('HSET', K.job, unpack(fields))
-  redis.call('HDEL', K.job, 'wait_reason', 'wait_detail', 'held')
+  unsay(K.job)
+  redis.call('HDEL', K.job, 'held')
   if end_.result and end_.result ~= '' then redis.call('SET', K.result, end_.result) end
   redis.call('ZADD', end_.listed and K.done or K.hidden, event_score(id), job.id)
   if remaining(K) == 0 then redis.call('SREM', K.users, job.user) end

@@ -55,7 +55,7 @@ redis.call('HSET', K.job, 'state', 'RESERVED', 'rev', job.rev + 1, 'attempt', at
   'worker', worker_name, 'gpu', gpu_name, 'agent', agent, 'reserved_bytes', bytes,
   'admitted_ms', now, 'call', ARGV[10], 'granted_seconds', ARGV[11],
   'granted_load_seconds', ARGV[12], 'user_charge', ARGV[13], 'group_charge', ARGV[14])
-if job.wait_reason then redis.call('HDEL', K.job, 'wait_reason', 'wait_detail') end
+if job.wait_reason or job.start_p50_ms then unsay(K.job) end
 redis.call('HSET', K.user, 'last_admitted_ms', now)
 -- The clock of an emptied queue is the counter with this charge: as if one more waited.
 charge(K, job, ARGV[13], ARGV[14])

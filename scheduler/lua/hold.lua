@@ -12,12 +12,14 @@ if job.state ~= 'QUEUED' or (job.held == '1') == held then return {'CANCEL', job
 if held then
   dequeue(K, job)
   redis.call('ZADD', K.held, job.number, job.id)
+  unsay(K.job)
   redis.call('HSET', K.job, 'rev', job.rev + 1, 'call', ARGV[4], 'held', 1,
     'wait_reason', 'held', 'wait_detail', ARGV[3])
 else
   redis.call('ZREM', K.held, job.id)
   redis.call('HSET', K.job, 'rev', job.rev + 1, 'call', ARGV[4])
-  redis.call('HDEL', K.job, 'held', 'wait_reason', 'wait_detail')
+  unsay(K.job)
+  redis.call('HDEL', K.job, 'held')
   enqueue(K, job, true)
 end
 emit_job(K, held and 'held' or 'unheld', job)

@@ -70,8 +70,10 @@ class Floor:
         result = {"outputs": {"9": {"images": images}}, "status": {}, "meta": {}}
         await self.settle(job, attempt, result=json.dumps(result).encode())
 
-    async def explain(self, job: NewJob, reason: WaitReason, detail: str) -> None:
-        await self.ledger.explain(self._epoch, {job.id: (reason, detail)})
+    async def explain(
+        self, job: NewJob, reason: WaitReason, detail: str, blocker: str = ""
+    ) -> None:
+        await self.ledger.explain(self._epoch, {job.id: (reason, detail, blocker)})
 
     async def find(self, job: NewJob) -> Job:
         found = await self.ledger.find(job.user, job.prompt_id)

@@ -229,7 +229,8 @@ def dump_books(books: Books) -> Dump:
         for name, value in vars(books).items()
         if name not in _NO_BOOKS and not name.startswith("seen_")
     }
-    dump[":leader"] = [dump.pop(f":{name}") for name in ("owner", "epoch", "leads_until_ms")]
+    leader = ("owner", "epoch", "leads_until_ms", "trust")
+    dump[":leader"] = [dump.pop(f":{name}") for name in leader]
     dump[":events"] = dump.pop(":stream")
     dump |= {f":inbox:{agent}": orders for agent, orders in dump.pop(":inboxes").items()}
     return {name: value for name, value in dump.items() if value}

@@ -40,10 +40,10 @@ async def test_the_agent_is_told_and_an_event_says_so(studio: Studio) -> None:
 async def test_the_reason_to_wait_is_gone_once_admitted(studio: Studio) -> None:
     queued = await studio.submit()
     await studio.ledger.explain(
-        studio.epoch, {queued.id: (WaitReason.NO_HEADROOM, "6 GiB missing")}
+        studio.epoch, {queued.id: (WaitReason.NO_HEADROOM, "6 GiB missing", "gpu-0")}
     )
     job = await studio.reserve(queued)
-    assert (job.wait_reason, job.wait_detail) == (None, "")
+    assert (job.wait_reason, job.wait_detail, job.wait_blocker) == (None, "", "")
 
 
 async def test_round_robin_remembers_the_last_admission(studio: Studio) -> None:

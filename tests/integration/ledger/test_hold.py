@@ -42,7 +42,7 @@ async def test_a_held_job_says_so_and_each_change_is_an_event(studio: Studio) ->
     assert (held.state, held.held, held.rev) == (JobState.QUEUED, True, job.rev + 1)
     assert held.wait_reason is WaitReason.HELD
     assert held.wait_detail
-    await studio.ledger.explain(studio.epoch, {job.id: (WaitReason.CAP, "another reason")})
+    await studio.ledger.explain(studio.epoch, {job.id: (WaitReason.CAP, "another reason", "")})
     assert (await studio.job(job.id)).wait_reason is WaitReason.HELD
     await studio.ledger.hold("ann", job.id, held=False)
     free = await studio.job(job.id)

@@ -63,7 +63,7 @@ async def test_a_former_leader_changes_nothing(studio: Studio, dump: Callable[[]
     assert not await studio.ledger.release(stale, "host-1")
     assert await studio.ledger.reap(stale, 2) == []
     assert await studio.ledger.trim(stale, 0, 0) == 0
-    await studio.ledger.explain(stale, {job.id: (WaitReason.CAP, "no")})
+    await studio.ledger.explain(stale, {job.id: (WaitReason.CAP, "no", "")})
     assert dump() == before
 
 
@@ -126,10 +126,10 @@ async def test_refusing_what_is_no_longer_queued_as_seen_does_nothing(
 async def test_waiting_jobs_say_why(studio: Studio) -> None:
     queued, running = await studio.submit(), await studio.run()
     events = len(await studio.kinds())
-    why = (WaitReason.NO_HEADROOM, "needs 8 GiB, 3 GiB free")
+    why = (WaitReason.NO_HEADROOM, "needs 8 GiB, 3 GiB free", "gpu-0")
     await studio.ledger.explain(studio.epoch, {queued.id: why, running.id: why, "nope": why})
     explained = await studio.job(queued.id)
-    assert (explained.wait_reason, explained.wait_detail) == why
+    assert (explained.wait_reason, explained.wait_detail, explained.wait_blocker) == why
     assert explained.rev == queued.rev
     assert (await studio.job(running.id)).wait_reason is None
     assert len(await studio.kinds()) == events
@@ -137,7 +137,7 @@ async def test_waiting_jobs_say_why(studio: Studio) -> None:
 
 async def test_explaining_hundreds_takes_them_all(studio: Studio) -> None:
     jobs = [await studio.submit() for _ in range(250)]
-    waits = {job.id: (WaitReason.CAP, str(n)) for n, job in enumerate(jobs)}
+    waits = {job.id: (WaitReason.CAP, str(n), "") for n, job in enumerate(jobs)}
     await studio.ledger.explain(studio.epoch, waits)
     explained = await studio.ledger.unfinished("ann")
     assert [job.wait_detail for job in explained] == [str(n) for n in range(250)]

@@ -223,8 +223,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=picks, words=st.sampled_from(("6 GiB missing", "ann's job goes first")))
     def explain(self, pick: int, words: str) -> None:
         waiting = self.in_state(JobState.QUEUED)
-        some = {job.id: (WaitReason.NO_HEADROOM, words) for job in waiting[pick % len(waiting) :]}
-        self.do("explain", self.epoch - 1, {id_: (WaitReason.CAP, "stale") for id_ in some})
+        some = {
+            job.id: (WaitReason.NO_HEADROOM, words, "gpu") for job in waiting[pick % len(waiting) :]
+        }
+        self.do("explain", self.epoch - 1, {id_: (WaitReason.CAP, "stale", "") for id_ in some})
         self.do("explain", self.epoch, some)
 
     @precondition(lambda self: self.in_state(JobState.QUEUED))
@@ -318,8 +320,10 @@ class LedgerMachine(RuleBasedStateMachine):
         job = active[pick % len(active)]
         assert isinstance(self.do("renew", job.id, job.attempt, PASSED_MS), Renewed)
         self.changes_nothing([], "reap", self.epoch - 1, 2)
+        before = self.look()
         reaped = self.do("reap", self.epoch, 2)
         assert [one.job_id for one in reaped] == [job.id]
+        self._check_pay(job, 0.0, before)
         if again and reaped[0].state is JobState.QUEUED:
             self.now = self.look()
             self._admit(self.now.jobs[job.id], self.worker(pick, idle=True), charge)
