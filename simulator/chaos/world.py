@@ -1,0 +1,247 @@
+"""One world: server, schedulers, hosts with agents, gateways with their people, recorder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, Final, cast
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config.settings import Settings
+from dashboard.history.recorder import Recorder
+from scheduler.ledger import Ledger
+from scheduler.loop import SchedulerLoop
+from simulator.chaos.agent import VirtualAgent
+from simulator.chaos.archive import Archive
+from simulator.chaos.card import Card
+from simulator.chaos.clients import Client, Follower, Person
+from simulator.chaos.host import HostMachine
+from simulator.chaos.line import Line, Weather
+from simulator.chaos.loop import Actor, VirtualLoop
+from simulator.chaos.server import MakeBooks, Server
+from simulator.chaos.truth import Truth
+from simulator.chaos.violation import Violation
+from simulator.chaos.watch import Watch
+from simulator.chaos.workload import Habits, new_id
+
+_HISTORY: Final = 4000
+_GIB: Final = 2**30
+
+
+class Service:
+    """A program that is started, killed and started again; ``start`` makes one life of it."""
+
+    def __init__(self, world: World, name: str, work: Callable[[Actor, Ledger], Any]) -> None:
+        self._world = world
+        self._work = work
+        self.name = name
+        self.actor = Actor(name)
+        self.line: Line | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._lives = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether a life of it goes on."""
+        return self.task is not None and not self.task.done()
+
+    def start(self) -> None:
+        """Begin a life."""
+        self._lives += 1
+        name = f"{self.name}.{self._lives}"
+        self.actor = Actor(name)
+        world = self._world
+        rng = world.rng(f"line {name}")
+        self.line = Line(world.loop, world.server, self.actor, world.weather, rng)
+        work: Coroutine[Any, Any, None] = self._work(self.actor, self.line.ledger)
+        self.task = world.loop.start(self.actor, work)
+        self.task.add_done_callback(self._ended, context=world.loop.nobody.copy())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._world.fail(f"{self.actor.name} broke: {error!r}", error)
+
+    def kill(self) -> None:
+        """End its life at once: nothing that it still says reaches anybody."""
+        self.actor.severed = True
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask it to end in order."""
+        self._world.loop.resume(self.actor)
+        if self.task is not None:
+            self.task.cancel()
+
+
+class World:
+    """Everything that there is in one episode.
+
+    Args:
+        loop: the virtual loop.
+        seed: of everything that is random.
+        make_books: makes the server's books.
+        settings: what is in force at first.
+        habits: what jobs are like.
+    """
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        seed: str,
+        make_books: MakeBooks,
+        settings: Settings,
+        habits: Habits,
+    ) -> None:
+        self.loop = loop
+        self.seed = seed
+        self.settings = settings
+        self.highest_skips = settings.scheduler.max_skips
+        self.history: deque[str] = deque(maxlen=_HISTORY)
+        self.truths: dict[str, Truth] = {}
+        self._finished: set[str] = set()
+        self.counts: dict[str, int] = {}
+        #: overflowing cards are a mistake: estimates, drivers and other programs are honest
+        self.honest = True
+        self.weather = Weather()
+        self.stopped = asyncio.Event()
+        self.watch = Watch(self._finished.__contains__, self.tell, lambda: self.highest_skips)
+        self.watch.on_broken = self.stopped.set
+        self.server = Server(loop, make_books, self.watch)
+        self.archive = Archive(self.rng("archive"))
+        self.shown: dict[str, int] = {}
+        self._build(habits)
+
+    def rng(self, what: str) -> Random:
+        """A source of chance of its own for each part, so that parts do not disturb each other."""
+        return Random(f"{self.seed}:{what}")
+
+    def _build(self, habits: Habits) -> None:
+        rng = self.rng("build")
+        self.hosts: dict[str, HostMachine] = {}
+        self.agents: dict[str, Service] = {}
+        for n in range(rng.randint(1, 2)):
+            self._add_host(f"h{n}", rng)
+        self.schedulers = [
+            Service(self, f"s{n}", self._scheduler(f"s{n}")) for n in range(rng.randint(2, 3))
+        ]
+        self.gateways = [Service(self, f"g{n}", self._gateway) for n in range(2)]
+        self.recorder = Service(self, "recorder", self._recorder)
+        users = self.settings.users
+        workers = sum(len(host.specs) for host in self.hosts.values())
+        load, burst = rng.uniform(0.4, 1.2), 5
+        pause_s = 22.0 * (1 + burst) / 2 * len(users) / (load * workers)
+        self.clients = [
+            Client(
+                Person(user.name, user.group, pause_s * rng.uniform(0.5, 2.0), burst),
+                habits,
+                self._through,
+                self.truths,
+                self.rng(f"client {user.name}"),
+            )
+            for user in users
+        ]
+
+    def _add_host(self, name: str, rng: Random) -> None:
+        sizes = [rng.choice((16, 24, 24, 48)) for _ in range(rng.randint(1, 2))]
+        cards = [Card(f"GPU-{name}-{n}", n, size * _GIB) for n, size in enumerate(sizes)]
+        machine = HostMachine(name, cards, rng.randint(1, 3), self, self.rng(f"host {name}"))
+        self.hosts[name] = machine
+        self.agents[name] = Service(self, name, self._agent(machine))
+
+    # ── what each service does in a life ─────────────────────────────────────
+
+    def _agent(self, machine: HostMachine) -> Callable[[Actor, Ledger], Any]:
+        ids = self.rng(f"ids {machine.name}")
+
+        def live(actor: Actor, ledger: Ledger) -> Any:
+            return VirtualAgent(
+                actor,
+                machine,
+                ledger,
+                lambda: self.settings,
+                self.loop,
+                lambda: self.server.clock() / 1000,
+                lambda: new_id(ids),
+                self.rng(f"wire {actor.name}"),
+            ).run()
+
+        return live
+
+    def _scheduler(self, owner: str) -> Callable[[Actor, Ledger], Any]:
+        def live(actor: Actor, ledger: Ledger) -> Any:
+            return SchedulerLoop(ledger, lambda: self.settings, actor.name, self.loop.time).run()
+
+        return live
+
+    def _gateway(self, _actor: Actor, ledger: Ledger) -> Any:
+        return Follower(ledger, self.shown).run()
+
+    def _recorder(self, _actor: Actor, ledger: Ledger) -> Any:
+        engine = cast(AsyncEngine, self.archive)
+        return Recorder(ledger, engine, self.loop.time).run()
+
+    def _through(self) -> Ledger:
+        """The way to the ledger through a gateway that is up, else through a dead one."""
+        for gateway in self.gateways:
+            if gateway.running and not gateway.actor.paused and gateway.line is not None:
+                return gateway.line.ledger
+        line = self.gateways[0].line
+        if line is None:
+            raise RuntimeError("no gateway was ever started")
+        return line.ledger
+
+    @property
+    def services(self) -> list[Service]:
+        """All programs."""
+        return [*self.agents.values(), *self.schedulers, *self.gateways, self.recorder]
+
+    # ── what really happens (``Witness``) ────────────────────────────────────
+
+    def truth(self, key: str) -> Truth:
+        """What the job of that key does."""
+        return self.truths[key]
+
+    def finished(self, key: str, uuid: str) -> None:
+        """The prompt ran to its end, and well."""
+        self._finished.add(uuid)
+        self.count("prompts finished")
+
+    def out_of_memory(self, key: str, card: Card, wanted_bytes: int) -> None:
+        """It did not fit on its card: a mistake of ours, unless something has lied."""
+        self.count("out of memory")
+        self.tell(f"OOM {key[:8]} on {card.uuid}: {wanted_bytes} of {card.total_bytes}")
+        if self.honest and wanted_bytes <= card.total_bytes * 0.9:
+            held = ", ".join(f"{pid}: {bytes_}" for pid, bytes_ in card.held.items())
+            self.fail(
+                f"{key} ({wanted_bytes} bytes) did not fit on {card.uuid} though all estimates "
+                f"are true; held: {held}"
+            )
+
+    def missing_in_archive(self) -> list[str]:
+        """Ended jobs that the store does not have with their final state."""
+        stored = self.archive.states()
+        ended = self.watch.ended.items()
+        return [job for job, state in ended if stored.get(job) != state.value]
+
+    # ── history ──────────────────────────────────────────────────────────────
+
+    def tell(self, line: str) -> None:
+        """Add a line to the history."""
+        self.history.append(f"{self.loop.time():10.3f} {line}")
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count something that happened."""
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def fail(self, what: str, error: BaseException | None = None) -> None:
+        """Something happened that must not."""
+        violation = Violation(what)
+        violation.__cause__ = error
+
+        def check() -> None:
+            raise violation
+
+        self.watch.guard(check)
