@@ -29,6 +29,8 @@ class Need:
 
     kind: Features
     estimate: Estimate
+    #: runs of this very kind that the estimate rests on
+    runs: int
 
 
 async def need_of(
@@ -49,8 +51,9 @@ async def need_of(
         image_sizes=await _picture_sizes(found, files),
         outputs=checked.outputs or None,
     )
-    learned = await found.ledger.profiles([kind.fingerprint, *kind.parents])
-    return Need(kind, estimate(kind, list(_read(learned))))
+    profiles = list(_read(await found.ledger.profiles([kind.fingerprint, *kind.parents])))
+    own = profiles[0]
+    return Need(kind, estimate(kind, profiles), 0 if own is None else own.count)
 
 
 async def _picture_sizes(
