@@ -77,6 +77,11 @@ jobs: Final = Table(
     Column("prompt", LargeBinary),
     # NULL: the job never ran, or its body was gone
     Column("result", LargeBinary),
+    # main model, "": none, or recorded before this was kept; its size and the time to load, 0:
+    # not known
+    Column("model", Words, nullable=False, server_default=""),
+    Column("model_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("load_seconds", Float, nullable=False, server_default="0"),
     Index(None, "user_name", "ended_ms"),
     Index(None, "user_name", "prompt_id"),
     Index(None, "ended_ms"),

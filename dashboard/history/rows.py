@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler.ledger import Event, EventKind, FileRecord
 from scheduler.states import Job
+from scheduler.warmth import main_model
 
 Row = dict[str, Any]
 #: (type, subfolder, filename) in the user's names
@@ -21,6 +22,7 @@ def settled(events: Sequence[Event]) -> dict[str, Event]:
 
 def job_row(job: Job, prompt: bytes | None, result: bytes | None) -> Row:
     """An ended job."""
+    model = main_model(job)
     return {
         "id": job.id,
         "user_name": job.user,
@@ -49,6 +51,9 @@ def job_row(job: Job, prompt: bytes | None, result: bytes | None) -> Row:
         "ended_ms": job.ended_ms,
         "prompt": prompt,
         "result": result,
+        "model": model,
+        "model_bytes": dict(zip(job.models, job.model_bytes, strict=False)).get(model, 0),
+        "load_seconds": job.load_seconds,
     }
 
 
@@ -82,6 +87,9 @@ def bare_job_row(event: Event) -> Row:
         "ended_ms": event.at_ms,
         "prompt": None,
         "result": None,
+        "model": "",
+        "model_bytes": 0,
+        "load_seconds": 0.0,
     }
 
 
