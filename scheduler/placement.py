@@ -100,6 +100,12 @@ class Card:
         self.holding = self.holding or holds
 
     @property
+    def contexts(self) -> int:
+        """What all workers but one hold with nothing loaded: no release gives that back."""
+        floors = [seat.floor for seat in self.seats]
+        return sum(floors) - min(floors, default=0)
+
+    @property
     def running(self) -> int:
         """Jobs on it."""
         return sum(1 for seat in self.seats if seat.job)
@@ -305,8 +311,8 @@ class Room:
 
     def largest_capacity(self) -> int:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
-        heard = [c.capacity for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
-        return max(heard, default=0)
+        heard = [c for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
+        return max((c.capacity - c.contexts for c in heard), default=0)
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
@@ -318,8 +324,13 @@ class Room:
         if job.submitted_ms <= self._resigned_at:
             return job.need_bytes > self.largest_capacity()
         if self._largest_empty is None:
-            sizes = [empty_capacity_bytes(c.gpu, self._safety) for c in self.cards.values()]
-            self._largest_empty = max(sizes, default=0)
+            self._largest_empty = max(
+                (
+                    empty_capacity_bytes(c.gpu, self._safety) - c.contexts
+                    for c in self.cards.values()
+                ),
+                default=0,
+            )
         return job.need_bytes > self._largest_empty
 
     def up(self, *, needs_gpu: bool) -> list[Seat]:

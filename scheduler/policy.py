@@ -221,7 +221,8 @@ class _Planner:
         self._decisions.append(Release(seat.worker))
         self._scene.warmth.dropped(seat, seat.models)
         seat.start_release()
-        self._scene.idle.remove(seat)
+        if seat in self._scene.idle:  # one in quarantine is not, and gives back all the same
+            self._scene.idle.remove(seat)
         self._scene.stamp += 1
 
     def _keep_place(self, job: Job) -> None:

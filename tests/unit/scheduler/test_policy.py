@@ -101,6 +101,26 @@ def test_a_job_larger_than_every_gpu_never_starts_beside_another():
     assert "more than any GPU" in decision.detail
 
 
+def test_a_job_that_only_a_card_without_idle_processes_could_hold_runs_with_what_they_leave():
+    pool = snapshot(
+        [gpu(used=3)],
+        [worker("w0", used=1.5), worker("w1", used=1.5)],
+        [job("j", need=23)],
+    )
+    decisions = plan(pool, config())
+    assert admitted(decisions) == {"j": "w0"}
+    assert decisions[0].grant.bytes == 22.5 * GIB
+
+
+def test_a_worker_in_quarantine_gives_its_memory_back_too():
+    pool = snapshot(
+        [gpu(used=16)],
+        [worker("w0"), worker("w1", used=16, failures=3, failed_ms=999_000)],
+        [job("j", need=20)],
+    )
+    assert [d.worker.id for d in plan(pool, config()) if isinstance(d, Release)] == ["w1"]
+
+
 def test_memory_that_another_process_holds_is_waited_for() -> None:
     jobs = [job("j", need=9, submitted_ms=0)]
     pool = snapshot([gpu(foreign=20)], [worker("w0")], jobs, now_ms=500_000)
