@@ -249,6 +249,14 @@ class PlanSide(Protocol):
         """Store profiles as they are, over those of the same fingerprint (import)."""
         ...
 
+    async def week(self) -> bytes | None:
+        """Demand by hour of the week (``scheduler.rhythm``); None: none is known."""
+        ...
+
+    async def put_week(self, week: bytes) -> None:
+        """Store it, over what was there."""
+        ...
+
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
         """Drop ended jobs beyond ``keep`` per user or older, once the recorder has them.
 

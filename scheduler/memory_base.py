@@ -83,6 +83,7 @@ class BooksBase:
         self.holds: dict[str, Holds] = {}
         self.inboxes: dict[str, deque[Order]] = {}
         self.learned: dict[str, bytes] = {}
+        self.week: bytes | None = None
         #: id → until when, URL
         self.gateways: dict[str, tuple[int, str]] = {}
         self.overrides: dict[str, str] = {}

@@ -194,6 +194,14 @@ class _Plan(_Side):
         """Store profiles as they are, over those of the same fingerprint."""
         self.books.put_profiles(profiles)
 
+    async def week(self) -> bytes | None:
+        """Demand by hour of the week."""
+        return self.books.week
+
+    async def put_week(self, week: bytes) -> None:
+        """Store it, over what was there."""
+        self.books.week = week
+
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
         """Drop ended jobs beyond ``keep`` per user or older."""
         return self.books.trim(epoch, keep, older_than_ms)

@@ -42,6 +42,7 @@ counters:<user>   hash    file name pattern → highest number given;
                           ``!`` + pattern → highest number whose record was trimmed
 profile:<fp>      string  what was learned of a fingerprint; expires
 fingerprints      set     fingerprints with a profile; some may have expired
+week              string  demand by hour of the week
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret
@@ -90,6 +91,7 @@ class Keys:
         self.turns = self("turns")
         self.clock = self("clock")
         self.fingerprints = self("fingerprints")
+        self.week = self("week")
         self.events = self("events")
 
     def __call__(self, kind: str, *of: str) -> str:

@@ -1,4 +1,4 @@
-"""Learned profiles in the ledger: read at the door, written by the leader."""
+"""What was learned, in the ledger: profiles, written by the leader, and demand by hour of the week."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ class RedisProfiles(RedisSide):
         for batch in _batches(list(profiles.items())):
             keys = self._keys_of([fingerprint for fingerprint, _ in batch])
             await self.server.script("put_profiles", keys, [_KEPT_S, *_flat(batch)])
+
+    async def week(self) -> bytes | None:
+        """Demand by hour of the week; None: none is known."""
+        found: bytes | None = await self.server.command("GET", self.keys.week)
+        return found
+
+    async def put_week(self, week: bytes) -> None:
+        """Store it, over what was there."""
+        await self.server.command("SET", self.keys.week, week)
 
     def _keys_of(self, fingerprints: Iterable[str]) -> list[str]:
         return [self.keys.fingerprints, *(self.keys("profile", one) for one in fingerprints)]
