@@ -268,6 +268,7 @@ class Room:
             self._seat(worker, known.get(worker.id, 0), since)
         for job in snapshot.active.values():
             self._run(job)
+        self._largest: int | None = None
         self._largest_empty: int | None = None
 
     def _seat(self, worker: Worker, floor: int, since: int) -> None:
@@ -311,8 +312,10 @@ class Room:
 
     def largest_capacity(self) -> int:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
-        heard = [c for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
-        return max((c.capacity - c.contexts for c in heard), default=0)
+        if self._largest is None:
+            heard = [c for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
+            self._largest = max((c.capacity - c.contexts for c in heard), default=0)
+        return self._largest
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
