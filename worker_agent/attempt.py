@@ -166,6 +166,8 @@ class Attempt:
                     return verdict.refused(rejected, names, figures, self._now_ms())
         except (WorkerUnreachable, InputsUnavailable) as error:
             self._log.warning("attempt_not_started", detail=str(error))
+            # else the job could be sent straight back to the worker that has just gone
+            await self._services.report()
             return verdict.lost(self._figures(job.reserved_bytes))
         except InputGone as error:
             return self._failed(str(error), FailReason.NODE_ERROR, names)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scheduler.ledger import LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
+from scheduler.ledger import Claimed, LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import FailReason, JobState, Lane, WorkerState
 from tests.integration.worker_agent.bed import SETTINGS, Bed, fake_spec, make_agent, running
@@ -40,6 +40,42 @@ class MoodyLedger(RedisLedger):
     async def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
         self._look()
         return await super().settle(job_id, attempt, outcome)
+
+
+class FellingLedger(RedisLedger):
+    """The real ledger; the worker dies while the agent claims, and before it posts."""
+
+    fell: Callable[[], None]
+    seen: WorkerState | None = None
+
+    async def claim(
+        self, job_id: str, attempt: int, worker: str, attempt_uuid: str, sid: str, lease_ms: int
+    ) -> Claimed | Refusal:
+        self.fell()
+        return await super().claim(job_id, attempt, worker, attempt_uuid, sid, lease_ms)
+
+    async def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
+        self.seen = (await self.pool()).workers["host-0"].state
+        return await super().settle(job_id, attempt, outcome)
+
+
+async def test_a_worker_that_dies_before_it_is_sent_the_prompt_is_known_to_be_down_first(
+    valkey_url: str, pool_name: str, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    felling = FellingLedger.connect(valkey_url, pool_name)
+    specs = [fake_spec(tmp_path)]
+    # it reports changes only every three seconds by itself
+    agent = make_agent(felling, tmp_path, specs, settings={**SETTINGS, "agent": {"sample": 3.0}})
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        process = agent._supervisor.process("host-0")
+        assert process is not None
+        felling.fell = process.kill
+        job = await bed.start(SAVE)
+        assert (await bed.until_state(job.id, JobState.QUEUED)).losses == 1
+        assert felling.seen is WorkerState.DOWN
+    await felling.close()
 
 
 @pytest.fixture
