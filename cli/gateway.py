@@ -12,6 +12,7 @@ import typer
 from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url
 from cli.listening import listen
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.trial import trier
 from config.loading import Option
 from config.settings import Role
 
@@ -81,10 +82,11 @@ async def serve(ground: Ground, server: socket.socket) -> None:
             files_dir=files,
             cluster_token=token,
         )
+        pages = dashboard.build(ledger, services.settings, _who, try_out=trier(services))
         app = build(
             services,
             cluster_token=token,
-            extra_apps={"/dashboard": dashboard.build(ledger, services.settings, _who)},
+            extra_apps={"/dashboard": pages},
             url=lambda: address(settings(), port),
         )
         await _serve_app(app, server)

@@ -11,6 +11,8 @@ from aiohttp import web
 from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
+from dashboard.estimate import PATH as ESTIMATE_PATH
+from dashboard.estimate import Estimates, Try
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
@@ -23,6 +25,7 @@ def build(
     settings: Callable[[], Settings],
     who: Who,
     *,
+    try_out: Try | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
 ) -> web.Application:
@@ -32,6 +35,7 @@ def build(
         ledger: where everything shown comes from.
         settings: the settings now in force.
         who: user and role of a request that has passed authentication.
+        try_out: books a workflow without queueing it; None: there are no estimates.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
     """
@@ -67,4 +71,7 @@ def build(
     app.router.add_get("/api/v1/overview", show_overview)
     app.router.add_get("/api/v1/live", live.handle)
     app.router.add_post(ACTION_PATH, actions.handle)
+    if try_out is not None:
+        estimates = Estimates(ledger, settings, who, try_out)
+        app.router.add_post(ESTIMATE_PATH, estimates.handle)
     return app

@@ -82,7 +82,7 @@ def corrected(raw: Forecast, trust: Trust, now_ms: int) -> Forecast:
     """
     p50 = _scaled(raw.p50_ms, trust.p50_factor, now_ms)
     p90 = _scaled(raw.p90_ms, trust.p90_factor, now_ms)
-    return Forecast(min(p50, p90), p90)
+    return Forecast(min(p50, p90), p90, raw.worker)
 
 
 def _scaled(at_ms: int, factor: float, now_ms: int) -> int:

@@ -30,6 +30,8 @@ class Forecast:
     p50_ms: int
     #: hardly ever (10 %) later
     p90_ms: int
+    #: the worker that takes it if all goes as expected
+    worker: str = ""
 
 
 class Forecasting:
@@ -64,8 +66,13 @@ class Forecasting:
             if late_ms is not None:
                 rounds = 1 + place / self._workers
                 spread = max(0, late_ms - at_ms) / math.sqrt(rounds)
-                found[job] = Forecast(at_ms, at_ms + int(spread))
+                worker = self._expected.places[job]
+                found[job] = Forecast(at_ms, at_ms + int(spread), worker)
         return found
+
+    def has(self, job: str) -> bool:
+        """Whether the job's forecast is known by now."""
+        return job in self._expected.starts and job in self._late.starts
 
 
 def forecast(

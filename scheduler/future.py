@@ -50,8 +50,9 @@ class Future:
     def __init__(self, snapshot: Snapshot, config: PlanConfig, pace: Pace) -> None:
         """Begin at the snapshot's time; the snapshot itself is not changed."""
         self.now_ms = snapshot.now_ms
-        #: job → server time of its start, in the order of admission
+        #: job → server time of its start, in the order of admission; and where
         self.starts: dict[str, int] = {}
+        self.places: dict[str, str] = {}
         self._until = snapshot.now_ms + HORIZON_MS
         self._pace = pace
         self._config = replace(config, preemption=None)
@@ -149,6 +150,7 @@ class Future:
     def _admit(self, admit: Admit) -> None:
         job, grant, name = admit.job, admit.grant, admit.worker.id
         self.starts[job.id] = self.now_ms
+        self.places[job.id] = name
         self._leave(job, grant.passed)
         owner = self._backlogs[job.user]
         self._backlogs[job.user] = replace(

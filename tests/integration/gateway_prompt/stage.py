@@ -16,12 +16,14 @@ import msgspec
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from cli.trial import trier
 from config.settings import Role, Settings
+from dashboard import app as dashboard
 from gateway import events, websocket
 from gateway.agents import Agents
 from gateway.blobs import Blobs
 from gateway.comfy_api import history, jobs, prompt, queue
-from gateway.context import SERVICES, Credential, Identity, Services, set_identity
+from gateway.context import SERVICES, Credential, Identity, Services, identity, set_identity
 from gateway.errors import GatewayError, error_reply
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
@@ -320,13 +322,18 @@ def object_info() -> dict[str, Any]:
 async def as_told(request: web.Request, handler: Any) -> web.StreamResponse:
     """The caller's identity from a header; errors in ComfyUI's shape."""
     user = request.headers["X-Test-User"]
-    role = request.app[STAGE].roles.get(user, Role.ARTIST)
+    role = request.config_dict[STAGE].roles.get(user, Role.ARTIST)
     set_identity(request, Identity(user, "default", role, Credential.HEADER))
     try:
         answer: web.StreamResponse = await handler(request)
     except GatewayError as error:
         return error_reply(error)
     return answer
+
+
+def asking(request: web.Request) -> tuple[str, Role]:
+    """As ``cli.gateway`` tells the dashboard."""
+    return identity(request).user, identity(request).role
 
 
 STAGE: web.AppKey[Stage] = web.AppKey("stage", Stage)
@@ -370,6 +377,8 @@ async def a_stage(
     for part in (prompt, queue, history, jobs):
         app.add_routes(part.routes())
     app.router.add_get("/ws", websocket.handle)
+    pages = dashboard.build(ledger, services.settings, asking, try_out=trier(services))
+    app.add_subapp("/dashboard", pages)
     async with TestServer(agent.app(), host="127.0.0.1") as endpoint:
         agent.url = str(endpoint.make_url("")).rstrip("/")
         if workers:
