@@ -11,8 +11,9 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\s*$", re.IGNORECASE)
 _UNIT = {
@@ -185,6 +186,28 @@ class Store(Model):
     """How long they stay there at most."""
 
 
+class RhythmMode(StrEnum):
+    """What is made of demand by hour of the week."""
+
+    OFF = "off"
+    ADVISE = "advise"
+    ON = "on"
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads ``on`` and ``off`` as truth values."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _zone(name: str) -> str:
+    """The name of a time zone. Raises ValueError on others."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone; write for example Europe/Berlin") from error
+    return name
+
+
 class Scheduler(Model):
     """Admission and order."""
 
@@ -220,6 +243,14 @@ class Scheduler(Model):
     """A running prompt that shows no sign of life for this long is stopped."""
     no_progress_batch: Seconds | None = None
     """The same for prompts of the batch lane; unset: `no_progress`."""
+    rhythm: Annotated[RhythmMode, BeforeValidator(_on_or_off)] = RhythmMode.OFF
+    """Demand by hour of the week, learned from history. `on`: models of the coming hour stay loaded, and prompts of the batch lane wait before and during peaks of interactive work, none longer than `aging`. `advise`: nothing changes, peaks are logged; `vramgate rhythm show` tells what `on` would gain."""
+    rhythm_lead: Seconds = 600.0
+    """So long before a peak do batch prompts begin to wait."""
+    rhythm_share: float = Field(0.8, gt=0, le=1)
+    """An hour is a peak if interactive work is expected to keep more than this share of the workers busy."""
+    rhythm_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """Time zone of the hours, for example `Europe/Berlin`."""
 
 
 class Admission(Model):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from config.settings import Settings
+from config.settings import RhythmMode, Scheduler, Settings
 from scheduler.decisions import Admit
 from scheduler.demand import DemandBook
+from scheduler.outlook import Horizon, Outlook
 from scheduler.placement import Safety
-from scheduler.plan_config import Limits, PlanConfig, Preemption
-from scheduler.states import Snapshot, WorkerState
+from scheduler.plan_config import Demand, Limits, PlanConfig, Preemption
+from scheduler.rhythm import Peak, Rhythm
+from scheduler.states import Lane, Snapshot, WorkerState
 from scheduler.warmth import main_model
 
 #: A job that the ledger refused to admit is not offered again for so long: whatever it
@@ -21,7 +25,7 @@ _WASTE_MS: Final = 3_600_000
 
 
 class Knowledge:
-    """Floors of workers, demand for models, waste of interrupted attempts."""
+    """Floors of workers, demand for models and its rhythm, waste of interrupted attempts."""
 
     def __init__(self) -> None:
         self._releasing: set[str] = set()
@@ -32,6 +36,13 @@ class Knowledge:
         self._refused: dict[str, int] = {}
         #: (server time, GPU-seconds) of interrupted attempts, oldest first
         self._wasted: deque[tuple[int, float]] = deque()
+        self._outlook = Outlook()
+        #: the peak that the last plan saw ahead or going on, whether or not batch jobs wait for it
+        self.peak: Peak | None = None
+
+    def follow(self, rhythm: Rhythm | None) -> None:
+        """Expect of the coming hours what this table says; None: nothing."""
+        self._outlook.follow(rhythm)
 
     def look(self, snapshot: Snapshot) -> None:
         """Remember what a worker still holds after a release, so that none is asked in vain."""
@@ -53,6 +64,8 @@ class Knowledge:
         if model:
             sizes = dict(zip(job.models, job.model_bytes, strict=False))
             self._demand.observe(model, now_ms, job.load_seconds, sizes.get(model, 0))
+        if job.lane is Lane.INTERACTIVE:
+            self._outlook.came(now_ms, admit.grant.seconds)
 
     def refused(self, job_id: str, now_ms: int) -> None:
         """The ledger would not admit this job."""
@@ -65,6 +78,7 @@ class Knowledge:
     def config(self, settings: Settings, snapshot: Snapshot) -> PlanConfig:
         """The settings and this knowledge as a plan needs them."""
         rules = settings.scheduler
+        self.peak = None if rules.rhythm is RhythmMode.OFF else self._peak(rules, snapshot)
         return PlanConfig(
             safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
             pool=Limits(max_running=rules.max_running),
@@ -99,8 +113,24 @@ class Knowledge:
             floors=dict(self._floors),
             host_floors=dict(self._host_floors),
             refused=self._still_refused(snapshot.now_ms),
-            demand=self._demand.demand(snapshot.now_ms),
+            demand=self._wanted(rules, snapshot.now_ms),
+            hold_batch=rules.rhythm is RhythmMode.ON and self.peak is not None,
         )
+
+    def _wanted(self, rules: Scheduler, now_ms: int) -> Mapping[str, Demand]:
+        recent = self._demand.demand(now_ms)
+        if rules.rhythm is not RhythmMode.ON:
+            return recent
+        return self._outlook.demand(recent, now_ms, ZoneInfo(rules.rhythm_zone))
+
+    def _peak(self, rules: Scheduler, snapshot: Snapshot) -> Peak | None:
+        workers = sum(bool(w.gpu) and w.state is not WorkerState.DOWN for w in snapshot.workers)
+        horizon = Horizon(
+            share=rules.rhythm_share,
+            lead_ms=int(rules.rhythm_lead * 1000),
+            zone=ZoneInfo(rules.rhythm_zone),
+        )
+        return self._outlook.peak(snapshot.now_ms, workers, horizon)
 
     def _still_refused(self, now_ms: int) -> frozenset[str]:
         self._refused = {job: until for job, until in self._refused.items() if until > now_ms}

@@ -58,11 +58,11 @@ def open_lines(scene: Scene) -> Opened:
 
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:
-    if line.lane is Lane.BATCH and scene.config.hold_batch:
+    line.forced = is_forced(scene, line.head)
+    if line.lane is Lane.BATCH and scene.config.hold_batch and not line.forced:
         text = "batch prompts wait: a peak of interactive work is expected"
         opened.held.append((line, Wait(line.head, WaitReason.HELD_FOR_HEAD, text)))
         return
-    line.forced = is_forced(scene, line.head)
     opened.lines.append(line)
     scene.waiting += line.jobs
 

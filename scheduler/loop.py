@@ -12,14 +12,16 @@ from typing import Final
 
 import structlog
 
-from config.settings import Settings
+from config.settings import RhythmMode, Settings
 from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
 from scheduler.explanation import explain
 from scheduler.foresight import Foresight
 from scheduler.knowledge import Knowledge
 from scheduler.ledger import Admitted, Event, EventKind, Ledger, LedgerUnavailable, Refusal
+from scheduler.plan_config import PlanConfig
 from scheduler.policy import plan
 from scheduler.resumption import Resumption
+from scheduler.rhythm import Peak, from_json
 from scheduler.states import Job, Snapshot, WaitReason
 from scheduler.teacher import Teacher
 
@@ -43,6 +45,8 @@ _SOONEST_S: Final = 0.02
 #: Waiting jobs are told why at most this often.
 _EXPLAIN_S: Final = 0.5
 _TRIM_S: Final = 30.0
+#: The week is learned anew each hour; it is read this often.
+_WEEK_S: Final = 600.0
 #: Agents, workers and GPUs that have been silent for this long are forgotten.
 _FORGET_MS: Final = 3_600_000
 #: A new leader reads this much of the past, for what its predecessor did not come to learn.
@@ -75,6 +79,8 @@ class SchedulerLoop:
         self._trim_again = 0.0
         self._reap_again = 0.0
         self._explain_again = 0.0
+        self._week_again = 0.0
+        self._peak: Peak | None = None
         self._again_s = _IDLE_S
         self._knowledge = Knowledge()
         self._foresight = Foresight(ledger, clock)
@@ -105,10 +111,20 @@ class SchedulerLoop:
             self._reap_again = self._clock() + settings.lease
             await asyncio.sleep(_RESUME_S)
             return
+        if settings.rhythm is not RhythmMode.OFF and self._clock() >= self._week_again:
+            await self._read_week()
         await self.plan_once(self._epoch)
         await self._learn(self._epoch)
         await self._keep_house(self._epoch)
         await self._wait_for_change()
+
+    async def _read_week(self) -> None:
+        text = await self._ledger.week()
+        self._week_again = self._clock() + _WEEK_S
+        rhythm = None if text is None else from_json(text)
+        if text is not None and rhythm is None:
+            _log.warning("week_of_another_version", bytes=len(text))
+        self._knowledge.follow(rhythm)
 
     async def _lead(self) -> None:
         now = self._clock()
@@ -138,6 +154,7 @@ class SchedulerLoop:
         snapshot = await self._ledger.snapshot(settings.scheduler.window)
         self._knowledge.look(snapshot)
         config = self._knowledge.config(settings, snapshot)
+        self._tell_peak(config)
         made = plan(snapshot, snapshot.now_ms, config)
         for decision in made.decisions:
             if not await self._commit(epoch, decision, snapshot):
@@ -147,6 +164,20 @@ class SchedulerLoop:
             self._explain_again = self._clock() + _EXPLAIN_S
             await self._explain(epoch, snapshot, made)
         self._foresight.look(epoch, snapshot, config)
+
+    def _tell_peak(self, config: PlanConfig) -> None:
+        """Log a peak when it comes into sight and when it has passed."""
+        peak, self._peak = self._peak, self._knowledge.peak
+        if self._peak is not None and self._peak != peak:
+            _log.info(
+                "peak_expected",
+                begin_ms=self._peak.begin_ms,
+                end_ms=self._peak.end_ms,
+                workers=round(self._peak.load, 1),
+                batch_waits=config.hold_batch,
+            )
+        elif peak is not None and self._peak is None:
+            _log.info("peak_over", end_ms=peak.end_ms)
 
     async def _commit(self, epoch: int, decision: Decision, snapshot: Snapshot) -> bool:
         """Carry out one decision. False: another scheduler leads."""

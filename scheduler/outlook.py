@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
 
@@ -20,6 +20,7 @@ _FELT_MS: Final = 900_000
 _HALF_LIFE_MS: Final = 900_000
 _LEAST_SHARE: Final = 0.5
 _DECAY: Final = math.log(2) / _HALF_LIFE_MS
+_UNKNOWN: Final = Demand(rate=0.0, load_seconds=0.0, bytes=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +71,12 @@ class Outlook:
             return recent
         blended = dict(recent)
         for model, rate in self._expected(self._rhythm, now_ms, zone).items():
-            known = blended.get(model)
-            if known is None:
-                habit = self._rhythm.habits[model]
-                blended[model] = Demand(
-                    rate=rate, load_seconds=habit.load_seconds, bytes=habit.bytes
-                )
-            elif rate > known.rate:
-                blended[model] = replace(known, rate=rate)
+            known, habit = blended.get(model, _UNKNOWN), self._rhythm.habits[model]
+            blended[model] = Demand(
+                rate=max(known.rate, rate),
+                load_seconds=known.load_seconds or habit.load_seconds,
+                bytes=known.bytes or habit.bytes,
+            )
         return blended
 
     def peak(self, now_ms: int, workers: int, horizon: Horizon) -> Peak | None:

@@ -72,3 +72,17 @@ def test_a_held_back_batch_job_says_why() -> None:
     pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH)])
     made = plan(pool, pool.now_ms, config(hold_batch=True))
     assert made.blocked["ann"].reason is WaitReason.HELD_FOR_HEAD
+
+
+def test_a_peak_holds_no_batch_job_back_for_longer_than_it_ages_or_is_passed() -> None:
+    aged = [job("b", lane=Lane.BATCH, submitted_ms=1_000_000 - 900_000)]
+    assert admitted(aged, hold_batch=True, aging_ms=900_000) == ["b"]
+    assert admitted(aged, hold_batch=True, aging_ms=900_001) == []
+    passed = [job("b", lane=Lane.BATCH, skips=64)]
+    assert admitted(passed, hold_batch=True, max_skips=64) == ["b"]
+
+
+def test_the_plan_is_made_again_when_a_held_back_batch_job_has_aged() -> None:
+    pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH, submitted_ms=990_000)])
+    made = plan(pool, pool.now_ms, config(hold_batch=True, aging_ms=15_000))
+    assert made.again_ms == 1_005_000

@@ -17,7 +17,8 @@ from scheduler.loop import SchedulerLoop
 from scheduler.profile import Profile, from_json
 from scheduler.redis_connection import load_scripts
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import Job, JobState
+from scheduler.rhythm import HOUR_MS, WEEK_MS, Usage, learn
+from scheduler.states import Job, JobState, Lane
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 
 LEASE_MS = 60_000
@@ -162,3 +163,26 @@ async def test_after_the_server_restarted_nothing_is_admitted_before_agents_repo
             await heartbeat(ledger)
             await reserved(ledger, second.id)
         await ledger.close()
+
+
+async def test_batch_jobs_wait_for_a_peak_of_the_week_that_the_ledger_holds(
+    ledger: RedisLedger,
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    soon_ms = now_ms + 2 * HOUR_MS
+    weeks = [soon_ms - n * WEEK_MS for n in range(1, 5)]
+    usages = [Usage(at_ms=at_ms, model="a", requests=1, seconds=3600) for at_ms in weeks]
+    rhythm = learn(usages, since_ms=now_ms - 4 * WEEK_MS, until_ms=now_ms)
+    await ledger.put_week(rhythm.to_json())
+    await heartbeat(ledger)
+    async with scheduling(ledger, rhythm="on", rhythm_lead="3h", rhythm_share=0.3):
+        batch, other = new_job(lane=Lane.BATCH), new_job(user="bob")
+        await ledger.submit(batch, b"{}", max_queued=None)
+
+        async def is_told() -> bool:
+            return "peak" in (await job_of(ledger, batch.id)).wait_detail
+
+        await until(is_told)
+        await ledger.submit(other, b"{}", max_queued=None)
+        await reserved(ledger, other.id)
+        assert (await job_of(ledger, batch.id)).state is JobState.QUEUED

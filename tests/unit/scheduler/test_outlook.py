@@ -64,7 +64,7 @@ def test_recent_rates_are_raised_and_never_lowered() -> None:
     blended = outlook().demand(recent, monday(NINE))
     assert blended[SDXL].rate > 0.05
     assert (blended[SDXL].bytes, blended[SDXL].load_seconds) == (9, 4.0)
-    assert blended[FLUX] is recent[FLUX]
+    assert blended[FLUX] == recent[FLUX]
     busy = {SDXL: Demand(rate=5.0, load_seconds=4.0, bytes=9)}
     assert outlook().demand(busy, monday(NINE))[SDXL].rate == 5.0
 
