@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cli.boot import redis_url, store_url
 from cli.errors import CliError
 from cli.logs import set_up_logging
-from cli.options import ConfigOption, DataDirOption, read_ground
+from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 
 if TYPE_CHECKING:
     from rq import Queue
 
 QUEUE: Final = "vramgate"
-#: How often the store is tended.
+#: How often there are chores.
 UPKEEP_S: Final = 3600
 _UPKEEP_TIMEOUT_S: Final = 600
 _RESULT_KEPT_S: Final = 86400
@@ -39,11 +41,44 @@ def jobs(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
             " Redis or Valkey"
         )
     set_up_logging(settings.log, "jobs")
-    work(url, store_url(settings, ground.data_dir), str(ground.data_dir / "files"))
+    work(url, lambda: chores(ground))
 
 
-def work(url: str, store: str, files_dir: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """One hourly job."""
+
+    name: str
+    #: dotted name of a function that may be called twice, and killed
+    function: str
+    args: tuple[str, ...]
+
+
+def chores(ground: Ground) -> list[Chore]:
+    """What is to be done each hour, by the settings as they are now.
+
+    Raises:
+        CliError: there is no ledger's server to be found.
+    """
+    ground.source.reload()
+    settings, data_dir = ground.source.current(), ground.data_dir
+    store, ledger = store_url(settings, data_dir), redis_url(settings, data_dir)
+    return [
+        Chore("upkeep", "dashboard.history.upkeep.tend", (store, str(data_dir / "files"))),
+        Chore(
+            "week",
+            "cli.week.learn_week",
+            (store, ledger, settings.redis.pool, settings.scheduler.rhythm_zone),
+        ),
+    ]
+
+
+def work(url: str, due: Callable[[], list[Chore]]) -> None:
     """Serve the queue until SIGTERM.
+
+    Args:
+        url: RQ's server.
+        due: what is to be done each hour.
 
     Raises:
         CliError: the server does not answer.
@@ -55,9 +90,7 @@ def work(url: str, store: str, files_dir: str) -> None:
     connection = redis.Redis.from_url(url, socket_timeout=None)
     queue = Queue(QUEUE, connection=connection, serializer="json")
     stopping = threading.Event()
-    clock = threading.Thread(
-        target=_tick, args=(lambda: _ask_for_upkeep(queue, store, files_dir), stopping), daemon=True
-    )
+    clock = threading.Thread(target=_tick, args=(lambda: _ask(queue, due()), stopping), daemon=True)
     clock.start()
     try:
         # One process and no fork for each job: the jobs are ours, short and few.
@@ -76,23 +109,22 @@ def _tick(ask: Callable[[], None], stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             ask()
-        except redis.RedisError as error:
+        except (redis.RedisError, CliError) as error:
             logging.getLogger(__name__).warning("upkeep could not be queued: %s", error)
         stopping.wait(UPKEEP_S - time.time() % UPKEEP_S)
 
 
-def _ask_for_upkeep(queue: Queue, store: str, files_dir: str) -> None:
-    """Queue one run for this hour; the id makes several of us queue it once."""
+def _ask(queue: Queue, due: Iterable[Chore]) -> None:
+    """Queue one run of each for this hour; the ids make several of us queue them once."""
     from rq.exceptions import DuplicateJobError
 
-    try:
-        queue.enqueue(
-            "dashboard.history.upkeep.tend",
-            args=(store, files_dir),
-            job_id=f"upkeep-{int(time.time() // UPKEEP_S)}",
-            unique=True,
-            job_timeout=_UPKEEP_TIMEOUT_S,
-            result_ttl=_RESULT_KEPT_S,
-        )
-    except DuplicateJobError:
-        return
+    for chore in due:
+        with suppress(DuplicateJobError):
+            queue.enqueue(
+                chore.function,
+                args=chore.args,
+                job_id=f"{chore.name}-{int(time.time() // UPKEEP_S)}",
+                unique=True,
+                job_timeout=_UPKEEP_TIMEOUT_S,
+                result_ttl=_RESULT_KEPT_S,
+            )
