@@ -10,6 +10,7 @@ import typer
 from cli import (
     agent,
     config,
+    estimate,
     gateway,
     jobs,
     profiles,
@@ -46,6 +47,7 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(users.app, name="users")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(config.app, name="config")
+app.command("estimate")(estimate.estimate)
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)
 _ROLES = "Single roles (up runs them all)"

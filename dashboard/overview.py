@@ -42,7 +42,10 @@ def overview(sample: Sample, user: str, role: Role) -> Json:
         "queue": [_queue(row) for row in queue],
         "running": [_job(job, sample.now_ms) for job in running[:MAX_ROWS]],
         "running_more": max(0, len(running) - MAX_ROWS),
-        "waiting": [_job(job, sample.now_ms) for job in waiting[:MAX_ROWS]],
+        "waiting": [
+            _job(job, sample.now_ms) | _outlook(job, sample, user, sees_all)
+            for job in waiting[:MAX_ROWS]
+        ],
         "waiting_more": max(0, queued - len(waiting[:MAX_ROWS])),
         "gpus": [_gpu(gpu) for gpu in sample.gpus],
         "workers": [_worker(worker, user, sees_all) for worker in sample.workers],
@@ -81,6 +84,26 @@ def _job(job: JobSample, now_ms: int) -> Json:
         "since_ms": job.since_ms,
         "seconds": max(0.0, (now_ms - job.since_ms) / 1000),
     }
+
+
+def _outlook(job: JobSample, sample: Sample, user: str, sees_all: bool) -> Json:
+    """What is in a waiting job's way, and in how many seconds it should start."""
+    return {
+        "blocker": _blocker(job.wait_blocker, sample, user, sees_all),
+        "start_p50_seconds": _from_now(job.start_p50_ms, sample.now_ms),
+        "start_p90_seconds": _from_now(job.start_p90_ms, sample.now_ms),
+    }
+
+
+def _blocker(blocker: str, sample: Sample, user: str, sees_all: bool) -> str:
+    """GPUs and workers are everybody's to see; another's job is not."""
+    hardware = {gpu.id for gpu in sample.gpus} | {worker.id for worker in sample.workers}
+    own = {job.id for job in (*sample.running, *sample.waiting) if job.user == user}
+    return blocker if sees_all or blocker in hardware or blocker in own else ""
+
+
+def _from_now(at_ms: int, now_ms: int) -> float | None:
+    return max(0.0, (at_ms - now_ms) / 1000) if at_ms else None
 
 
 def _gpu(gpu: GpuSample) -> Json:

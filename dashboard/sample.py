@@ -61,6 +61,7 @@ class WorkerSample:
 class JobSample:
     """An unfinished job. Never its prompt."""
 
+    id: str
     prompt_id: str
     user: str
     state: str
@@ -70,6 +71,11 @@ class JobSample:
     gpu: str
     #: server time since when it runs, or waits
     since_ms: int
+    #: id of the GPU, worker or job in its way; "": none in particular
+    wait_blocker: str = ""
+    #: server time by which it starts as likely as not, and in 90 % of cases; 0: not foreseen
+    start_p50_ms: int = 0
+    start_p90_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +194,7 @@ def _worker(worker: Worker, user: str, oldest_ms: int) -> WorkerSample:
 
 def _job(job: Job, since_ms: int) -> JobSample:
     return JobSample(
+        id=job.id,
         prompt_id=job.prompt_id,
         user=job.user,
         state=job.state.value,
@@ -196,4 +203,7 @@ def _job(job: Job, since_ms: int) -> JobSample:
         worker=job.worker,
         gpu=job.gpu,
         since_ms=since_ms,
+        wait_blocker=job.wait_blocker,
+        start_p50_ms=job.start_p50_ms,
+        start_p90_ms=job.start_p90_ms,
     )

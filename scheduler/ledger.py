@@ -215,10 +215,7 @@ class PlanSide(Protocol):
     async def foresee(
         self, epoch: int, starts: Mapping[str, tuple[int, int]], trust: Trust
     ) -> None:
-        """Write when queued jobs should start, p50 and p90 in ms of server time, and its worth.
-
-        Plans do not read it: a snapshot may show an older one.
-        """
+        """Write when queued jobs should start, p50 and p90 in ms of server time, and its worth."""
         ...
 
     async def release(self, epoch: int, worker: str) -> bool:

@@ -204,6 +204,7 @@ class BooksPlan(BooksBase):
             record = self.records.get(job_id)
             if record is not None and record.waits:
                 record.change(start_p50_ms=p50_ms, start_p90_ms=p90_ms)
+                self.touch(self.users[record.user])
 
     def release(self, epoch: int, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent. False: it was not idle."""

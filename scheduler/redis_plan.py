@@ -93,7 +93,8 @@ class RedisPlan(RedisSnapshot):
         told = encode_trust(trust)
         for start in range(0, max(1, len(entries)), _BATCH):
             batch = entries[start : start + _BATCH]
-            keys = [self.keys.leader, *(self.keys("job", job_id) for job_id, _ in batch)]
+            keys = [self.keys.leader]
+            keys += await self.keys_of_waiting([job_id for job_id, _ in batch])
             args: list[Arg] = [epoch, told]
             for _, (p50_ms, p90_ms) in batch:
                 args += [p50_ms, p90_ms]

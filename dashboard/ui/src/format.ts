@@ -31,6 +31,7 @@ const REASONS: Record<string, string> = {
   held_for_head: "Room is kept for an earlier job",
   no_worker: "No worker is free",
   releasing: "Memory is being released",
+  warm_soon: "A worker with its models is free soon",
   no_host_ram: "Not enough main memory",
   gpu_suspect: "The GPU's figures are in doubt",
   model_missing: "A model is missing",

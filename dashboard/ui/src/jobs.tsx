@@ -92,6 +92,7 @@ export function Running({ overview, nowMs }: Props) {
 
 /** Jobs that wait, and why. */
 export function Waiting({ overview, nowMs }: Props) {
+  const late = (nowMs - overview.now_ms) / 1000;
   return (
     <section class="panel" aria-labelledby="waiting">
       <h2 id="waiting">{overview.role === "admin" ? "Waiting" : "Waiting, yours"}</h2>
@@ -104,6 +105,9 @@ export function Waiting({ overview, nowMs }: Props) {
               <th scope="col">Job</th>
               <th scope="col">Why it waits</th>
               <th scope="col" class="number">
+                Starts in about
+              </th>
+              <th scope="col" class="number">
                 For
               </th>
             </tr>
@@ -115,6 +119,13 @@ export function Waiting({ overview, nowMs }: Props) {
                 <td>
                   {reason(job.wait_reason)}
                   {job.wait_detail && <span class="detail">{job.wait_detail}</span>}
+                  {job.blocker && <span class="detail">{blockedBy(job.blocker, overview)}</span>}
+                </td>
+                <td class="number">
+                  {soon(job.start_p50_seconds, late)}
+                  {job.start_p90_seconds !== null && (
+                    <span class="detail">9 of 10 within {duration(job.start_p90_seconds - late)}</span>
+                  )}
                 </td>
                 <td class="number">{duration((nowMs - job.since_ms) / 1000)}</td>
               </tr>
@@ -125,6 +136,18 @@ export function Waiting({ overview, nowMs }: Props) {
       <More n={overview.waiting_more} />
     </section>
   );
+}
+
+/** A forecast that was made `late` seconds ago. */
+function soon(seconds: number | null, late: number): string {
+  if (seconds === null) return "–";
+  return seconds - late < 1 ? "any moment" : duration(seconds - late);
+}
+
+function blockedBy(id: string, overview: Overview): string {
+  const gpu = overview.gpus.find((one) => one.id === id);
+  if (gpu) return `in its way: ${gpu.agent} GPU ${gpu.index}`;
+  return `in its way: ${id.length > 16 ? id.slice(0, 8) : id}`;
 }
 
 function JobId({ job }: { job: JobRow }) {

@@ -18,6 +18,14 @@ export interface JobRow {
   seconds: number;
 }
 
+/** A job that waits: what is in its way, and when it should start. */
+export interface WaitingRow extends JobRow {
+  blocker: string;
+  /** Seconds from now by which it starts as likely as not, and in 9 of 10 cases; null: not foreseen. */
+  start_p50_seconds: number | null;
+  start_p90_seconds: number | null;
+}
+
 export interface Gpu {
   id: string;
   name: string;
@@ -60,7 +68,7 @@ export interface Overview {
   queue: QueueRow[];
   running: JobRow[];
   running_more: number;
-  waiting: JobRow[];
+  waiting: WaitingRow[];
   waiting_more: number;
   gpus: Gpu[];
   workers: Worker[];

@@ -21,6 +21,14 @@ async def test_queued_jobs_say_when_they_should_start(studio: Studio) -> None:
     assert len(await studio.kinds()) == events
 
 
+async def test_snapshots_show_the_newest_forecast(studio: Studio) -> None:
+    queued = await studio.submit()
+    for at_ms in (0, 1_000, 5_000):
+        await studio.ledger.foresee(studio.epoch, {queued.id: (at_ms, at_ms)}, TRUST)
+        (backlog,) = (await studio.ledger.snapshot(4)).backlogs
+        assert backlog.jobs[0].start_p90_ms == at_ms
+
+
 async def test_everybody_can_read_what_forecasts_were_worth(studio: Studio) -> None:
     assert await studio.ledger.trust() == Trust()
     await studio.ledger.foresee(studio.epoch, {}, TRUST)

@@ -13,7 +13,17 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scheduler.ledger import Admitted, Claimed, Ending, Grant, Refusal, Renewed, Settled, Submitted
+from scheduler.ledger import (
+    Admitted,
+    Claimed,
+    Ending,
+    Grant,
+    Refusal,
+    Renewed,
+    Settled,
+    Submitted,
+    Trust,
+)
 from scheduler.states import ACTIVE, TERMINAL, FailReason, Job, JobState, WaitReason, Worker
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 from tests.property.ledger.invariants import check_books
@@ -228,6 +238,14 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         self.do("explain", self.epoch - 1, {id_: (WaitReason.CAP, "stale", "") for id_ in some})
         self.do("explain", self.epoch, some)
+
+    @precondition(lambda self: self.waiting())
+    @rule(pick=picks, at_ms=st.integers(0, 10**6))
+    def foresee(self, pick: int, at_ms: int) -> None:
+        waiting = self.in_state(JobState.QUEUED)
+        starts = {job.id: (at_ms, 2 * at_ms) for job in waiting[pick % len(waiting) :]}
+        self.do("foresee", self.epoch - 1, dict.fromkeys(starts, (1, 1)), Trust())
+        self.do("foresee", self.epoch, starts, Trust(coverage=0.5, scored=pick))
 
     @precondition(lambda self: self.in_state(JobState.QUEUED))
     @rule(pick=picks)

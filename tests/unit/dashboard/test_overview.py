@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from config.settings import Role
 from dashboard.overview import MAX_ROWS, overview
 from dashboard.sample import EndedCounts, Sample, condense
@@ -115,3 +117,37 @@ def test_a_heartbeat_alone_changes_no_page() -> None:
     assert condense(early, {}, 10.0) == condense(late, {}, 10.0)
     busier = snapshot([gpu()], [worker(used=1)], [])
     assert condense(early, {}, 10.0) != condense(busier, {}, 10.0)
+
+
+def _waiting(user: str, role: Role, **changes: Any) -> dict[str, Any]:
+    queued = [job("mine", "ann", **changes), job("mine-too", "ann"), job("secret", "bob")]
+    seen = snapshot(
+        [gpu()],
+        [worker("w0", job="secret-run")],
+        queued,
+        active=[_running("secret-run", "bob", "w0")],
+    )
+    rows = overview(condense(seen, {}, 10.0), user, role)["waiting"]
+    row: dict[str, Any] = next(row for row in rows if row["prompt_id"] == "mine")
+    return row
+
+
+def test_a_waiting_job_says_when_it_should_start() -> None:
+    row = _waiting("ann", Role.ARTIST, start_p50_ms=1_012_500, start_p90_ms=1_060_000)
+    assert (row["start_p50_seconds"], row["start_p90_seconds"]) == (12.5, 60.0)
+    row = _waiting("ann", Role.ARTIST, start_p50_ms=999_000, start_p90_ms=999_000)
+    assert (row["start_p50_seconds"], row["start_p90_seconds"]) == (0.0, 0.0)
+    row = _waiting("ann", Role.ARTIST)
+    assert (row["start_p50_seconds"], row["start_p90_seconds"]) == (None, None)
+
+
+@pytest.mark.parametrize("blocker", ["gpu0", "w0", "mine-too", ""])
+def test_what_is_in_its_way_is_shown_where_everybody_may_see_it(blocker: str) -> None:
+    assert _waiting("ann", Role.ARTIST, wait_blocker=blocker)["blocker"] == blocker
+
+
+@pytest.mark.parametrize("blocker", ["secret", "secret-run"])
+def test_anothers_job_in_its_way_is_an_admins_to_see(blocker: str) -> None:
+    assert _waiting("ann", Role.ARTIST, wait_blocker=blocker)["blocker"] == ""
+    assert _waiting("ann", Role.VIEWER, wait_blocker=blocker)["blocker"] == ""
+    assert _waiting("root", Role.ADMIN, wait_blocker=blocker)["blocker"] == blocker
