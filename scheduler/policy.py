@@ -165,7 +165,10 @@ class _Planner:
         lines = [other for other in self._lines if other.jobs and other.lane is line.lane]
         first = min(lines, key=lambda other: order(other.backlog), default=line)
         capped = first.wait is not None and first.wait.reason is WaitReason.CAP
-        return own if first is line or capped else (*own, first.head.id)
+        # a forced one has its place kept: whoever starts now does not delay it
+        if first is line or capped or first.forced:
+            return own
+        return (*own, first.head.id)
 
     def _beside(self, job: Job) -> list[Job]:
         """The next jobs that may start soon, for ``choose_step``."""

@@ -225,6 +225,13 @@ def test_nobody_goes_before_a_job_that_was_passed_too_often():
     assert list(admitted(plan(pool, config(max_skips=65)))) == ["warm"]
 
 
+def test_a_job_whose_place_is_kept_is_not_counted_as_passed():
+    big = job("big", "ann", need=9, skips=64)
+    pool = blocked_by_bytes(big, job("small", "bob", need=1))
+    (admit,) = [d for d in plan(pool, config()) if isinstance(d, Admit)]
+    assert (admit.job.id, admit.grant.passed) == ("small", ())
+
+
 def test_nobody_goes_before_a_job_that_has_aged():
     old = job("old", "ann", submitted_ms=0)
     pool = snapshot([gpu()], [worker()], [old, job("new", "bob")], virtual={"ann": 10**12})
