@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -18,6 +18,13 @@ from simulator.chaos.wire import Wire
 from worker_agent.agent import Agent
 from worker_agent.gpus import GpuBook
 from worker_agent.host import HostBook
+
+
+class _NoHostBook(HostBook):
+    """A host whose memory is not measured: that of this machine is none of its business."""
+
+    def sample(self, pids: Mapping[str, int | None], *, now: bool = False) -> None:
+        """Read nothing."""
 
 
 class VirtualAgent(Agent):
@@ -50,7 +57,7 @@ class VirtualAgent(Agent):
         )
         window = settings().admission.foreign_window
         self._book = GpuBook(machine.reader, self.id, window, loop.time, lambda pid: None)
-        self._host = HostBook(loop.time, Path("/nonexistent"), Path("/nonexistent"))
+        self._host = _NoHostBook(loop.time)
         self._supervisor = VirtualSupervisor(machine, loop, actor)
         self._wire = Wire(actor, machine.process_at, rng)
         self.url = f"http://{machine.name}"

@@ -37,7 +37,7 @@ def first_settings(rng: Random) -> Settings:
         scheduler=Scheduler(**_rules(rng)),
         admission=Admission(),
         agent=Agent(sample=rng.choice((0.25, 0.5, 1.0))),
-        store=Store(keep_jobs=rng.choice((5, 20, 200)), keep_for=rng.choice((300.0, 86400.0))),
+        store=Store(keep_jobs=rng.choice((5, 20, 60)), keep_for=rng.choice((300.0, 86400.0))),
     )
 
 

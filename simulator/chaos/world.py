@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from config.settings import Settings
 from dashboard.history.recorder import Recorder
 from scheduler.ledger import Ledger
-from scheduler.loop import SchedulerLoop
 from simulator.chaos.agent import VirtualAgent
 from simulator.chaos.archive import Archive
 from simulator.chaos.card import Card
@@ -21,6 +20,7 @@ from simulator.chaos.clients import Client, Follower, Person
 from simulator.chaos.host import HostMachine
 from simulator.chaos.line import Line, Weather
 from simulator.chaos.loop import Actor, VirtualLoop
+from simulator.chaos.scheduler import VirtualScheduler
 from simulator.chaos.server import MakeBooks, Server
 from simulator.chaos.truth import Truth
 from simulator.chaos.violation import Violation
@@ -125,7 +125,7 @@ class World:
         for n in range(rng.randint(1, 2)):
             self._add_host(f"h{n}", rng)
         self.schedulers = [
-            Service(self, f"s{n}", self._scheduler(f"s{n}")) for n in range(rng.randint(2, 3))
+            Service(self, f"s{n}", self._scheduler) for n in range(rng.randint(2, 3))
         ]
         self.gateways = [Service(self, f"g{n}", self._gateway) for n in range(2)]
         self.recorder = Service(self, "recorder", self._recorder)
@@ -170,11 +170,9 @@ class World:
 
         return live
 
-    def _scheduler(self, owner: str) -> Callable[[Actor, Ledger], Any]:
-        def live(actor: Actor, ledger: Ledger) -> Any:
-            return SchedulerLoop(ledger, lambda: self.settings, actor.name, self.loop.time).run()
-
-        return live
+    def _scheduler(self, actor: Actor, ledger: Ledger) -> Any:
+        clock = self.loop.time
+        return VirtualScheduler(ledger, lambda: self.settings, actor.name, clock).run()
 
     def _gateway(self, _actor: Actor, ledger: Ledger) -> Any:
         return Follower(ledger, self.shown).run()
@@ -229,8 +227,9 @@ class World:
     # ── history ──────────────────────────────────────────────────────────────
 
     def tell(self, line: str) -> None:
-        """Add a line to the history."""
-        self.history.append(f"{self.loop.time():10.3f} {line}")
+        """Add a line to the history, which ends with the first violation."""
+        if self.watch.broken is None or line.startswith("VIOLATION"):
+            self.history.append(f"{self.loop.time():10.3f} {line}")
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something that happened."""
