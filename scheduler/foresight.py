@@ -51,7 +51,7 @@ class Foresight:
         self._calibration = Calibration()
         self._task: asyncio.Task[None] | None = None
         self._again = 0.0
-        self._say_again = 0.0
+        self._say_again = clock() + _SAY_S
         #: waiting jobs: what is judged by, and what the ledger has of (job, rev)
         self._first: dict[str, _Said] = {}
         self._told: dict[tuple[str, int], Forecast] = {}
