@@ -59,7 +59,8 @@ def open_lines(scene: Scene) -> Opened:
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:
     line.forced = is_forced(scene, line.head)
-    if line.lane is Lane.BATCH and scene.config.hold_batch and not line.forced:
+    holds = scene.config.hold_batch and (scene.config.hold_aged or not line.forced)
+    if line.lane is Lane.BATCH and holds:
         text = "batch prompts wait: a peak of interactive work is expected"
         opened.held.append((line, Wait(line.head, WaitReason.HELD_FOR_HEAD, text)))
         return

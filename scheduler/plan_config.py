@@ -80,3 +80,5 @@ class PlanConfig:
     refused: frozenset[str] = frozenset()
     #: True: batch jobs do not start now (a peak of interactive work is predicted)
     hold_batch: bool = False
+    #: True: nor do those that have aged, or were passed too often
+    hold_aged: bool = False

@@ -6,13 +6,15 @@ weeks were watched. A week counts half after four further ones, in all three ali
 so that a rate stays a rate while old habits fade:
 
     weight of what is a weeks old     2^(−a/4)
-    smoothed over neighbours          x̄[h] = x[h−1]/4 + x[h]/2 + x[h+1]/4
-    rate, per hour of time            (n̄[h] + κ·m) / (w̄[h] + κ),  m = Σn / Σw,  κ = 1 week
+    smoothed over neighbours          x̄[h] = x[h−1]/6 + 2·x[h]/3 + x[h+1]/6
+    rate, per hour of time            (n̄[h] + κ·m) / (w̄[h] + κ),  m = Σn / Σw
+    prior, in weeks                   κ = min(1, 2 / requests an hour in the mean)
 
-The first is exponential smoothing, the second a binomial filter (people come at
-nine, or at ten to ten), the third the posterior mean of a Poisson rate under a Gamma
-prior with mean m that weighs as much as κ weeks (Gelman et al., *Bayesian Data
-Analysis*, 2.6): of an hour that was hardly watched it says what the whole week says.
+The first is exponential smoothing, the second a cubic B-spline (people come at nine,
+or at ten to nine), the third the posterior mean of a Poisson rate under a Gamma
+prior with the week's mean, of shape 2 (Gelman et al., *Bayesian Data Analysis*, 2.6):
+where little was asked for, an hour is expected to be as the whole week is. The
+prior never weighs more than a week, else rare models would need years.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ MEMORY_MS: Final = 12 * WEEK_MS
 #: Before so much was watched, a peak of one week may have been a whim.
 LEAST_MS: Final = 2 * WEEK_MS
 _HALF_WEEKS: Final = 4.0
+#: The prior weighs as much as so many requests, and at most as so many weeks.
+_PRIOR_REQUESTS: Final = 2.0
 _PRIOR_WEEKS: Final = 1.0
 #: Models that are kept by name, those asked for most; the others count together.
 _MOST_MODELS: Final = 500
@@ -100,7 +104,7 @@ class Rhythm:
     def week_of(self, model: str) -> Cells:
         """Requests per second expected of a model, by hour of the week."""
         habit = self.habits.get(model)
-        return self._rates(habit.requests) if habit else _NOTHING
+        return self._rates(habit.requests, self._prior(habit.requests)) if habit else _NOTHING
 
     def expected(self, model: str, at_ms: int, zone: tzinfo = UTC) -> float:
         """Requests per second expected of a model in the hour that begins at ``at_ms``."""
@@ -108,8 +112,9 @@ class Rhythm:
 
     def load(self) -> Cells:
         """Workers that interactive work is expected to keep busy, by hour of the week."""
-        seconds = [math.fsum(cells) for cells in zip(*self._all_seconds(), strict=True)]
-        return self._rates(seconds)
+        habits = list(self.habits.values())
+        requests = _summed([habit.requests for habit in habits])
+        return self._rates(_summed([habit.seconds for habit in habits]), self._prior(requests))
 
     def peaks(
         self, from_ms: int, until_ms: int, *, workers: int, share: float, zone: tzinfo = UTC
@@ -168,16 +173,20 @@ class Rhythm:
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
-    def _all_seconds(self) -> list[Cells]:
-        return [_NOTHING, *(habit.seconds for habit in self.habits.values())]
+    def _prior(self, requests: Cells) -> float:
+        """Weeks that the mean weighs as much as."""
+        asked, watched = math.fsum(requests), math.fsum(self.watched)
+        if asked * _PRIOR_WEEKS <= watched * _PRIOR_REQUESTS:
+            return _PRIOR_WEEKS
+        return _PRIOR_REQUESTS * watched / asked
 
-    def _rates(self, sums: Sequence[float]) -> Cells:
+    def _rates(self, sums: Cells, prior: float) -> Cells:
         """Per second, by hour; the formula at the top."""
         watched = math.fsum(self.watched)
         mean = math.fsum(sums) / watched if watched else 0.0
         smooth, weeks = _smoothed(sums), _smoothed(self.watched)
         return tuple(
-            (n + _PRIOR_WEEKS * mean) / (w + _PRIOR_WEEKS) / (HOUR_MS / 1000)
+            (n + prior * mean) / (w + prior) / (HOUR_MS / 1000) if w + prior else 0.0
             for n, w in zip(smooth, weeks, strict=True)
         )
 
@@ -281,8 +290,14 @@ def _weight(at_ms: int, now_ms: int) -> float:
     return math.exp2(-(now_ms - at_ms) / WEEK_MS / _HALF_WEEKS)
 
 
-def _smoothed(cells: Sequence[float]) -> list[float]:
-    return [cells[h - 1] / 4 + cells[h] / 2 + cells[(h + 1) % HOURS] / 4 for h in range(len(cells))]
+def _smoothed(cells: Cells) -> Cells:
+    return tuple(
+        (cells[h - 1] + 4 * cells[h] + cells[(h + 1) % HOURS]) / 6 for h in range(len(cells))
+    )
+
+
+def _summed(rows: Sequence[Cells]) -> Cells:
+    return tuple(math.fsum(cells) for cells in zip(_NOTHING, *rows, strict=True))
 
 
 def _coming_hour(rates: Cells, at_ms: int, zone: tzinfo) -> float:

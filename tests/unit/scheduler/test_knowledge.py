@@ -75,6 +75,15 @@ def test_batch_waits_from_the_lead_that_is_set() -> None:
     assert told(before, rhythm="on", rhythm_lead="20m").hold_batch
 
 
+def test_batch_jobs_that_have_aged_wait_for_a_peak_no_longer_than_they_age() -> None:
+    minute = 60_000
+    for at, held in ((-10, True), (9, True), (10, False)):
+        config = told(NINE + at * minute, rhythm="on", rhythm_lead="10m", aging="20m")
+        assert config.hold_batch
+        assert config.hold_aged is held
+    assert not told(NINE, rhythm="advise").hold_batch
+
+
 def test_hours_are_those_of_the_zone_that_is_set() -> None:
     # the table's nine o'clock is Tokyo's, which is midnight in Greenwich
     assert told(NOW, rhythm="on", rhythm_zone="Asia/Tokyo").hold_batch

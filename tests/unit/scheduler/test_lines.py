@@ -78,6 +78,7 @@ def test_a_peak_holds_no_batch_job_back_for_longer_than_it_ages_or_is_passed() -
     aged = [job("b", lane=Lane.BATCH, submitted_ms=1_000_000 - 900_000)]
     assert admitted(aged, hold_batch=True, aging_ms=900_000) == ["b"]
     assert admitted(aged, hold_batch=True, aging_ms=900_001) == []
+    assert admitted(aged, hold_batch=True, hold_aged=True, aging_ms=900_000) == []
     passed = [job("b", lane=Lane.BATCH, skips=64)]
     assert admitted(passed, hold_batch=True, max_skips=64) == ["b"]
 

@@ -48,7 +48,7 @@ def test_a_busy_hour_of_each_week_is_expected_again() -> None:
     rhythm = taught(weekly(6, 1, 9), 6)
     week = rhythm.week_of(SDXL)
     assert week.index(max(week)) == 24 + 9
-    # half of it stays in its hour, a quarter goes to each neighbour
+    # two thirds of it stay in its hour, a sixth goes to each neighbour
     assert week[24 + 8] == pytest.approx(week[24 + 10], rel=1e-2)
     assert week[24 + 8] > 3 * week[24 + 12]
     assert rhythm.expected(SDXL, at(1, 9, 6)) == pytest.approx(week[24 + 9])
