@@ -41,7 +41,8 @@ class Scene:
         self.caps = Caps(config, snapshot.active.values(), pool)
         #: waiting jobs that the plan looks at, for ``warmth``
         self.waiting: list[Job] = []
-        self.warmth = Warmth(self.room.seats.values(), config.demand, lambda: self.waiting)
+        seats = self.room.seats.values()
+        self.warmth = Warmth(seats, self.idle, config.demand, lambda: self.waiting)
         self.hosts = Hosts(snapshot.agents, config.host_floors)
         if self.hosts.known:
             self._run_on_hosts()

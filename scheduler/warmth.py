@@ -15,7 +15,7 @@ from typing import Final
 
 from scheduler.placement import Seat
 from scheduler.plan_config import Demand
-from scheduler.states import Job, WorkerState
+from scheduler.states import Job
 
 #: Load time of models of which nothing is known, seconds (SDXL from disk: 5.4 measured).
 UNKNOWN_LOAD_SECONDS: Final = 5.0
@@ -64,6 +64,7 @@ class Warmth:
     def __init__(
         self,
         seats: Iterable[Seat],
+        idle: Iterable[Seat],
         demand: Mapping[str, Demand],
         waiting: Callable[[], Iterable[Job]],
     ) -> None:
@@ -71,6 +72,7 @@ class Warmth:
 
         Args:
             seats: all of the pool.
+            idle: those of them that could take a job now.
             demand: what is asked for how often, by model.
             waiting: tells the jobs that this plan sees; asked only when it matters.
         """
@@ -82,10 +84,9 @@ class Warmth:
         self._queued: dict[str, float] | None = None
         self._copies: dict[str, int] | None = None
         self._free_ms: dict[str, list[int]] = {}
-        for seat in self._seats:
-            if not seat.job and seat.heard and seat.state is WorkerState.READY:
-                for model in seat.models:
-                    self.idle.setdefault(model, []).append(seat)
+        for seat in idle:
+            for model in seat.models:
+                self.idle.setdefault(model, []).append(seat)
 
     def taken(self, seat: Seat) -> None:
         """Count a seat that was idle as busy, with what its new job loads."""

@@ -112,6 +112,18 @@ def test_a_job_that_only_a_card_without_idle_processes_could_hold_runs_with_what
     assert decisions[0].grant.bytes == 22.5 * GIB
 
 
+def test_a_worker_in_quarantine_takes_nothing_though_it_has_the_model():
+    pool = snapshot(
+        [gpu("g0", used=5), gpu("g1")],
+        [
+            worker("w0", on="g0", used=5, models=("checkpoints/a",), failures=3, failed_ms=999_000),
+            worker("w1", on="g1"),
+        ],
+        [job("j", models=("checkpoints/a",))],
+    )
+    assert admitted(plan(pool, config())) == {"j": "w1"}
+
+
 def test_a_worker_in_quarantine_gives_its_memory_back_too():
     pool = snapshot(
         [gpu(used=16)],
