@@ -17,23 +17,17 @@ from aiohttp import web
 
 from config.settings import Settings
 from dashboard.live import UNAVAILABLE, Who
-from scheduler.calibration import corrected
-from scheduler.forecast import Forecast, Forecasting
-from scheduler.knowledge import Knowledge
-from scheduler.ledger import Ledger, LedgerUnavailable, Trust
-from scheduler.plan_config import PlanConfig
-from scheduler.states import Job, NewJob, Snapshot
-from scheduler.trial import Place, places, queued, with_job
+from scheduler.forecast import Forecast
+from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.rehearsal import WINDOW, plan_config, rehearse
+from scheduler.states import NewJob, Snapshot
+from scheduler.trial import Place, places, queued
 
 PATH: Final = "/api/v1/estimate"
 #: Largest body; the largest graphs people share have a tenth of this.
 MOST_BYTES: Final = 8 * 2**20
-#: Seconds that a forecast may take; a job that it does not come to has none.
-_LONGEST_S: Final = 1.0
 #: Estimates made at the same time by one process; each costs a moment of its only thread.
 _PARALLEL: Final = 2
-#: Queued jobs of each user that a forecast looks at.
-_WINDOW: Final = 50
 
 Json = dict[str, Any]
 
@@ -98,11 +92,12 @@ class Estimates:
             return _answer(503, {"error": UNAVAILABLE})
 
     async def _estimate(self, user: str, trial: Trial) -> Json:
-        snapshot = await self._ledger.snapshot(_WINDOW)
+        snapshot = await self._ledger.snapshot(WINDOW)
         trust = await self._ledger.trust()
-        config = Knowledge().config(self._settings(), snapshot)
-        job = queued(trial.job, snapshot)
-        start = None if trial.refused else await self._start(job, snapshot, config, trust)
+        config = plan_config(self._settings(), snapshot)
+        job, start = queued(trial.job, snapshot), None
+        if not trial.refused:
+            start = await rehearse(job, snapshot, config, trust, time.monotonic)
         return {
             "user": user,
             **needs(trial),
@@ -111,20 +106,6 @@ class Estimates:
             "start": None if start is None else _when(start, snapshot),
             "forecasts": {"coverage": round(trust.coverage, 3), "scored": trust.scored},
         }
-
-    async def _start(
-        self, job: Job, snapshot: Snapshot, config: PlanConfig, trust: Trust
-    ) -> Forecast | None:
-        pool = with_job(snapshot, job)
-        if pool is None:
-            return None
-        run, until = Forecasting(pool, config), time.monotonic() + _LONGEST_S
-        while not run.has(job.id) and run.step() and time.monotonic() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0)  # others' requests come first
-        raw = run.forecasts().get(job.id)
-        if raw is None or raw.p90_ms <= snapshot.now_ms:  # at once: nothing to correct
-            return raw
-        return corrected(raw, trust, snapshot.now_ms)
 
 
 def needs(trial: Trial) -> Json:

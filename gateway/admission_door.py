@@ -106,6 +106,25 @@ def refuse_infeasible(found: Estimate, pool: Pool) -> Refusal | None:
     )
 
 
+def refuse_late(start_s: float, deadline_s: float) -> Refusal | None:
+    """A prompt that would most likely miss its deadline is refused while its client can still act.
+
+    Args:
+        start_s: seconds until it starts as likely as not.
+        deadline_s: seconds until it must have started.
+    """
+    if start_s <= deadline_s:
+        return None
+    return Refusal(
+        400,
+        "deadline_missed",
+        f"This prompt would start in about {start_s:.0f} s; its deadline is in {deadline_s:.0f} s",
+        "Send it with a later deadline_s or without one, or with accept_late: true to try all "
+        "the same (it fails if it has not started by then).",
+        {"start_p50_seconds": round(start_s, 3), "deadline_s": deadline_s},
+    )
+
+
 def refuse_count(queued: int, limit: int) -> Refusal:
     """The user has as many unfinished prompts as are allowed."""
     return Refusal(

@@ -51,7 +51,7 @@ class Place:
 
 
 def queued(new: NewJob, snapshot: Snapshot) -> Job:
-    """The job as it would stand in the queue, behind all others of its user."""
+    """The job as it would stand in the queue: behind all others of its user, or before them."""
     return Job(
         id=new.id,
         user=new.user,
@@ -61,7 +61,7 @@ def queued(new: NewJob, snapshot: Snapshot) -> Job:
         state=JobState.QUEUED,
         rev=1,
         attempt=0,
-        number=0,
+        number=-1 if new.front else 1,
         lane=new.lane,
         fingerprint=new.fingerprint,
         models=new.models,
@@ -95,7 +95,8 @@ def with_job(snapshot: Snapshot, job: Job) -> Snapshot | None:
         return None
     if not own.jobs:
         own = replace(own, virtual=max(own.virtual, least))
-    own = replace(own, jobs=(*own.jobs, job), queued=own.queued + 1)
+    jobs = (job, *own.jobs) if job.number < 0 else (*own.jobs, job)
+    own = replace(own, jobs=jobs, queued=own.queued + 1)
     others = [one for one in snapshot.backlogs if one.user != job.user]
     groups = dict(snapshot.groups)
     groups.setdefault(job.group, min(groups.values(), default=0))

@@ -5,16 +5,25 @@ Order: files the graph names → validation → estimate → admin's limits. Not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.admission_door import Refusal, max_bytes, refuse_infeasible, refuse_memory
+from gateway.admission_door import (
+    Refusal,
+    max_bytes,
+    refuse_infeasible,
+    refuse_late,
+    refuse_memory,
+)
 from gateway.comfy_api.inputs import FileKey, file_key, find_files, named_files
 from gateway.comfy_api.posted import Posted
 from gateway.context import Identity, Services
 from gateway.need import Need, need_of
+from scheduler.rehearsal import WINDOW, plan_config, rehearse
 from scheduler.states import InputFile, NewJob
+from scheduler.trial import queued
 from scheduler.workflow.validation import Validation, validate
 
 
@@ -50,7 +59,25 @@ async def book(found: Services, who: Identity, posted: Posted) -> Booking | Vali
     refusal = refuse_memory(job.need_bytes, max_bytes(found.settings(), who.user))
     if refusal is None and need.estimate.infeasible_bytes:
         refusal = refuse_infeasible(need.estimate, await found.ledger.pool())
+    if refusal is None and not posted.accept_late:
+        refusal = await _refuse_late(found, job)
     return Booking(job, need, checked, refusal)
+
+
+async def _refuse_late(found: Services, new: NewJob) -> Refusal | None:
+    """Whether it would miss its deadline as things are.
+
+    One with an idempotency key may be queued already: it must be answered as the first time.
+    """
+    if new.deadline_s is None or new.idempotency_key is not None:
+        return None
+    snapshot = await found.ledger.snapshot(WINDOW)
+    trust = await found.ledger.trust()
+    config = plan_config(found.settings(), snapshot)
+    start = await rehearse(queued(new, snapshot), snapshot, config, trust, time.monotonic)
+    if start is None:  # nobody can say
+        return None
+    return refuse_late((start.p50_ms - snapshot.now_ms) / 1000, new.deadline_s)
 
 
 def _check(

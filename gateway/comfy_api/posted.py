@@ -50,6 +50,8 @@ class Posted:
     idempotency_key: str | None
     #: seconds after submit by which it must have started; None: it may wait
     deadline_s: float | None
+    #: True: queue it even where the forecast says that it misses its deadline
+    accept_late: bool
     #: output nodes to run; None: all
     targets: list[str] | None
 
@@ -107,6 +109,7 @@ def understand(body: Any, headers: Mapping[str, str]) -> Posted | Refusal:
                 "idempotency_key", headers.get(KEY_HEADER) or ours.get("idempotency_key")
             ),
             deadline_s=_deadline(headers.get(DEADLINE_HEADER), ours.get("deadline_s")),
+            accept_late=ours.get("accept_late") is True,
             targets=_targets(body.get("partial_execution_targets")),
         )
     except _Bad as bad:

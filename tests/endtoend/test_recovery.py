@@ -178,7 +178,9 @@ async def test_cancelling_twice_is_the_same_as_once(studio: Studio) -> None:
 async def test_a_deadline_that_passes_in_the_queue_is_told_as_an_error(studio: Studio) -> None:
     await studio.occupy(studio.bob)
     async with studio.ann.socket() as socket:
-        late = await studio.picture(studio.ann, extra_data={"vramgate": {"deadline_s": 1}})
+        late = await studio.picture(
+            studio.ann, extra_data={"vramgate": {"deadline_s": 1, "accept_late": True}}
+        )
         frames = await socket.until_done(late)
     error = error_of(frames, late)
     assert error["exception_type"] == "vramgate.expired"

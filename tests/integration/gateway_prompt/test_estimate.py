@@ -209,6 +209,43 @@ async def test_a_body_that_is_too_large_is_refused(studio: Stage) -> None:
     assert "8 MiB" in answer["error"]
 
 
+# ── deadlines that the forecast misses ───────────────────────────────────────
+
+
+async def post_by(stage: Stage, deadline_s: float, **ours: Any) -> tuple[int, Any]:
+    extra = {"vramgate": {"deadline_s": deadline_s, **ours}}
+    return await stage.call(
+        "POST", "/prompt", "ann", json={"prompt": FILELESS, "extra_data": extra}
+    )
+
+
+async def test_a_prompt_that_would_miss_its_deadline_is_refused_at_once(studio: Stage) -> None:
+    for _ in range(6):
+        await studio.queue(prompt=FILELESS)
+    status, answer = await post_by(studio, 0.5)
+    assert status == 400
+    assert answer["error"]["type"] == "deadline_missed"
+    assert answer["error"]["extra_info"]["start_p50_seconds"] > 0.5
+    assert await studio.ledger.remaining("ann") == 6
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "ours"),
+    [(3600.0, {}), (0.5, {"accept_late": True}), (0.5, {"idempotency_key": "again"})],
+    ids=["in time", "wanted all the same", "perhaps queued before"],
+)
+async def test_other_deadlines_are_taken(
+    studio: Stage, deadline_s: float, ours: dict[str, Any]
+) -> None:
+    for _ in range(6):
+        await studio.queue(prompt=FILELESS)
+    assert (await post_by(studio, deadline_s, **ours))[0] == 200
+
+
+async def test_where_nobody_can_say_a_deadline_is_taken(bare_stage: Stage) -> None:
+    assert (await post_by(bare_stage, 0.5))[0] == 200
+
+
 # ── nobody learns of others ──────────────────────────────────────────────────
 
 

@@ -130,6 +130,11 @@ def test_it_stands_behind_all_others_of_its_user() -> None:
     assert start(pool) == 30
 
 
+def test_one_that_is_sent_to_the_front_stands_before_them() -> None:
+    pool = one_worker([job(f"j{n}", need_seconds=10.0) for n in range(3)])
+    assert start(pool, front=True) == 0
+
+
 def test_a_user_who_comes_new_gets_the_next_turn_but_saves_none_up() -> None:
     jobs = [job(f"j{n}", "bob", need_seconds=10.0) for n in range(3)]
     pool = one_worker(jobs, virtual={"bob": 500_000_000}, last_admitted={"bob": 1})
