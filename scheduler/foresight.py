@@ -32,13 +32,15 @@ _SAME_SHARE: Final = 0.1
 _SAY_S: Final = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Said:
     """What was first said of a job, and when."""
 
     raw: Forecast
     told: Forecast
     made_ms: int
+    #: it still waited at its p90, and that was counted
+    overdue: bool = False
 
 
 class Foresight:
@@ -75,7 +77,9 @@ class Foresight:
         """Judge what was said of a job that starts now."""
         said = self._first.pop(job_id, None)
         if said is not None:
-            self._calibration.observe(said.raw, said.told, said.made_ms, now_ms)
+            self._calibration.observe(
+                said.raw, said.told, said.made_ms, now_ms, counted=said.overdue
+            )
 
     async def close(self) -> None:
         """Break off a forecast in the making."""
@@ -91,6 +95,10 @@ class Foresight:
             await asyncio.sleep(0)
         waiting = {job.id: job.rev for backlog in snapshot.backlogs for job in backlog.jobs}
         self._first = {id_: said for id_, said in self._first.items() if id_ in waiting}
+        for said in self._first.values():
+            if not said.overdue and said.told.p90_ms < snapshot.now_ms:
+                said.overdue = True
+                self._calibration.overdue()
         starts = self._news(forecasting.forecasts(), waiting, snapshot.now_ms)
         await self._ledger.foresee(epoch, starts, self._calibration.trust)
         self._again = self._clock() + _AGAIN_S

@@ -75,6 +75,16 @@ def test_coverage_counts_what_was_told():
     assert calibration.trust.scored == 4
 
 
+def test_a_job_that_is_late_counts_before_it_starts_and_not_again():
+    calibration = Calibration()
+    before = calibration.trust.p90_factor
+    calibration.overdue()
+    assert (calibration.trust.coverage, calibration.trust.scored) == (0.0, 1)
+    assert calibration.trust.p90_factor > before
+    calibration.observe(RAW, RAW, 0, 90_000, counted=True)
+    assert calibration.trust.scored == 1
+
+
 @given(
     seed=st.integers(0, 2**32),
     biases=st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=3),

@@ -130,12 +130,28 @@ async def test_a_job_that_was_held_is_told_again(stage: Stage) -> None:
 async def test_forecasts_are_judged_when_jobs_start(stage: Stage) -> None:
     jobs = await stage.submit(4)
     await stage.look()
-    stage.now_ms += 40_000  # the second should have started after 10 s
+    stage.now_ms += 12_000  # the second should have started after 10 s
     await stage.heartbeat()
     await stage.admit(jobs[1])
     await stage.look()
     trust = await stage.ledger.trust()
     assert (trust.scored, trust.coverage) == (1, 0.0)
+
+
+async def test_a_late_job_is_judged_when_its_p90_passes_and_only_once(stage: Stage) -> None:
+    jobs = await stage.submit(2)
+    await stage.look()
+    for _ in range(2):
+        stage.now_ms += 20_000
+        await stage.heartbeat()
+        await stage.look()
+        trust = await stage.ledger.trust()
+        assert (trust.scored, trust.coverage) == (1, 0.0)
+    await stage.admit(jobs[1])
+    stage.now_ms += 2_000
+    await stage.heartbeat()
+    await stage.look()
+    assert (await stage.ledger.trust()).scored == 1
 
 
 async def test_jobs_that_started_at_once_teach_nothing(stage: Stage) -> None:
