@@ -58,20 +58,33 @@ def open_lines(scene: Scene) -> Opened:
 
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:
-    line.forced = is_forced(scene, line.head)
-    holds = scene.config.hold_batch and (scene.config.hold_aged or not line.forced)
-    if line.lane is Lane.BATCH and holds:
+    if _is_held_back(scene, line):
         text = "batch prompts wait: a peak of interactive work is expected"
         opened.held.append((line, Wait(line.head, WaitReason.HELD_FOR_HEAD, text)))
         return
+    line.forced = is_forced(scene, line.head)
     opened.lines.append(line)
     scene.waiting += line.jobs
 
 
+def _is_held_back(scene: Scene, line: Line) -> bool:
+    if line.lane is not Lane.BATCH or not scene.config.hold_batch:
+        return False
+    return scene.config.hold_aged or not _is_aged(scene, line.head)
+
+
 def is_forced(scene: Scene, job: Job) -> bool:
-    """Whether a line's first job has been passed too often, or has waited too long."""
-    if job.skips >= scene.config.max_skips:
-        return True
+    """Whether a line's first job has been passed too often, or has waited too long.
+
+    A batch job is not while a peak lasts: once aged it may start, but all that was held
+    back would else age together and go before those for whom it was held.
+    """
+    if job.lane is Lane.BATCH and scene.config.hold_batch:
+        return False
+    return job.skips >= scene.config.max_skips or _is_aged(scene, job)
+
+
+def _is_aged(scene: Scene, job: Job) -> bool:
     due = job.submitted_ms + scene.config.aging_ms
     if due <= scene.now_ms:
         return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scheduler.states import Lane
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastJob:
@@ -30,3 +32,19 @@ class Document:
     #: seconds since the epoch
     modified: float
     created: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRequest:
+    """One job that ran, as far as scheduling cares."""
+
+    submitted_ms: int
+    user: str
+    group: str
+    lane: Lane
+    model: str
+    model_bytes: int
+    #: loading all its models, expected
+    load_seconds: float
+    need_bytes: int
+    run_seconds: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, case, func, select
@@ -11,26 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scheduler.rhythm import STRETCH_MS, Usage
 from scheduler.states import Lane
 from store import schema
+from store.records import PastRequest
 
 _jobs = schema.jobs.c
 #: Run time as measured, or as expected of a job that was lost in the middle.
 _SECONDS: Final = case((_jobs.run_seconds > 0, _jobs.run_seconds), else_=_jobs.need_seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PastRequest:
-    """One job that ran, as far as scheduling cares."""
-
-    submitted_ms: int
-    user: str
-    group: str
-    lane: Lane
-    model: str
-    model_bytes: int
-    #: loading all its models, expected
-    load_seconds: float
-    need_bytes: int
-    run_seconds: float
 
 
 class SqlUsage:

@@ -21,6 +21,7 @@ from scheduler.decisions import Admit, Decision, Preempt, Refuse, Release, Reser
 from scheduler.knowledge import Knowledge
 from scheduler.ledger_values import Admitted, Claimed, Ending, Outcome, Settled, Submitted
 from scheduler.memory_books import Books
+from scheduler.rhythm import Rhythm
 from scheduler.states import JobState, WorkerState
 from simulator.world.draft import Draft
 from simulator.world.faults import Fault
@@ -28,7 +29,7 @@ from simulator.world.machine import Ended, Machine, Released
 from simulator.world.metrics import Recorder
 from simulator.world.planner import Policy
 
-#: server time at which a world begins; any but 0, which stands for never
+#: server time at which a world of no date begins; any but 0, which stands for never
 EPOCH_MS: Final = 1_000_000_000
 #: how often the scheduler's loop plans although nothing happened
 _TICK_S: Final = 1.0
@@ -66,7 +67,11 @@ class _Life:
 
 
 class World:
-    """One run. ``tell`` hears now and then how many more jobs have ended."""
+    """One run, beginning at server time ``epoch_ms``.
+
+    ``tell`` hears now and then how many more jobs have ended; ``rhythm`` is what history
+    says of demand, if the settings use it.
+    """
 
     def __init__(
         self,
@@ -77,8 +82,11 @@ class World:
         settings: Settings,
         faults: Sequence[Fault] = (),
         tell: Callable[[int], None] = lambda ended: None,
+        epoch_ms: int = EPOCH_MS,
+        rhythm: Rhythm | None = None,
     ) -> None:
         self.now = 0.0
+        self._epoch_ms = epoch_ms
         self.recorder = Recorder()
         self._drafts = deque(drafts)
         self._faults = deque(faults)
@@ -101,6 +109,7 @@ class World:
         self._agents: dict[str, str] = {}
         self._leases: deque[float] = deque()
         self._knowledge = Knowledge()
+        self._knowledge.follow(rhythm)
         self._config = self._knowledge.config(settings, self.books.snapshot(1))
         self._config_until = 0.0
         self._again = math.inf
@@ -113,7 +122,7 @@ class World:
     @property
     def now_ms(self) -> int:
         """The books' clock."""
-        return EPOCH_MS + int(self.now * 1000)
+        return self._epoch_ms + int(self.now * 1000)
 
     def run(self) -> None:
         """Until every job has ended.
@@ -285,7 +294,9 @@ class World:
         if self._queued and self._idle:
             self._again = self.now + _TICK_S
             if plan.again_ms:
-                self._again = min(self._again, max(self.now, (plan.again_ms - EPOCH_MS) / 1000))
+                self._again = min(
+                    self._again, max(self.now, (plan.again_ms - self._epoch_ms) / 1000)
+                )
 
     def _do(self, decision: Decision) -> int:
         """Commit one decision; 1 if it changed anything."""

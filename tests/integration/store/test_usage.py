@@ -12,8 +12,9 @@ from scheduler.rhythm import STRETCH_MS, Usage
 from scheduler.states import Lane
 from store import schema
 from store.engine import writing
+from store.records import PastRequest
 from store.upsert import upsert
-from store.usage import PastRequest, SqlUsage
+from store.usage import SqlUsage
 
 SDXL = "checkpoints/sdxl.safetensors"
 
