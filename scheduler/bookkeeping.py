@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scheduler.closing import failed_frames, interrupted_frames, wordless_entry
 from scheduler.ledger_values import Ending
-from scheduler.states import FailReason, Job
+from scheduler.states import FailReason, Job, Lane
 
 _NAMES: Final = tuple(field.name for field in fields(Job))
 _PLACES: Final = {name: n for n, name in enumerate(_NAMES)}
@@ -29,12 +29,22 @@ UNRECORDED_FACTOR: Final = 10
 EVENTS_KEPT_MS: Final = 600_000
 #: A recorder that has not acknowledged for this long is taken for dead.
 ABANDONED_MS: Final = 30_000
+#: Added to a batch job's place; no user sends so many prompts.
+BATCH_PLACE: Final = 2**40
 #: What the user of a held job reads.
 HELD_DETAIL: Final = "It is held: it starts only after you let it go on."
 #: Endings in which the worker may have left the client without a last word.
 WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
 #: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
 _ROOT: Final = "vg"
+
+
+def place(job: Job) -> int:
+    """Where a job stands in its user's queue, least first.
+
+    Batch jobs stand behind all interactive ones: a plan sees only a queue's first jobs.
+    """
+    return job.number + (BATCH_PLACE if job.lane is Lane.BATCH else 0)
 
 
 def cost(charge: int, granted_seconds: float, run_seconds: float) -> int:

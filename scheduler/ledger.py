@@ -114,7 +114,9 @@ class SubmitSide(Protocol):
         ...
 
     async def move(self, user: str, job_id: str, *, front: bool) -> CancelReply:
-        """Give one of the user's QUEUED jobs the first or the last place of the user's own.
+        """Give one of the user's QUEUED jobs the first or the last place of its lane.
+
+        Batch jobs stand behind all interactive ones of their user.
 
         ``changed`` False: it is no longer QUEUED.
         """

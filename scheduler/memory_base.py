@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from scheduler.bookkeeping import closing_words, cost, event_score
+from scheduler.bookkeeping import closing_words, cost, event_score, place
 from scheduler.ledger_values import Event, EventKind, Order, Trust
 from scheduler.memory_records import (
     UNSAID,
@@ -244,14 +244,14 @@ class BooksBase:
     def enqueue(self, job: Job, *, lift: bool) -> None:
         """Put a QUEUED job at its place."""
         user = self.user(job.user)
-        insert(user.queue, job.number, job.id)
+        insert(user.queue, place(job), job.id)
         self.take_turn(user, lift=lift)
         self.touch(user)
 
     def dequeue(self, job: Job) -> None:
         """Take a QUEUED job from its place, held or not."""
         user = self.user(job.user)
-        remove(user.held if job.held else user.queue, job.number, job.id)
+        remove(user.held if job.held else user.queue, place(job), job.id)
         self.leave_turn(user)
         self.touch(user)
 

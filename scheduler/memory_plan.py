@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduler.bookkeeping import refusal_words
+from scheduler.bookkeeping import place, refusal_words
 from scheduler.ledger_values import (
     Admitted,
     EventKind,
@@ -108,7 +108,7 @@ class BooksPlan(BooksBase):
     ) -> None:
         job = record.job
         user = self.user(job.user)
-        remove(user.queue, job.number, job.id)
+        remove(user.queue, place(job), job.id)
         user.active[job.id] = None
         user.last_admitted_ms = now
         self.inflight[job.id] = lease

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduler.bookkeeping import HELD_DETAIL
+from scheduler.bookkeeping import HELD_DETAIL, place
 from scheduler.ledger_values import (
     CancelReply,
     Duplicate,
@@ -143,11 +143,11 @@ class BooksSubmit(BooksBase):
         owner = self.user(user)
         if held:
             self.dequeue(job)
-            insert(owner.held, job.number, job.id)
+            insert(owner.held, place(job), job.id)
             said = {**UNSAID, "wait_reason": WaitReason.HELD, "wait_detail": HELD_DETAIL}
             job = record.change(held=True, rev=job.rev + 1, **said)
         else:
-            remove(owner.held, job.number, job.id)
+            remove(owner.held, place(job), job.id)
             job = record.change(held=False, rev=job.rev + 1, **UNSAID)
             self.enqueue(job, lift=True)
         self.emit_job(EventKind.HELD if held else EventKind.UNHELD, job)
@@ -168,12 +168,12 @@ class BooksSubmit(BooksBase):
         owner = self.user(user)
         owner.number += 1
         places = owner.held if job.held else owner.queue
-        remove(places, job.number, job.id)
+        remove(places, place(job), job.id)
         job = record.change(
             number=-owner.number if front else owner.number,
             rev=job.rev + 1,
         )
-        insert(places, job.number, job.id)
+        insert(places, place(job), job.id)
         self.touch(owner)
         self.emit_job(EventKind.MOVED, job)
         return CancelReply(job.state, changed=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scheduler.bookkeeping import HELD_DETAIL
+from scheduler.bookkeeping import HELD_DETAIL, place
 from scheduler.ledger import CancelReply, Duplicate, FileRecord, OverCap, Submitted
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_file, decode_files, encode_spec, file_field
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
-from scheduler.states import TERMINAL, Job, JobState, NewJob
+from scheduler.states import TERMINAL, Job, JobState, Lane, NewJob
 
 #: Jobs that one script call touches at most: it holds the server for well under a millisecond.
 _BATCH = 100
@@ -100,7 +100,7 @@ class RedisSubmit(RedisSide):
         ]
         # stable: active jobs stay in the order they were admitted
         return sorted(
-            jobs, key=lambda job: (1, job.number) if job.state is JobState.QUEUED else (0, 0)
+            jobs, key=lambda job: (1, place(job)) if job.state is JobState.QUEUED else (0, 0)
         )
 
     async def ended(self, user: str, *, newest: int | None = None) -> list[Job]:
@@ -177,4 +177,5 @@ def _submit_args(job: NewJob, group: str, prompt: bytes, call: str, limit: int) 
         int(job.client_id is not None),
         job.client_id or "",
         deadline_ms,
+        int(job.lane is Lane.BATCH),
     ]

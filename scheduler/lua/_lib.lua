@@ -153,8 +153,14 @@ local function touch(user_key)
   redis.call('HINCRBY', user_key, 'seen', 1)
 end
 
+-- Batch jobs stand behind all interactive ones of their user: a plan sees only the first.
+local BATCH_PLACE = 2 ^ 40
+local function place_of(job, number)
+  return string.format('%.0f', (number or job.number) + (job.batch and BATCH_PLACE or 0))
+end
+
 local function enqueue(K, job, lift)
-  redis.call('ZADD', K.queue, job.number, job.id)
+  redis.call('ZADD', K.queue, place_of(job), job.id)
   take_turn(K, job, lift)
   touch(K.user)
 end

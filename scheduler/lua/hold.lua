@@ -11,7 +11,7 @@ if job.state ~= 'QUEUED' or (job.held == '1') == held then return {'CANCEL', job
 
 if held then
   dequeue(K, job)
-  redis.call('ZADD', K.held, job.number, job.id)
+  redis.call('ZADD', K.held, place_of(job), job.id)
   unsay(K.job)
   redis.call('HSET', K.job, 'rev', job.rev + 1, 'call', ARGV[4], 'held', 1,
     'wait_reason', 'held', 'wait_detail', ARGV[3])

@@ -2,7 +2,7 @@
 -- KEYS  1-18 job keys, 19 prompt, 20 names, 21 everyone
 -- ARGV  1 id, 2 user, 3 prompt_id, 4 idempotency key ('' none), 5 call, 6 max_queued (-1 none),
 --       7 front (1/0), 8 need_bytes, 9 spec, 10 body, 11 group, 12 has client_id (1/0),
---       13 client_id, 14 deadline in ms from now ('' none)
+--       13 client_id, 14 deadline in ms from now ('' none), 15 batch (1/0)
 -- Reply {'SUBMITTED', number, remaining} | {'OVERCAP', unfinished}
 --       | {'DUPLICATE', job id, prompt_id, number, same key (1/0)} | {'MOVED', the user's group}
 local K = job_keys()
@@ -50,6 +50,7 @@ local job = {
 }
 if ARGV[12] == '1' then job.client_id = ARGV[13] end
 if idem ~= '' then job.key = idem end
+if ARGV[15] == '1' then job.batch = '1' end
 if ARGV[14] ~= '' then job.deadline_ms = job.submitted_ms + ARGV[14] end
 local flat = {}
 for name, value in pairs(job) do

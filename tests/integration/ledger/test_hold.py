@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from scheduler.ledger import CancelReply, EventKind, OverCap, Refusal
-from scheduler.states import FailReason, Job, JobState, WaitReason
+from scheduler.states import FailReason, Job, JobState, Lane, WaitReason
 from tests.factories import grant, new_job
 from tests.integration.ledger.conftest import LEASE_MS, Dump, Studio
 
@@ -33,6 +33,18 @@ async def test_a_held_job_keeps_its_place_but_is_not_planned(studio: Studio) -> 
     assert await studio.ledger.remaining("ann") == 3
     assert await studio.ledger.hold("ann", "two", held=False) == QUEUED
     assert await order(studio) == ["one", "two", "three"]
+
+
+async def test_batch_jobs_stand_behind_all_interactive_ones_whenever_they_came(
+    studio: Studio,
+) -> None:
+    await studio.submit(new_job(id="night", lane=Lane.BATCH))
+    await studio.submit(new_job(id="later", lane=Lane.BATCH))
+    await studio.submit(new_job(id="now"))
+    assert await order(studio) == ["now", "night", "later"]
+    assert [job.id for job in await studio.ledger.unfinished("ann")] == ["now", "night", "later"]
+    await studio.ledger.move("ann", "later", front=True)
+    assert await order(studio) == ["now", "later", "night"]
 
 
 async def test_a_held_job_says_so_and_each_change_is_an_event(studio: Studio) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scheduler.bookkeeping import place
 from scheduler.ledger import Event, EventKind
 from scheduler.states import ACTIVE, TERMINAL, TRANSITIONS, Job, JobState
 from tests.property.ledger.worlds import View
@@ -34,7 +35,7 @@ def _check_places(view: View) -> None:
 
 def _queued(view: View, *, held: bool) -> dict[str, list[str]]:
     places: dict[str, list[str]] = {}
-    for job in sorted(view.jobs.values(), key=lambda job: job.number):
+    for job in sorted(view.jobs.values(), key=place):
         if job.state is JobState.QUEUED and job.held is held:
             places.setdefault(job.user, []).append(job.id)
     return places

@@ -24,7 +24,7 @@ from scheduler.ledger import (
     Submitted,
     Trust,
 )
-from scheduler.states import ACTIVE, TERMINAL, FailReason, Job, JobState, WaitReason, Worker
+from scheduler.states import ACTIVE, TERMINAL, FailReason, Job, JobState, Lane, WaitReason, Worker
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 from tests.property.ledger.invariants import check_books
 from tests.property.ledger.worlds import View, World
@@ -131,6 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
             group="elsewhere" if elsewhere and self.submitted % 4 == 0 else GROUPS[user],
             need_bytes=need * GIB,
             front=front,
+            lane=Lane.BATCH if self.submitted % 3 == 0 else Lane.INTERACTIVE,
             idempotency_key=f"key-{self.submitted}",
         )
         self.submitted += 1
@@ -226,7 +227,8 @@ class LedgerMachine(RuleBasedStateMachine):
         job = waiting[pick % len(waiting)]
         assert self.do("move", job.user, job.id, front=front).changed
         view = self.look()
-        places = (view.held if job.held else view.queues)[job.user]
+        listed = (view.held if job.held else view.queues)[job.user]
+        places = [one for one in listed if view.jobs[one].lane is job.lane]
         assert places[0 if front else -1] == job.id
 
     @precondition(lambda self: self.waiting())

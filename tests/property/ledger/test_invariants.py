@@ -36,7 +36,7 @@ MUTANTS = {
     ),
     "lost place": (
         "_lib",
-        "redis.call('ZADD', K.queue, job.number, job.id)",
+        "redis.call('ZADD', K.queue, place_of(job), job.id)",
         "redis.call('ZADD', K.queue, 1e6, job.id)",
     ),
     "lost charge": ("admit", "charge(K, job, ARGV[13], ARGV[14])", ""),
@@ -85,7 +85,7 @@ MEMORY_MUTANTS = {
     ),
     "lost place": (
         "base",
-        "insert(user.queue, job.number, job.id)",
+        "insert(user.queue, place(job), job.id)",
         "insert(user.queue, 10**6, job.id)",
     ),
     "lost charge": (
