@@ -16,6 +16,7 @@ from cli import (
     profiles,
     queue,
     recorder,
+    rhythm,
     scheduler,
     simulate,
     status,
@@ -46,6 +47,7 @@ app.command("status")(status.status)
 app.add_typer(queue.app, name="queue")
 app.add_typer(users.app, name="users")
 app.add_typer(profiles.app, name="profiles")
+app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
 app.command("estimate")(estimate.estimate)
 app.command("simulate")(simulate.simulate)

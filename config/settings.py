@@ -244,9 +244,11 @@ class Scheduler(Model):
     no_progress_batch: Seconds | None = None
     """The same for prompts of the batch lane; unset: `no_progress`."""
     rhythm: Annotated[RhythmMode, BeforeValidator(_on_or_off)] = RhythmMode.OFF
-    """Demand by hour of the week, learned from history. `on`: models of the coming hour stay loaded, and prompts of the batch lane wait before and during peaks of interactive work, none longer than `aging`; then they start where no interactive prompt does. `advise`: nothing changes, peaks are logged; `vramgate rhythm show` tells what `on` would gain."""
+    """Demand by hour of the week, learned from history. `on`: models of the coming hour stay loaded, and prompts of the batch lane wait before and during peaks of interactive work. `advise`: nothing changes, peaks are logged; `vramgate rhythm show` tells what `on` would gain."""
     rhythm_lead: Seconds = 600.0
     """So long before a peak do batch prompts begin to wait."""
+    rhythm_hold: Seconds = 14400.0
+    """A batch prompt that was sent this long ago waits for no peak, but for the first minutes of one (`aging`); while a peak lasts it starts where no interactive prompt does."""
     rhythm_share: float = Field(0.5, gt=0, le=1)
     """An hour is a peak if interactive work is expected to keep more than this share of the workers busy."""
     rhythm_zone: Annotated[str, AfterValidator(_zone)] = "UTC"

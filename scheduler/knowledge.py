@@ -115,7 +115,8 @@ class Knowledge:
             refused=self._still_refused(snapshot.now_ms),
             demand=self._wanted(rules, snapshot.now_ms),
             hold_batch=rules.rhythm is RhythmMode.ON and self.peak is not None,
-            hold_aged=self._is_fresh(rules, snapshot.now_ms),
+            hold_ms=int(rules.rhythm_hold * 1000),
+            hold_old=self._is_fresh(rules, snapshot.now_ms),
         )
 
     def _wanted(self, rules: Scheduler, now_ms: int) -> Mapping[str, Demand]:
@@ -134,7 +135,7 @@ class Knowledge:
         return self._outlook.peak(snapshot.now_ms, workers, horizon)
 
     def _is_fresh(self, rules: Scheduler, now_ms: int) -> bool:
-        """Whether jobs wait for the peak since less than ``aging``: none waits longer for it."""
+        """Whether jobs wait for the peak since less than ``aging``: old ones wait no longer."""
         if self.peak is None:
             return False
         return now_ms < self.peak.begin_ms + int((rules.aging - rules.rhythm_lead) * 1000)

@@ -70,22 +70,22 @@ def _open(scene: Scene, line: Line, opened: Opened) -> None:
 def _is_held_back(scene: Scene, line: Line) -> bool:
     if line.lane is not Lane.BATCH or not scene.config.hold_batch:
         return False
-    return scene.config.hold_aged or not _is_aged(scene, line.head)
+    return scene.config.hold_old or not _is_past(scene, line.head, scene.config.hold_ms)
 
 
 def is_forced(scene: Scene, job: Job) -> bool:
     """Whether a line's first job has been passed too often, or has waited too long.
 
-    A batch job is not while a peak lasts: once aged it may start, but all that was held
-    back would else age together and go before those for whom it was held.
+    A batch job is not while a peak lasts: what was held back would else age together and
+    go before those for whom it was held.
     """
     if job.lane is Lane.BATCH and scene.config.hold_batch:
         return False
-    return job.skips >= scene.config.max_skips or _is_aged(scene, job)
+    return job.skips >= scene.config.max_skips or _is_past(scene, job, scene.config.aging_ms)
 
 
-def _is_aged(scene: Scene, job: Job) -> bool:
-    due = job.submitted_ms + scene.config.aging_ms
+def _is_past(scene: Scene, job: Job, patience_ms: int) -> bool:
+    due = job.submitted_ms + patience_ms
     if due <= scene.now_ms:
         return True
     scene.look_again(due)

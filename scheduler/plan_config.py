@@ -80,5 +80,7 @@ class PlanConfig:
     refused: frozenset[str] = frozenset()
     #: True: batch jobs do not start now (a peak of interactive work is predicted)
     hold_batch: bool = False
-    #: True: nor do those that have aged, or were passed too often
-    hold_aged: bool = False
+    #: … but those that were sent so long ago do, where no interactive job does …
+    hold_ms: int = 14_400_000
+    #: … unless this is True
+    hold_old: bool = False

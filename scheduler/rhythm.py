@@ -8,13 +8,13 @@ so that a rate stays a rate while old habits fade:
     weight of what is a weeks old     2^(−a/4)
     smoothed over neighbours          x̄[h] = x[h−1]/6 + 2·x[h]/3 + x[h+1]/6
     rate, per hour of time            (n̄[h] + κ·m) / (w̄[h] + κ),  m = Σn / Σw
-    prior, in weeks                   κ = min(1, 2 / requests an hour in the mean)
+    prior, in weeks                   κ = min(½, 1 / requests an hour in the mean)
 
 The first is exponential smoothing, the second a cubic B-spline (people come at nine,
-or at ten to nine), the third the posterior mean of a Poisson rate under a Gamma
-prior with the week's mean, of shape 2 (Gelman et al., *Bayesian Data Analysis*, 2.6):
-where little was asked for, an hour is expected to be as the whole week is. The
-prior never weighs more than a week, else rare models would need years.
+or at ten to nine), the third the posterior mean of a Poisson rate under an exponential
+prior (a Gamma of shape 1) with the week's mean (Gelman et al., *Bayesian Data Analysis*,
+2.6): where little was asked for, an hour is expected to be as the whole week is. The
+prior never weighs more than half a week, else rare models would need years.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MEMORY_MS: Final = 12 * WEEK_MS
 LEAST_MS: Final = 2 * WEEK_MS
 _HALF_WEEKS: Final = 4.0
 #: The prior weighs as much as so many requests, and at most as so many weeks.
-_PRIOR_REQUESTS: Final = 2.0
-_PRIOR_WEEKS: Final = 1.0
+_PRIOR_REQUESTS: Final = 1.0
+_PRIOR_WEEKS: Final = 0.5
 #: Models that are kept by name, those asked for most; the others count together.
 _MOST_MODELS: Final = 500
 _OTHERS: Final = ""

@@ -169,7 +169,7 @@ class World:
         )
         at = min(event, self._again)
         if event <= at:
-            self._moved = self.now
+            self._moved = event
         if at == math.inf or self.now - self._moved > _STUCK_S:
             raise WorldError(
                 f"{self._queued} jobs wait at {self.now:.0f} s of simulated time, nothing runs, "

@@ -75,13 +75,13 @@ def test_batch_waits_from_the_lead_that_is_set() -> None:
     assert told(before, rhythm="on", rhythm_lead="20m").hold_batch
 
 
-def test_batch_jobs_that_have_aged_wait_for_a_peak_no_longer_than_they_age() -> None:
+def test_old_batch_jobs_wait_for_a_peak_no_longer_than_jobs_age() -> None:
     minute = 60_000
     for at, held in ((-10, True), (9, True), (10, False)):
         config = told(NINE + at * minute, rhythm="on", rhythm_lead="10m", aging="20m")
         assert config.hold_batch
-        assert config.hold_aged is held
-    assert not told(NINE, rhythm="advise").hold_batch
+        assert config.hold_old is held
+    assert told(NINE, rhythm="on", rhythm_hold="2h").hold_ms == 7_200_000
 
 
 def test_hours_are_those_of_the_zone_that_is_set() -> None:

@@ -74,20 +74,20 @@ def test_a_held_back_batch_job_says_why() -> None:
     assert made.blocked["ann"].reason is WaitReason.HELD_FOR_HEAD
 
 
-def test_a_peak_holds_no_batch_job_back_that_has_aged() -> None:
-    aged = [job("b", lane=Lane.BATCH, submitted_ms=1_000_000 - 900_000)]
-    assert admitted(aged, hold_batch=True, aging_ms=900_000) == ["b"]
-    assert admitted(aged, hold_batch=True, aging_ms=900_001) == []
-    assert admitted(aged, hold_batch=True, hold_aged=True, aging_ms=900_000) == []
+def test_a_peak_holds_no_batch_job_back_for_longer_than_it_may() -> None:
+    old = [job("b", lane=Lane.BATCH, submitted_ms=1_000_000 - 900_000)]
+    assert admitted(old, hold_batch=True, hold_ms=900_000) == ["b"]
+    assert admitted(old, hold_batch=True, hold_ms=900_001, aging_ms=1) == []
+    assert admitted(old, hold_batch=True, hold_ms=900_000, hold_old=True) == []
 
 
 def test_while_a_peak_lasts_batch_jobs_that_have_aged_go_after_interactive_ones() -> None:
     jobs = [job("b", "ann", lane=Lane.BATCH, submitted_ms=0, skips=99), job("i", "bob")]
-    assert admitted(jobs, hold_batch=True, aging_ms=900_000) == ["i"]
+    assert admitted(jobs, hold_batch=True, hold_ms=900_000, aging_ms=900_000) == ["i"]
     assert admitted(jobs, aging_ms=900_000) == ["b"]
 
 
-def test_the_plan_is_made_again_when_a_held_back_batch_job_has_aged() -> None:
+def test_the_plan_is_made_again_when_a_batch_job_need_wait_for_no_peak() -> None:
     pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH, submitted_ms=990_000)])
-    made = plan(pool, pool.now_ms, config(hold_batch=True, aging_ms=15_000))
+    made = plan(pool, pool.now_ms, config(hold_batch=True, hold_ms=15_000))
     assert made.again_ms == 1_005_000
