@@ -1,7 +1,7 @@
 """The leader's forecasts: made beside its plans, told to the ledger, judged by what happens.
 
 Running the pool forward takes up to a second, and no admission may wait for that: it is
-a task of its own that gives way after each of its plans.
+a task of its own (``stepwise``).
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from scheduler.forecast import Forecast, Forecasting
 from scheduler.ledger import PlanSide
 from scheduler.plan_config import PlanConfig
 from scheduler.states import Snapshot
+from scheduler.stepwise import Apart, run_for
 
 _log = structlog.get_logger()
 
-#: Time between the end of one forecast and the beginning of the next.
+#: Time between the end of one forecast and the beginning of the next, at least; and as
+#: many times what the last one took.
 _AGAIN_S: Final = 2.0
+_IDLE_TIMES: Final = 4
 #: Seconds that one forecast may take; jobs that it does not come to have none.
 _LONGEST_S: Final = 1.0
 #: A forecast that moved less, and by less than this share of the wait, is not told again.
@@ -46,9 +49,12 @@ class _Said:
 class Foresight:
     """Forecasts of one leader."""
 
-    def __init__(self, ledger: PlanSide, clock: Callable[[], float]) -> None:
-        """``clock``: any seconds that grow."""
+    def __init__(
+        self, ledger: PlanSide, clock: Callable[[], float], apart: Apart = asyncio.to_thread
+    ) -> None:
+        """``clock``: any seconds that grow; ``apart``: see ``stepwise``."""
         self._ledger = ledger
+        self._apart = apart
         self._clock = clock
         self._calibration = Calibration()
         self._task: asyncio.Task[None] | None = None
@@ -91,8 +97,7 @@ class Foresight:
     async def _foresee(self, epoch: int, snapshot: Snapshot, config: PlanConfig) -> None:
         began = self._clock()
         forecasting = Forecasting(snapshot, config)
-        while forecasting.step() and self._clock() - began < _LONGEST_S:  # noqa: ASYNC110 - gives way
-            await asyncio.sleep(0)
+        await run_for(forecasting, _LONGEST_S, self._clock, apart=self._apart)
         waiting = {job.id: job.rev for backlog in snapshot.backlogs for job in backlog.jobs}
         self._first = {id_: said for id_, said in self._first.items() if id_ in waiting}
         for said in self._first.values():
@@ -101,7 +106,8 @@ class Foresight:
                 self._calibration.overdue()
         starts = self._news(forecasting.forecasts(), waiting, snapshot.now_ms)
         await self._ledger.foresee(epoch, starts, self._calibration.trust)
-        self._again = self._clock() + _AGAIN_S
+        now = self._clock()
+        self._again = now + max(_AGAIN_S, _IDLE_TIMES * (now - began))
         self._say()
 
     def _news(

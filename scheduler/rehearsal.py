@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +12,7 @@ from scheduler.knowledge import Knowledge
 from scheduler.ledger import Trust
 from scheduler.plan_config import PlanConfig
 from scheduler.states import Job, Snapshot
+from scheduler.stepwise import run_for
 from scheduler.trial import with_job
 
 #: Queued jobs of each user that it looks at; as many as pages show, whose snapshots it shares.
@@ -31,8 +31,6 @@ async def rehearse(
 ) -> Forecast | None:
     """When the job would start, behind all that waits now.
 
-    Gives way to other tasks after each plan.
-
     Args:
         job: as ``trial.queued`` makes it.
         snapshot: the pool, at most ``WINDOW`` jobs of each user.
@@ -46,9 +44,8 @@ async def rehearse(
     pool = with_job(snapshot, job)
     if pool is None:
         return None
-    run, until = Forecasting(pool, config), clock() + _LONGEST_S
-    while not run.has(job.id) and run.step() and clock() < until:  # noqa: ASYNC110 - gives way
-        await asyncio.sleep(0)
+    run = Forecasting(pool, config)
+    await run_for(run, _LONGEST_S, clock, enough=lambda: run.has(job.id))
     raw = run.forecasts().get(job.id)
     if raw is None or raw.p90_ms <= snapshot.now_ms:  # at once: nothing to correct
         return raw
