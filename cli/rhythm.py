@@ -49,15 +49,14 @@ def show(
     [bold]Example[/bold]: vramgate rhythm show
     """
     ground = read_ground(config, data_dir)
-    try:
-        advice = asyncio.run(_advice(ground, int(time.time() * 1000)))
-    except LedgerUnavailable as error:
-        raise CliError(str(error)) from error
+    advice = asyncio.run(_advice(ground, int(time.time() * 1000)))
     print(json.dumps(advice.flat()) if as_json else "\n".join(_lines(advice)))
 
 
 async def _advice(ground: Ground, now_ms: int) -> Advice:
     # other commands need none of this, and it takes a moment to import
+    from sqlalchemy.exc import SQLAlchemyError
+
     from cli.rhythm_advice import advise
     from store.engine import open_engine
     from store.migrate import migrate
@@ -69,6 +68,13 @@ async def _advice(ground: Ground, now_ms: int) -> Advice:
         pool = await ledger.pool()
         await migrate(engine)
         return await advise(engine, pool, settings.scheduler, now_ms)
+    except LedgerUnavailable as error:
+        raise CliError(str(error)) from error
+    except (SQLAlchemyError, OSError) as error:
+        # The class only: a driver's message may carry the URL with its password.
+        raise CliError(
+            f"the store cannot be read ({type(error).__name__}): see store.url and the data folder"
+        ) from error
     finally:
         await ledger.close()
         await engine.dispose()

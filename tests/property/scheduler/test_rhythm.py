@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.settings import Settings
+from scheduler.knowledge import Knowledge
 from scheduler.outlook import Outlook
 from scheduler.plan_config import Demand
 from scheduler.rhythm import HOUR_MS, HOURS, WEEK_MS, Rhythm, Usage, from_json, learn
+from tests.pools import gpu, snapshot, worker
 
 NOW = 555_600 * 3_600_000
 MODELS = ("", "a", "b", "c")
@@ -103,3 +106,20 @@ def test_peaks_never_last_all_week(rhythm: Rhythm, workers: int, share: float) -
     peaks = rhythm.peaks(NOW, NOW + WEEK_MS, workers=workers, share=share)
     assert sum(peak.end_ms - peak.begin_ms for peak in peaks) < WEEK_MS
     assert all(a.end_ms < b.begin_ms for a, b in pairwise(peaks))
+
+
+@settings(deadline=None, max_examples=10)
+@given(rhythms, st.sampled_from(["5m", "10m", "30m"]), st.floats(0.05, 1))
+def test_old_batch_jobs_wait_for_a_peak_no_longer_than_jobs_age(
+    rhythm: Rhythm, lead: str, share: float
+) -> None:
+    rules = {"rhythm": "on", "rhythm_lead": lead, "rhythm_share": share, "aging": "20m"}
+    knowledge = Knowledge()
+    knowledge.follow(rhythm)
+    held = longest = 0
+    for minute in range(0, 26 * 60, 2):
+        seen = snapshot([gpu()], [worker()], [], now_ms=NOW + minute * 60_000)
+        config = knowledge.config(Settings.model_validate({"scheduler": rules}), seen)
+        held = held + 2 if config.hold_batch and config.hold_old else 0
+        longest = max(longest, held)
+    assert longest <= 20

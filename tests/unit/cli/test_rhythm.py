@@ -124,7 +124,7 @@ def _show(tmp_path: Path, valkey_url: str, pool_name: str, *options: str) -> str
     )
     arguments = ["rhythm", "show", "--config", str(file), "--data-dir", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, *options])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 0, done.exception
     return done.stdout
 
 
@@ -162,3 +162,11 @@ def test_without_a_server_it_says_what_to_do(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["rhythm", "show", "--data-dir", str(tmp_path)])
     assert isinstance(done.exception, CliError)
     assert "vramgate up" in str(done.exception)
+
+
+def test_a_store_that_cannot_be_read_is_said_to_be(
+    valkey_url: str, pool_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "vramgate.db").write_bytes(b"no database" * 100)
+    with pytest.raises(AssertionError, match="the store cannot be read"):
+        _show(tmp_path, valkey_url, pool_name)

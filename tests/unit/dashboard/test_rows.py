@@ -7,9 +7,11 @@ import json
 import pytest
 
 from dashboard.ended import EndedWindow
-from dashboard.history.rows import attempt_row, output_names, settled
+from dashboard.history.rows import attempt_row, bare_job_row, job_row, output_names, settled
 from scheduler.ledger import Event, EventKind
 from scheduler.states import JobState
+from store import schema
+from tests.pools import job
 
 
 def _result(outputs: object) -> bytes:
@@ -76,3 +78,17 @@ def test_only_an_end_counts_as_one(kind: EventKind) -> None:
     window = EndedWindow(15)
     window.add([_event(kind)])
     assert window.by_user(5) == {}
+
+
+def test_an_ended_job_is_kept_with_its_largest_model() -> None:
+    models, sizes = ("clip/t5", "unet/flux", "vae/ae"), (9, 23, 1)
+    row = job_row(job("j", models=models, model_bytes=sizes, load_seconds=7.5), None, None)
+    assert (row["model"], row["model_bytes"], row["load_seconds"]) == ("unet/flux", 23, 7.5)
+    assert job_row(job("j", models=("a", "b")), None, None)["model"] == "a"
+    assert job_row(job("j", models=()), None, None)["model"] == ""
+
+
+def test_whatever_is_known_of_an_ended_job_its_row_has_all_columns() -> None:
+    columns = {column.name for column in schema.jobs.columns}
+    assert set(job_row(job("j"), None, None)) == columns
+    assert set(bare_job_row(_event(EventKind.SETTLED))) == columns
