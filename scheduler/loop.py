@@ -102,13 +102,14 @@ class SchedulerLoop:
 
     async def _turn(self) -> None:
         await self._lead()
-        if self._epoch is None:
-            await asyncio.sleep(self._settings().scheduler.leader / 3)
-            return
         settings = self._settings().scheduler
-        if not await self._resumption.is_over(settings.heartbeat):
-            # running attempts get a whole lease to be renewed, whoever was away how long
-            self._reap_again = self._clock() + settings.lease
+        over = await self._resumption.is_over(settings.heartbeat)
+        if self._epoch is None:
+            await asyncio.sleep(settings.leader / 3)
+            return
+        # running attempts get a whole lease to be renewed, whoever was away how long
+        self._reap_again = self._resumption.seen_at + settings.lease
+        if not over:
             await asyncio.sleep(_RESUME_S)
             return
         if settings.rhythm is not RhythmMode.OFF and self._clock() >= self._week_again:

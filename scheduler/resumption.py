@@ -1,7 +1,8 @@
 """Holds admission back after the ledger's server has restarted.
 
 A restarted server may have lost its last second of books, so what workers hold
-is believed again only once their agents have reported.
+is believed again only once their agents have reported. And leases may have passed
+while nobody could renew them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ _log = structlog.get_logger()
 
 
 class Resumption:
-    """Notices restarts. ``clock`` is monotonic seconds."""
+    """Notices restarts, if it is asked often enough: also by who does not lead yet.
+
+    ``clock`` is monotonic seconds.
+    """
 
     def __init__(self, ledger: WatchSide, clock: Callable[[], float]) -> None:
         self._ledger = ledger
@@ -24,6 +28,8 @@ class Resumption:
         self._run_id = ""
         self._restarted_ms = 0
         self._wait_until: float | None = None
+        #: by the clock, when this life of the server was first seen
+        self.seen_at = clock()
 
     async def is_over(self, patience_s: float) -> bool:
         """Whether the books can be believed: no restart, or every agent has reported since.
@@ -41,6 +47,8 @@ class Resumption:
 
     async def _look(self, patience_s: float) -> None:
         run_id = await self._ledger.run_id()
+        if run_id != self._run_id:
+            self.seen_at = self._clock()
         if self._run_id not in ("", run_id):
             self._restarted_ms = (await self._ledger.pool()).now_ms
             self._wait_until = self._clock() + patience_s

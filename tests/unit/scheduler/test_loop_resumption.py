@@ -77,3 +77,16 @@ async def test_a_second_restart_starts_the_wait_anew() -> None:
     assert not await world.is_over()
     world.seconds = 12.0
     assert not await world.is_over()
+
+
+async def test_leases_count_from_when_this_life_of_the_server_was_first_seen() -> None:
+    world = World()
+    world.seconds = 5.0
+    await world.is_over()
+    assert world.resumption.seen_at == 5.0
+    world.seconds = 7.0
+    await world.is_over()
+    assert world.resumption.seen_at == 5.0
+    world.server.life = "b"
+    await world.is_over()
+    assert world.resumption.seen_at == 7.0
