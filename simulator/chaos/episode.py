@@ -25,6 +25,8 @@ from simulator.chaos.world import World
 #: the world is given so much virtual time to finish what it has begun, seconds
 _HEALING_S: Final = 3600.0
 _LOOK_S: Final = 5.0
+#: what everybody says again and again while the server is away
+_NOISE: Final = frozenset({"ledger_unavailable", "ledger_away"})
 #: lines of history that a failure shows
 TAIL: Final = 40
 
@@ -79,6 +81,7 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
         kills=0.01 if "bad" in mix.kinds else 0.0,
     )
     world = World(loop, f"{plan.seed}/{plan.episode}", make_books, first_settings(rng), habits)
+    world.steady = "clock" not in mix.kinds
     world.honest = not EXCUSES & set(mix.kinds)
     digest = hashlib.blake2b(digest_size=8)
     before = structlog.get_config()
@@ -176,6 +179,8 @@ def _reckon(world: World) -> None:
 
 def _to_history(world: World) -> Any:
     def keep(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        if event.get("event") in _NOISE:
+            raise structlog.DropEvent
         words = " ".join(f"{key}={value}" for key, value in event.items() if key != "event")
         world.tell(f"  log {event.get('event')} {words}"[:240])
         raise structlog.DropEvent

@@ -35,7 +35,7 @@ class Watch:
     """``Observer`` that raises ``Violation``.
 
     Args:
-        finished: whether an attempt (by its uuid on the worker) really ran to its end.
+        finished: whether some worker really ran the job to its end.
         tell: takes a line of history.
         max_skips: how often a job may be passed at most.
     """
@@ -124,7 +124,7 @@ class Watch:
             self._check_stale(books, name, args, reply, seen)
         events = self.replay.follow(books)
         for event in events:
-            self._take(books, event)
+            self._take(event)
         match name:
             case "admit":
                 self._check_admission(books, args, reply)
@@ -145,7 +145,7 @@ class Watch:
             require(isinstance(reply, Refusal), f"{what} [I9]")
             require(books.inflight.get(args[0]) == seen.lease, f"{what} and moved a lease [I9]")
 
-    def _take(self, books: Books, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         state = event.state.value if event.state else ""
         where = event.worker or event.gpu
         words = (event.kind.value, event.job[:8], event.attempt or "", state, where, event.reason)
@@ -155,8 +155,7 @@ class Watch:
         require(event.job not in self.ended, f"{event.job}: it ended twice [I6]")
         self.ended[event.job] = event.state
         if event.state is JobState.SUCCEEDED:
-            uuid = books.records[event.job].job.attempt_uuid
-            require(self._finished(uuid), f"{event.job}: SUCCEEDED, and no worker finished {uuid}")
+            require(self._finished(event.job), f"{event.job}: SUCCEEDED, and no worker finished it")
 
     def _check_admission(self, books: Books, args: tuple[Any, ...], reply: Any) -> None:
         if not isinstance(reply, Admitted):

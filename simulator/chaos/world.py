@@ -29,6 +29,8 @@ from simulator.chaos.workload import Habits, new_id
 
 _HISTORY: Final = 4000
 _GIB: Final = 2**30
+#: the scheduler looks at its clock, and a moment later the server at its own
+_TOLERANCE_S: Final = 2.5
 
 
 class Service:
@@ -103,12 +105,15 @@ class World:
         self.truths: dict[str, Truth] = {}
         self._finished: set[str] = set()
         self.counts: dict[str, int] = {}
+        #: the server's clock never steps
+        self.steady = True
         #: overflowing cards are a mistake: estimates, drivers and other programs are honest
         self.honest = True
         self.weather = Weather()
         self.stopped = asyncio.Event()
         self.watch = Watch(self._finished.__contains__, self.tell, lambda: self.highest_skips)
         self.watch.on_broken = self.stopped.set
+        self.watch.on_reap = self._reaped
         self.server = Server(loop, make_books, self.watch)
         self.archive = Archive(self.rng("archive"))
         self.shown: dict[str, int] = {}
@@ -204,7 +209,7 @@ class World:
 
     def finished(self, key: str, uuid: str) -> None:
         """The prompt ran to its end, and well."""
-        self._finished.add(uuid)
+        self._finished.add(key)
         self.count("prompts finished")
 
     def out_of_memory(self, key: str, card: Card, wanted_bytes: int) -> None:
@@ -223,6 +228,14 @@ class World:
         stored = self.archive.states()
         ended = self.watch.ended.items()
         return [job for job, state in ended if stored.get(job) != state.value]
+
+    def _reaped(self, job_id: str) -> None:
+        """An outage is nobody's silence: after it agents have a whole lease to be heard again."""
+        self.count("leases passed")
+        since = self.loop.time() - self.server.up_since
+        lease = self.settings.scheduler.lease
+        if self.steady and self.server.life > 1 and since < lease - _TOLERANCE_S:
+            raise Violation(f"{job_id}: reaped {since:.1f} s after the server was back")
 
     # ── history ──────────────────────────────────────────────────────────────
 
