@@ -13,7 +13,7 @@ from typing import Final
 
 from scheduler.caps import gib
 from scheduler.decisions import Wait
-from scheduler.placement import Seat
+from scheduler.placement import Card, Seat
 from scheduler.reservation import fitting_bytes, seconds_with
 from scheduler.scene import Scene
 from scheduler.shortage import shortage
@@ -78,13 +78,36 @@ def _cold_start(scene: Scene, jobs: Sequence[Job], *, forced: bool) -> Start | W
     for job, model in _one_of_each(scene, jobs):
         wait = None if forced else _warm_soon(scene, job, model, alike(jobs, model))
         if wait is None:
-            found = [start for seat in scene.idle if (start := _start(scene, job, seat))]
-            if found:
-                whole = scene.room.wants_a_whole_gpu(job)
-                return min(found, key=lambda start: _preference(job, start, whole=whole))
+            start = _cheapest(scene, job)
+            if start is not None:
+                return start
             wait = why_no_room(scene, job)
         first = first or wait
     return first or why_no_room(scene, jobs[0])
+
+
+def _cheapest(scene: Scene, job: Job) -> Start | None:
+    """The idle seat where the job costs least, the emptiest of several; None: it fits nowhere.
+
+    Idle seats stand emptiest first: of those where nothing is thrown out the first is best.
+    """
+    whole = scene.room.wants_a_whole_gpu(job)
+    least = load_seconds(job, ()) if job.needs_gpu and not whole else -1.0
+    found: list[Start] = []
+    for seat in scene.idle:
+        if seat.card is not None and seat.card.loading and _is_kept_quiet(scene, job, seat.card):
+            continue
+        start = _start(scene, job, seat)
+        if start is not None:
+            if start.cost <= least:
+                return start
+            found.append(start)
+    return min(found, key=lambda start: _preference(job, start, whole=whole), default=None)
+
+
+def _is_kept_quiet(scene: Scene, job: Job, card: Card) -> bool:
+    """Whether a load on the GPU keeps the job from starting there, whatever it has loaded."""
+    return card.holding or (bool(job.models) and card.loading >= scene.config.cold_loads)
 
 
 def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:

@@ -34,8 +34,9 @@ class Scene:
         )
         #: when a plan of the same books would decide something else; 0: never
         self.again_ms = 0
-        #: seats that could take a job now
+        #: seats that could take a job now, emptiest first
         self.idle = self._rested(self.room.idle())
+        self.idle.sort(key=lambda seat: (seat.used, -seat.headroom, seat.order))
         self.counters = Counters(snapshot.backlogs, snapshot.groups, config.users, config.groups)
         pool = sum(card.capacity for card in self.room.cards.values())
         self.caps = Caps(config, snapshot.active.values(), pool)
