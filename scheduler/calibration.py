@@ -25,6 +25,7 @@ from scheduler.ledger_values import Trust
 _WINDOW: Final = 200
 #: As many jobs that went as foretold are believed before the first is seen.
 _PRIOR: Final = 8
+_NOTHING: Final = Trust()
 #: Share of jobs that may start later than their p90.
 TARGET: Final = 0.1
 #: How fast the second factor follows: a miss adds 4.6 %, a hit takes 0.5 %.
@@ -38,12 +39,13 @@ _BASE_MS: Final = 1_000
 class Calibration:
     """What forecasts were worth lately."""
 
-    def __init__(self) -> None:
-        self._p50 = deque([1.0] * _PRIOR, maxlen=_WINDOW)
-        self._p90 = deque([1.0] * _PRIOR, maxlen=_WINDOW)
+    def __init__(self, before: Trust = _NOTHING) -> None:
+        """``before``: what an earlier leader had learned."""
+        self._p50 = deque([before.p50_factor] * _PRIOR, maxlen=_WINDOW)
+        self._p90 = deque([before.p90_factor] * _PRIOR, maxlen=_WINDOW)
         self._hits: deque[bool] = deque(maxlen=_WINDOW)
         self._ln = 0.0
-        self._trust = Trust()
+        self._trust = before
 
     @property
     def trust(self) -> Trust:

@@ -15,7 +15,7 @@ import structlog
 
 from scheduler.calibration import Calibration, corrected
 from scheduler.forecast import Forecast, Forecasting
-from scheduler.ledger import PlanSide
+from scheduler.ledger import Ledger, Trust
 from scheduler.plan_config import PlanConfig
 from scheduler.states import Snapshot
 from scheduler.stepwise import Apart, run_for
@@ -50,13 +50,13 @@ class Foresight:
     """Forecasts of one leader."""
 
     def __init__(
-        self, ledger: PlanSide, clock: Callable[[], float], apart: Apart = asyncio.to_thread
+        self, ledger: Ledger, clock: Callable[[], float], apart: Apart = asyncio.to_thread
     ) -> None:
         """``clock``: any seconds that grow; ``apart``: see ``stepwise``."""
         self._ledger = ledger
         self._apart = apart
         self._clock = clock
-        self._calibration = Calibration()
+        self._calibration: Calibration | None = None
         self._task: asyncio.Task[None] | None = None
         self._again = 0.0
         self._say_again = clock() + _SAY_S
@@ -82,7 +82,7 @@ class Foresight:
     def admitted(self, job_id: str, now_ms: int) -> None:
         """Judge what was said of a job that starts now."""
         said = self._first.pop(job_id, None)
-        if said is not None:
+        if said is not None and self._calibration is not None:
             self._calibration.observe(
                 said.raw, said.told, said.made_ms, now_ms, counted=said.overdue
             )
@@ -96,6 +96,9 @@ class Foresight:
 
     async def _foresee(self, epoch: int, snapshot: Snapshot, config: PlanConfig) -> None:
         began = self._clock()
+        calibration = self._calibration
+        if calibration is None:  # an earlier leader's experience is worth having
+            calibration = self._calibration = Calibration(await self._ledger.trust())
         forecasting = Forecasting(snapshot, config)
         await run_for(forecasting, _LONGEST_S, self._clock, apart=self._apart)
         waiting = {job.id: job.rev for backlog in snapshot.backlogs for job in backlog.jobs}
@@ -103,18 +106,19 @@ class Foresight:
         for said in self._first.values():
             if not said.overdue and said.told.p90_ms < snapshot.now_ms:
                 said.overdue = True
-                self._calibration.overdue()
-        starts = self._news(forecasting.forecasts(), waiting, snapshot.now_ms)
-        await self._ledger.foresee(epoch, starts, self._calibration.trust)
+                calibration.overdue()
+        trust = calibration.trust
+        starts = self._news(forecasting.forecasts(), waiting, snapshot.now_ms, trust)
+        await self._ledger.foresee(epoch, starts, trust)
         now = self._clock()
         self._again = now + max(_AGAIN_S, _IDLE_TIMES * (now - began))
-        self._say()
+        self._say(trust)
 
     def _news(
-        self, raws: Mapping[str, Forecast], revs: Mapping[str, int], now_ms: int
+        self, raws: Mapping[str, Forecast], revs: Mapping[str, int], now_ms: int, trust: Trust
     ) -> dict[str, tuple[int, int]]:
         """What has to be told: forecasts that are new or have moved."""
-        trust, before, self._told = self._calibration.trust, self._told, {}
+        before, self._told = self._told, {}
         news: dict[str, tuple[int, int]] = {}
         for job_id, raw in raws.items():
             if raw.p50_ms <= now_ms:  # it starts before anybody could read of it
@@ -127,8 +131,7 @@ class Foresight:
             self._told[job_id, revs[job_id]] = old
         return news
 
-    def _say(self) -> None:
-        trust = self._calibration.trust
+    def _say(self, trust: Trust) -> None:
         if trust.scored and self._clock() >= self._say_again:
             self._say_again = self._clock() + _SAY_S
             _log.info(

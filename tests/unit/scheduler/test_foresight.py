@@ -154,6 +154,15 @@ async def test_a_late_job_is_judged_when_its_p90_passes_and_only_once(stage: Sta
     assert (await stage.ledger.trust()).scored == 1
 
 
+async def test_a_new_leader_goes_on_with_what_the_last_one_had_learned(stage: Stage) -> None:
+    learned = Trust(p50_factor=2.0, p90_factor=3.0, coverage=0.9, scored=200)
+    await stage.ledger.foresee(stage.epoch, {}, learned)
+    jobs = await stage.submit(2)
+    await stage.look()
+    assert await stage.starts(jobs[1]) == [21_000]
+    assert await stage.ledger.trust() == learned
+
+
 async def test_jobs_that_started_at_once_teach_nothing(stage: Stage) -> None:
     first, _ = await stage.submit(2)
     await stage.look()
