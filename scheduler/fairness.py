@@ -70,11 +70,16 @@ class Counters:
         """The group's weight in the pool."""
         return self._group_limits.get(group, _NO_LIMITS).weight
 
-    def order(self, backlog: Backlog) -> tuple[int, int, int, str]:
-        """Sort key: least group first, then least user; ties to whom was served longest ago."""
+    def order(self, backlog: Backlog) -> tuple[int, int, int, int, str]:
+        """Sort key: least group first, then least user.
+
+        Ties, as at the start of a burst, go to whom asks for least, then to whom was
+        served longest ago.
+        """
         return (
             self._groups.get(backlog.group, 0),
             self._users[backlog.user],
+            backlog.queued,
             backlog.last_admitted_ms,
             backlog.user,
         )

@@ -107,9 +107,9 @@ class _Planner:
         if line.forced:
             return (0, line.head.submitted_ms, line.head.id)
         cost = int(line.start.cost * MICROS) if line.start else 0
-        group, user, last, name = self._scene.counters.order(line.backlog)
+        group, user, *ties = self._scene.counters.order(line.backlog)
         several = cost if len(self._scene.snapshot.groups) > 1 else 0
-        return (1, line.lane is Lane.BATCH, group + several, user + cost, last, name)
+        return (1, line.lane is Lane.BATCH, group + several, user + cost, *ties)
 
     def _offer(self, line: Line) -> None:
         """Find what the line could start now, or why nothing."""
