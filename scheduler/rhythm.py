@@ -7,7 +7,7 @@ so that a rate stays a rate while old habits fade:
 
     weight of what is a weeks old     2^(−a/4)
     smoothed over neighbours          x̄[h] = x[h−1]/6 + 2·x[h]/3 + x[h+1]/6
-    rate, per hour of time            (n̄[h] + κ·m) / (w̄[h] + κ),  m = Σn / Σw
+    rate, per hour of time            (n̄[h] + κ·m) / (w̄[h] + κ),  m = Σn / max(Σw, 168)
     prior, in weeks                   κ = min(½, 1 / requests an hour in the mean)
 
 The first is exponential smoothing, the second a cubic B-spline (people come at nine,
@@ -173,20 +173,23 @@ class Rhythm:
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
+    def _watched(self) -> float:
+        """Weighted hours; a first week counts as whole, so that one evening is no week."""
+        return max(math.fsum(self.watched), float(HOURS))
+
     def _prior(self, requests: Cells) -> float:
         """Weeks that the mean weighs as much as."""
-        asked, watched = math.fsum(requests), math.fsum(self.watched)
+        asked, watched = math.fsum(requests), self._watched()
         if asked * _PRIOR_WEEKS <= watched * _PRIOR_REQUESTS:
             return _PRIOR_WEEKS
         return _PRIOR_REQUESTS * watched / asked
 
     def _rates(self, sums: Cells, prior: float) -> Cells:
         """Per second, by hour; the formula at the top."""
-        watched = math.fsum(self.watched)
-        mean = math.fsum(sums) / watched if watched else 0.0
+        mean = math.fsum(sums) / self._watched()
         smooth, weeks = _smoothed(sums), _smoothed(self.watched)
         return tuple(
-            (n + prior * mean) / (w + prior) / (HOUR_MS / 1000) if w + prior else 0.0
+            (n + prior * mean) / (w + prior) / (HOUR_MS / 1000)
             for n, w in zip(smooth, weeks, strict=True)
         )
 

@@ -62,9 +62,15 @@ def test_an_even_week_is_expected_as_it_was_whatever_its_age() -> None:
 
 
 def test_hours_that_were_never_watched_are_expected_as_the_mean() -> None:
-    usages = [Usage(at_ms=at(0, h), model=SDXL, requests=10, seconds=0) for h in range(24)]
-    rhythm = learn(usages, since_ms=MONDAY, until_ms=at(1, 0))
-    assert rhythm.week_of(SDXL)[5 * 24] == pytest.approx(10 / 3600, rel=1e-3)
+    usages = [Usage(at_ms=at(0, h), model=SDXL, requests=10, seconds=0) for h in range(2 * HOURS)]
+    rhythm = learn(usages[:-24], since_ms=MONDAY, until_ms=at(6, 0, 1))
+    assert rhythm.week_of(SDXL)[6 * 24 + 12] == pytest.approx(10 / 3600, rel=1e-2)
+
+
+def test_one_evening_is_not_taken_for_every_evening() -> None:
+    usages = [Usage(at_ms=at(0, 20), model=SDXL, requests=168, seconds=0)]
+    rhythm = learn(usages, since_ms=at(0, 20), until_ms=at(0, 21))
+    assert rhythm.week_of(SDXL)[5 * 24 + 20] == pytest.approx(1 / 3600, rel=1e-2)
 
 
 def test_old_weeks_fade_and_new_habits_take_over() -> None:
