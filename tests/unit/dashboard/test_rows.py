@@ -72,7 +72,7 @@ def test_each_kind_of_event_says_only_its_own_of_an_attempt(kind: EventKind) -> 
     assert attempt_row(_event(kind, attempt=0)) is None
 
 
-@pytest.mark.parametrize("kind", set(EventKind) - {EventKind.SETTLED})
+@pytest.mark.parametrize("kind", [k for k in EventKind if k is not EventKind.SETTLED])
 def test_only_an_end_counts_as_one(kind: EventKind) -> None:
     assert settled([_event(kind)]) == {}
     window = EndedWindow(15)
