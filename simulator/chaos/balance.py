@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scheduler.bookkeeping import place
 from scheduler.memory_books import Books
 from scheduler.states import ACTIVE, TERMINAL, Job, JobState
 from simulator.chaos.violation import require
@@ -36,11 +37,11 @@ def _check_places(books: Books, jobs: Mapping[str, Job], active: Mapping[str, Jo
         for held, places in ((False, user.queue), (True, user.held)):
             queued += len(places)
             require(places == sorted(places), f"{user.name}: a queue out of order [I5]")
-            for number, job_id in places:
+            for at, job_id in places:
                 job = jobs[job_id]
-                found = (job.state, job.held, job.number, job.user)
-                right = found == (JobState.QUEUED, held, number, user.name)
-                require(right, f"{job_id}: in a queue as {found} [I5]")
+                found = (job.state, job.held, place(job), job.user)
+                right = found == (JobState.QUEUED, held, at, user.name)
+                require(right, f"{job_id}: at {at} in a queue as {found} [I5]")
         running += len(user.active)
         require(all(i in active for i in user.active), f"{user.name}: lists idle jobs [I4]")
         ended += len(user.done) + len(user.hidden)
