@@ -185,7 +185,11 @@ def _need_lines(found: Json) -> Iterator[str]:
     load = f", and {seconds['load']:.1f} s to load its models" if seconds["load"] else ""
     yield f"time     {seconds['run']:.1f} s, hardly ever over {seconds['late']:.1f} s{load}"
     runs = found["runs"]
-    known = "never run before: from formulas" if found["cold"] else f"learned from {runs} runs"
+    known = (
+        "never run before: from formulas and what its like took"
+        if found["cold"]
+        else f"learned from {runs} runs"
+    )
     yield f"known    {known}"
 
 
@@ -193,7 +197,7 @@ def _start(start: Json | None) -> str:
     if start is None:
         return "nobody can say"
     where = f"on {start['worker']}"
-    if start["p90_seconds"] <= 0:
+    if start["p90_seconds"] < 1:
         return f"at once, {where}"
     p50, p90 = _time(start["p50_seconds"]), _time(start["p90_seconds"])
     return f"in about {p50}, by {p90} in 9 of 10 cases, {where}"
