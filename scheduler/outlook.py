@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _FELT_MS: Final = 900_000
 _HALF_LIFE_MS: Final = 900_000
 _LEAST_SHARE: Final = 0.5
 _DECAY: Final = math.log(2) / _HALF_LIFE_MS
+#: Models that are wanted for the coming hour at most: more than pools hold at a time.
+_MOST_MODELS: Final = 100
 _UNKNOWN: Final = Demand(rate=0.0, load_seconds=0.0, bytes=0)
 
 
@@ -103,7 +106,9 @@ class Outlook:
         key = (now_ms // _STEP_MS, zone)
         if self._rates is None or self._rates[0] != key:
             found = {model: rhythm.expected(model, now_ms, zone) for model in rhythm.habits}
-            self._rates = (key, {model: rate for model, rate in found.items() if model and rate})
+            wanted = [model for model, rate in found.items() if model and rate]
+            most = heapq.nlargest(_MOST_MODELS, wanted, key=found.__getitem__)
+            self._rates = (key, {model: found[model] for model in most})
         return self._rates[1]
 
     def _peak_near(

@@ -41,10 +41,10 @@ _HALF_WEEKS: Final = 4.0
 _PRIOR_REQUESTS: Final = 1.0
 _PRIOR_WEEKS: Final = 0.5
 #: Models that are kept by name, those asked for most; the others count together.
-_MOST_MODELS: Final = 500
+_MOST_MODELS: Final = 200
 _OTHERS: Final = ""
 _VERSION: Final = 1
-_DIGITS: Final = 5
+_DIGITS: Final = 4
 
 Cells = tuple[float, ...]
 _NOTHING: Final[Cells] = (0.0,) * HOURS

@@ -113,3 +113,13 @@ def test_another_table_is_used_at_once() -> None:
     one.follow(None)
     assert one.demand({}, monday(NINE)) == {}
     assert one.peak(monday(NINE), 4, HORIZON) is None
+
+
+def test_only_the_models_asked_for_most_are_wanted() -> None:
+    usages = [
+        Usage(at_ms=MONDAY, model=f"m{n:03}", requests=1 + n, seconds=0.0) for n in range(150)
+    ]
+    one = Outlook()
+    one.follow(learn(usages, since_ms=MONDAY, until_ms=MONDAY + WEEK_MS))
+    wanted = one.demand({}, MONDAY + WEEK_MS)
+    assert set(wanted) == {f"m{n:03}" for n in range(50, 150)}

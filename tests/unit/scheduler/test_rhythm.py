@@ -175,10 +175,10 @@ def test_rare_models_are_counted_together() -> None:
         Usage(at_ms=at(0, 1), model=f"m{n:04}", requests=1 + n, seconds=10) for n in range(600)
     ]
     rhythm = taught(usages, 1)
-    assert len(rhythm.habits) == 501
+    assert len(rhythm.habits) == 201
     assert "m0599" in rhythm.habits
     assert "m0000" not in rhythm.habits
-    assert sum(rhythm.habits[""].seconds) == pytest.approx(100 * 10 * 2 ** (-(167 / 168) / 4))
+    assert sum(rhythm.habits[""].seconds) == pytest.approx(400 * 10 * 2 ** (-(167 / 168) / 4))
 
 
 def test_size_and_load_time_are_the_newest_known() -> None:
