@@ -225,6 +225,8 @@ class Scheduler(Model):
     """Jobs that may load models onto one GPU at the same time."""
     max_running: int | None = Field(None, ge=1)
     """Most jobs of the whole pool running at once."""
+    max_queued: int | None = Field(None, ge=1)
+    """Most unfinished jobs of all users together; a further prompt is refused."""
     preemption: bool = False
     """`true`: an interactive job that waits may interrupt a batch job that has only begun; what that had done is lost."""
     quarantine_failures: int = Field(3, ge=1)

@@ -136,6 +136,19 @@ def refuse_count(queued: int, limit: int) -> Refusal:
     )
 
 
+def refuse_pool(unfinished: int, limit: int | None) -> Refusal | None:
+    """The pool has as many unfinished prompts, of all users together, as are allowed."""
+    if limit is None or unfinished < limit:
+        return None
+    return Refusal(
+        429,
+        "pool_full",
+        f"{unfinished} prompts of all users wait or run; {limit} are allowed",
+        "Try again in a while; prompts that are queued already are safe.",
+        {"unfinished": unfinished, "limit": limit},
+    )
+
+
 def refuse_prompt_id(prompt_id: str) -> Refusal:
     """The id that the client chose is taken."""
     return Refusal(

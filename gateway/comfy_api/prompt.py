@@ -16,6 +16,7 @@ from gateway.admission_door import (
     max_queued,
     refuse_count,
     refuse_for_now,
+    refuse_pool,
     refuse_prompt_id,
     refuse_role,
 )
@@ -73,6 +74,9 @@ async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response
         return json_reply({"error": booked.error, "node_errors": booked.node_errors}, 400)
     if booked.refusal is not None:
         return booked.refusal.reply()
+    full = await _refuse_full_pool(found)
+    if full is not None:
+        return full.reply()
     job, checked = booked.job, booked.checked
     body = encode_body(
         prompt=checked.prompt,
@@ -84,6 +88,15 @@ async def _queue(found: Services, who: Identity, posted: Posted) -> web.Response
     limit = max_queued(found.settings(), who.user, who.group)
     answer = await found.ledger.submit(job, body, max_queued=limit)
     return _answer(job, answer, checked)
+
+
+async def _refuse_full_pool(found: Services) -> Refusal | None:
+    """The cap on all users' prompts together; two at once may pass it by as many gateways."""
+    limit = found.settings().scheduler.max_queued
+    if limit is None:
+        return None
+    counts = await found.ledger.counts()
+    return refuse_pool(sum(one.queued + one.running for one in counts), limit)
 
 
 def _answer(

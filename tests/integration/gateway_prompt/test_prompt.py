@@ -314,6 +314,17 @@ async def test_over_the_cap_is_a_429_that_tells_count_and_limit(stage: Stage) ->
     await stage.queue("bob")
 
 
+async def test_a_full_pool_is_a_429_for_everybody_and_loses_nothing(stage: Stage) -> None:
+    stage.settings = Settings.model_validate({"scheduler": {"max_queued": 2}})
+    await stage.queue("ann")
+    await stage.queue("bob")
+    status, answer = await stage.call("POST", "/prompt", "cyd", json={"prompt": graph()})
+    assert status == 429
+    assert answer["error"]["type"] == "pool_full"
+    assert answer["error"]["extra_info"] == {"unfinished": 2, "limit": 2}
+    assert [await stage.ledger.remaining(user) for user in ("ann", "bob", "cyd")] == [1, 1, 0]
+
+
 async def test_a_graph_that_needs_no_gpu_passes_any_memory_limit(stage: Stage) -> None:
     stage.settings = Settings(users=(User(name="ann", max_bytes=0),))
     assert (await stage.queue("ann")).needs_gpu is False
