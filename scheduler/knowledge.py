@@ -79,6 +79,7 @@ class Knowledge:
         """The settings and this knowledge as a plan needs them."""
         rules = settings.scheduler
         self.peak = None if rules.rhythm is RhythmMode.OFF else self._peak(rules, snapshot)
+        held = self.peak if rules.rhythm is RhythmMode.ON else None
         return PlanConfig(
             safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
             pool=Limits(max_running=rules.max_running),
@@ -114,9 +115,9 @@ class Knowledge:
             host_floors=dict(self._host_floors),
             refused=self._still_refused(snapshot.now_ms),
             demand=self._wanted(rules, snapshot.now_ms),
-            hold_batch=rules.rhythm is RhythmMode.ON and self.peak is not None,
+            hold_until_ms=held.end_ms if held else 0,
             hold_ms=int(rules.rhythm_hold * 1000),
-            hold_old=self._is_fresh(rules, snapshot.now_ms),
+            hold_old_until_ms=_old_until(rules, held) if held else 0,
         )
 
     def _wanted(self, rules: Scheduler, now_ms: int) -> Mapping[str, Demand]:
@@ -134,12 +135,6 @@ class Knowledge:
         )
         return self._outlook.peak(snapshot.now_ms, workers, horizon)
 
-    def _is_fresh(self, rules: Scheduler, now_ms: int) -> bool:
-        """Whether jobs wait for the peak since less than ``aging``: old ones wait no longer."""
-        if self.peak is None:
-            return False
-        return now_ms < self.peak.begin_ms + int((rules.aging - rules.rhythm_lead) * 1000)
-
     def _still_refused(self, now_ms: int) -> frozenset[str]:
         self._refused = {job: until for job, until in self._refused.items() if until > now_ms}
         return frozenset(self._refused)
@@ -151,3 +146,9 @@ class Knowledge:
         if not workers:
             return 0.0
         return sum(seconds for _, seconds in self._wasted) / (workers * _WASTE_MS / 1000)
+
+
+def _old_until(rules: Scheduler, peak: Peak) -> int:
+    """Old batch jobs wait for a peak no longer than jobs age, from its lead on."""
+    begin_ms = peak.begin_ms - int(rules.rhythm_lead * 1000)
+    return min(peak.end_ms, begin_ms + int(rules.aging * 1000))

@@ -68,9 +68,21 @@ def _open(scene: Scene, line: Line, opened: Opened) -> None:
 
 
 def _is_held_back(scene: Scene, line: Line) -> bool:
-    if line.lane is not Lane.BATCH or not scene.config.hold_batch:
+    if not _is_in_peak(scene, line.head):
         return False
-    return scene.config.hold_old or not _is_past(scene, line.head, scene.config.hold_ms)
+    old_from = scene.config.hold_old_until_ms
+    if scene.now_ms < old_from:
+        scene.look_again(old_from)
+        return True
+    return not _is_past(scene, line.head, scene.config.hold_ms)
+
+
+def _is_in_peak(scene: Scene, job: Job) -> bool:
+    """Whether it is a batch job, and a peak lasts or is near."""
+    if job.lane is not Lane.BATCH or scene.now_ms >= scene.config.hold_until_ms:
+        return False
+    scene.look_again(scene.config.hold_until_ms)
+    return True
 
 
 def is_forced(scene: Scene, job: Job) -> bool:
@@ -79,7 +91,7 @@ def is_forced(scene: Scene, job: Job) -> bool:
     A batch job is not while a peak lasts: what was held back would else age together and
     go before those for whom it was held.
     """
-    if job.lane is Lane.BATCH and scene.config.hold_batch:
+    if _is_in_peak(scene, job):
         return False
     return job.skips >= scene.config.max_skips or _is_past(scene, job, scene.config.aging_ms)
 

@@ -175,7 +175,7 @@ class SchedulerLoop:
                 begin_ms=self._peak.begin_ms,
                 end_ms=self._peak.end_ms,
                 workers=round(self._peak.load, 1),
-                batch_waits=config.hold_batch,
+                batch_waits=config.hold_until_ms > 0,
             )
         elif peak is not None and self._peak is None:
             _log.info("peak_over", end_ms=peak.end_ms)

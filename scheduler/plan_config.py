@@ -78,9 +78,9 @@ class PlanConfig:
     demand: Mapping[str, Demand] = field(default_factory=dict)
     #: jobs that the ledger has just refused to admit: not offered again for a moment
     refused: frozenset[str] = frozenset()
-    #: True: batch jobs do not start now (a peak of interactive work is predicted)
-    hold_batch: bool = False
+    #: until then batch jobs do not start (a peak of interactive work is predicted; 0: none) …
+    hold_until_ms: int = 0
     #: … but those that were sent so long ago do, where no interactive job does …
     hold_ms: int = 14_400_000
-    #: … unless this is True
-    hold_old: bool = False
+    #: … from then on
+    hold_old_until_ms: int = 0

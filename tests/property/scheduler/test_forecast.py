@@ -19,7 +19,7 @@ from tests.property.scheduler.test_plan import pools
 CONFIGS = (
     config(),
     config(strict_order=True, aging_ms=5_000, max_skips=1),
-    config(users={"ann": Limits(max_running=1)}, hold_batch=True),
+    config(users={"ann": Limits(max_running=1)}, hold_until_ms=10**15),
 )
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

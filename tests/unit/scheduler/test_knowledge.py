@@ -50,14 +50,14 @@ def told(now_ms: int, *, knowledge: Knowledge | None = None, **rules: object) ->
 def test_by_default_the_week_changes_nothing() -> None:
     config = told(NINE)
     assert config.demand == {}
-    assert not config.hold_batch
+    assert config.hold_until_ms == 0
 
 
 def test_advice_changes_nothing_but_sees_the_peak() -> None:
     knowledge = Knowledge()
     config = told(NINE, knowledge=knowledge, rhythm="advise")
     assert config.demand == {}
-    assert not config.hold_batch
+    assert config.hold_until_ms == 0
     assert knowledge.peak is not None
     assert knowledge.peak.begin_ms == NINE
 
@@ -65,29 +65,29 @@ def test_advice_changes_nothing_but_sees_the_peak() -> None:
 def test_turned_on_the_coming_hours_models_are_wanted_and_batch_waits() -> None:
     config = told(NINE, rhythm="on")
     assert config.demand[SDXL].rate > 0.05
-    assert config.hold_batch
-    assert not told(NINE + 3 * HOUR_MS, rhythm="on").hold_batch
+    assert config.hold_until_ms > 0
+    assert told(NINE + 3 * HOUR_MS, rhythm="on").hold_until_ms == 0
 
 
 def test_batch_waits_from_the_lead_that_is_set() -> None:
     before = NINE - 20 * 60_000
-    assert not told(before, rhythm="on").hold_batch
-    assert told(before, rhythm="on", rhythm_lead="20m").hold_batch
+    assert told(before, rhythm="on").hold_until_ms == 0
+    assert told(before, rhythm="on", rhythm_lead="20m").hold_until_ms > 0
 
 
 def test_old_batch_jobs_wait_for_a_peak_no_longer_than_jobs_age() -> None:
     minute = 60_000
     for at, held in ((-10, True), (9, True), (10, False)):
         config = told(NINE + at * minute, rhythm="on", rhythm_lead="10m", aging="20m")
-        assert config.hold_batch
-        assert config.hold_old is held
+        assert config.hold_until_ms > 0
+        assert (NINE + at * minute < config.hold_old_until_ms) is held
     assert told(NINE, rhythm="on", rhythm_hold="2h").hold_ms == 7_200_000
 
 
 def test_hours_are_those_of_the_zone_that_is_set() -> None:
     # the table's nine o'clock is Tokyo's, which is midnight in Greenwich
-    assert told(NOW, rhythm="on", rhythm_zone="Asia/Tokyo").hold_batch
-    assert not told(NOW, rhythm="on").hold_batch
+    assert told(NOW, rhythm="on", rhythm_zone="Asia/Tokyo").hold_until_ms > 0
+    assert told(NOW, rhythm="on").hold_until_ms == 0
 
 
 def test_interactive_work_keeps_a_peak_alive_and_batch_work_does_not() -> None:
@@ -97,4 +97,4 @@ def test_interactive_work_keeps_a_peak_alive_and_batch_work_does_not() -> None:
         admit = Admit(one, worker(), grant(seconds=3600.0))
         knowledge.admitted(admit, NINE + HOUR_MS)
         config = told(NINE + HOUR_MS, knowledge=knowledge, rhythm="on")
-        assert config.hold_batch is held
+        assert (config.hold_until_ms > 0) is held

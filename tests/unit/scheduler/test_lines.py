@@ -28,7 +28,7 @@ def test_a_users_interactive_job_does_not_wait_for_the_users_batch() -> None:
 def test_batch_jobs_run_when_nobody_else_waits_and_stop_when_told() -> None:
     batch = [job("b", lane=Lane.BATCH)]
     assert admitted(batch) == ["b"]
-    assert admitted(batch, hold_batch=True) == []
+    assert admitted(batch, hold_until_ms=2_000_000) == []
 
 
 def test_a_batch_job_that_has_aged_goes_before_interactive_ones() -> None:
@@ -70,24 +70,36 @@ def test_a_refused_job_is_left_alone_for_a_moment() -> None:
 
 def test_a_held_back_batch_job_says_why() -> None:
     pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH)])
-    made = plan(pool, pool.now_ms, config(hold_batch=True))
+    made = plan(pool, pool.now_ms, config(hold_until_ms=2_000_000))
     assert made.blocked["ann"].reason is WaitReason.HELD_FOR_HEAD
 
 
 def test_a_peak_holds_no_batch_job_back_for_longer_than_it_may() -> None:
     old = [job("b", lane=Lane.BATCH, submitted_ms=1_000_000 - 900_000)]
-    assert admitted(old, hold_batch=True, hold_ms=900_000) == ["b"]
-    assert admitted(old, hold_batch=True, hold_ms=900_001, aging_ms=1) == []
-    assert admitted(old, hold_batch=True, hold_ms=900_000, hold_old=True) == []
+    assert admitted(old, hold_until_ms=2_000_000, hold_ms=900_000) == ["b"]
+    assert admitted(old, hold_until_ms=2_000_000, hold_ms=900_001, aging_ms=1) == []
+    assert (
+        admitted(old, hold_until_ms=2_000_000, hold_ms=900_000, hold_old_until_ms=1_000_001) == []
+    )
 
 
 def test_while_a_peak_lasts_batch_jobs_that_have_aged_go_after_interactive_ones() -> None:
     jobs = [job("b", "ann", lane=Lane.BATCH, submitted_ms=0, skips=99), job("i", "bob")]
-    assert admitted(jobs, hold_batch=True, hold_ms=900_000, aging_ms=900_000) == ["i"]
+    assert admitted(jobs, hold_until_ms=2_000_000, hold_ms=900_000, aging_ms=900_000) == ["i"]
     assert admitted(jobs, aging_ms=900_000) == ["b"]
 
 
 def test_the_plan_is_made_again_when_a_batch_job_need_wait_for_no_peak() -> None:
     pool = snapshot([gpu()], [worker()], [job("b", lane=Lane.BATCH, submitted_ms=990_000)])
-    made = plan(pool, pool.now_ms, config(hold_batch=True, hold_ms=15_000))
+    made = plan(pool, pool.now_ms, config(hold_until_ms=2_000_000, hold_ms=15_000))
     assert made.again_ms == 1_005_000
+
+
+def test_batch_jobs_start_again_when_the_peak_is_over() -> None:
+    batch = [job("b", lane=Lane.BATCH)]
+    assert admitted(batch, hold_until_ms=1_000_001) == []
+    assert admitted(batch, hold_until_ms=1_000_000) == ["b"]
+    pool = snapshot([gpu()], [worker()], batch)
+    made = plan(pool, pool.now_ms, config(hold_until_ms=1_500_000, hold_old_until_ms=1_200_000))
+    assert made.again_ms == 1_200_000
+    assert plan(pool, pool.now_ms, config(hold_until_ms=1_500_000)).again_ms == 1_500_000
