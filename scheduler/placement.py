@@ -115,12 +115,13 @@ class Seat:
     """One worker in a plan's picture."""
 
     __slots__ = (
+        "_ends",
+        "_now_ms",
+        "_running",
         "card",
-        "ends_ms",
         "floor",
         "heard",
         "job",
-        "late_ms",
         "models",
         "order",
         "reserved",
@@ -130,7 +131,7 @@ class Seat:
     )
 
     def __init__(
-        self, worker: Worker, card: Card | None, floor: int, *, heard: bool, ends_ms: int = 0
+        self, worker: Worker, card: Card | None, floor: int, *, heard: bool, now_ms: int
     ) -> None:
         self.worker = worker
         self.card = card
@@ -143,11 +144,39 @@ class Seat:
         self.floor = max(BASE_BYTES, floor)
         #: its agent reports, and its GPU's figures can be believed
         self.heard = heard
-        #: expected end of its job, and the end that it hardly ever exceeds; server time
-        self.ends_ms = ends_ms
-        self.late_ms = ends_ms
+        self._now_ms = now_ms
+        self._running: Job | None = None
+        #: expected and late end of its job, once somebody has asked
+        self._ends: tuple[int, int] | None = None
         #: place among all seats, for ties
         self.order = 0
+
+    @property
+    def ends_ms(self) -> int:
+        """Expected end of its job, server time; 0 without one."""
+        return (self._ends or self._work_out_ends())[0]
+
+    @property
+    def late_ms(self) -> int:
+        """The end that its job hardly ever exceeds, server time; 0 without one."""
+        return (self._ends or self._work_out_ends())[1]
+
+    def runs(self, job: Job) -> None:
+        """Tell it what is known of its job."""
+        self._running = job
+
+    def _work_out_ends(self) -> tuple[int, int]:
+        job = self._running
+        if job is None:
+            unknown = self._now_ms + _UNKNOWN_END_MS if self.job else 0
+            ends = (unknown, unknown)
+        else:
+            load, expected = job.granted_load_seconds, job.granted_seconds or job.need_seconds
+            late = load + max(job.late_seconds, expected - load)
+            began = job.started_ms or job.admitted_ms
+            ends = (_end(began, expected, self._now_ms), _end(began, late, self._now_ms))
+        self._ends = (ends[0], max(ends))
+        return self._ends
 
     @property
     def hold(self) -> int:
@@ -203,7 +232,7 @@ class Seat:
     def take(self, job: Job, bytes_: int, ends_ms: int, late_ms: int) -> None:
         """Picture a job admitted here."""
         self._change(job=job.id, used=self.used, reserved=bytes_)
-        self.ends_ms, self.late_ms = ends_ms, late_ms
+        self._ends = (ends_ms, late_ms)
         missing = tuple(model for model in self.models if model not in job.models)
         self.models = (*job.models, *missing)
 
@@ -229,6 +258,12 @@ class Seat:
         if card is not None:
             card.hold += self.hold
             card.promised += self.promised
+
+
+def _end(began_ms: int, seconds: float, now_ms: int) -> int:
+    """When a job should end; one that is overdue is taken to need as long again as it is late."""
+    end = began_ms + int(seconds * 1000)
+    return end if end > now_ms else 2 * now_ms - end + _OVERDUE_MS
 
 
 class Room:
@@ -259,8 +294,14 @@ class Room:
         self._safety = safety
         since = now_ms - heartbeat_ms
         self._since = since
+        sizes: dict[tuple[int, int], int] = {}
+        for gpu in snapshot.gpus:
+            size = (gpu.total_bytes, gpu.foreign_bytes)
+            if size not in sizes:
+                sizes[size] = capacity_bytes(gpu, safety)
         self.cards = {
-            gpu.id: Card(gpu, capacity_bytes(gpu, safety), since) for gpu in snapshot.gpus
+            gpu.id: Card(gpu, sizes[gpu.total_bytes, gpu.foreign_bytes], since)
+            for gpu in snapshot.gpus
         }
         self.seats: dict[str, Seat] = {}
         known = floors or {}
@@ -276,8 +317,7 @@ class Room:
         heard = worker.heartbeat_ms >= since
         if worker.gpu:
             heard = heard and card is not None and card.heard
-        ends = self._now_ms + _UNKNOWN_END_MS if worker.job else 0
-        seat = Seat(worker, card, floor, heard=heard, ends_ms=ends)
+        seat = Seat(worker, card, floor, heard=heard, now_ms=self._now_ms)
         seat.order = len(self.seats)
         self.seats[worker.id] = seat
         if card is not None:
@@ -287,28 +327,20 @@ class Room:
         seat = self.seats.get(job.worker)
         if seat is None:
             return
-        began = job.started_ms or job.admitted_ms
+        seat.runs(job)
         load = job.granted_load_seconds
-        expected = job.granted_seconds or job.need_seconds
-        late = load + max(job.late_seconds, expected - load)
-        seat.ends_ms = self._end(began, expected)
-        seat.late_ms = max(seat.ends_ms, self._end(began, late))
-        if seat.card is not None and load and self._is_loading(job, seat, began, load):
+        if seat.card is not None and load and self._is_loading(job, seat, load):
             seat.card.load(hold_beside_load(job, load))
 
-    def _is_loading(self, job: Job, seat: Seat, began_ms: int, load: float) -> bool:
+    def _is_loading(self, job: Job, seat: Seat, load: float) -> bool:
         """Its process does not hold yet what the job's models take, and that may be so."""
+        began_ms = job.started_ms or job.admitted_ms
         if began_ms + load * _LOAD_PATIENCE * 1000 <= self._now_ms:
             return False
         weights = int(_LOADED_SHARE * sum(job.model_bytes))
         if not weights:
             return began_ms + load * 1000 > self._now_ms
         return seat.used < min(BASE_BYTES + weights, seat.reserved)
-
-    def _end(self, began_ms: int, seconds: float) -> int:
-        """When a job should end; one that is overdue is taken to need as long again as it is late."""
-        end = began_ms + int(seconds * 1000)
-        return end if end > self._now_ms else 2 * self._now_ms - end + _OVERDUE_MS
 
     def largest_capacity(self) -> int:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
