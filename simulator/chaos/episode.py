@@ -40,8 +40,9 @@ class Plan:
     seconds: float = 3600.0
     #: kinds of faults that may happen
     kinds: tuple[str, ...] = tuple(KINDS)
-    #: True: exactly these kinds, not a draw of them
+    #: True: exactly these kinds at this pace (1: usual, less: more often), not a draw of them
     exactly: bool = False
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
     """
     loop = VirtualLoop()
     rng = Random(f"{plan.seed}/{plan.episode}")
-    mix = Mix(plan.kinds, 1.0) if plan.exactly else draw_mix(rng, plan.kinds)
+    mix = Mix(plan.kinds, plan.pace) if plan.exactly else draw_mix(rng, plan.kinds)
     habits = Habits(
         lies="lies" in mix.kinds,
         hangs=0.01 if "bad" in mix.kinds else 0.0,

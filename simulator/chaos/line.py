@@ -8,6 +8,7 @@ has one name, as a client has it that tries again: between the two others may be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -17,6 +18,8 @@ from scheduler.ledger import Ledger, LedgerUnavailable
 from simulator.chaos.loop import Actor, VirtualLoop
 from simulator.chaos.server import BLOCKING, READING, Server
 
+#: calls after which much is different: the worst moments to be late
+_DECISIVE: Final = frozenset({"admit", "preempt", "release", "reap", "claim", "settle", "submit"})
 #: one way, seconds
 _DELAY_S: Final = (0.0002, 0.003)
 #: how long a caller waits for a reply that does not come, seconds (``redis_connection``)
@@ -49,6 +52,8 @@ class Line:
         self._calls = 0
         #: True: nothing gets through in either direction
         self.cut = False
+        #: happens once, when the next call that decides something is about to be sent
+        self.ambush: Callable[[], None] | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -63,6 +68,10 @@ class Line:
         """
         if self._actor.severed:
             raise LedgerUnavailable("this process is dead")
+        if self.ambush is not None and name in _DECISIVE:
+            strike, self.ambush = self.ambush, None
+            strike()
+            await asyncio.sleep(0)
         self._calls += 1
         if self.cut or self._rng.random() < self._weather.lost:
             await asyncio.sleep(self._rng.uniform(0.05, _PATIENCE_S))

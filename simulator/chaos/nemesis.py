@@ -13,6 +13,8 @@ from simulator.chaos.tuning import tuned
 from simulator.chaos.world import Service, World
 
 _GIB: Final = 2**30
+#: a process that decides nothing for so long is struck all the same, seconds
+_AMBUSH_S: Final = 30.0
 Strike = Callable[[Random], Awaitable[None]]
 
 
@@ -87,9 +89,28 @@ class Nemesis:
         world = self._world
         service = self._pick(rng, [*world.services, *world.agents.values()])
         if service is not None:
-            world.tell(f"FAULT kill {service.actor.name}")
-            service.kill()
+            await self._worst_moment(service, rng)
+            if service.running:
+                world.tell(f"FAULT kill {service.actor.name}")
+                service.kill()
             await self._again(service, rng)
+
+    async def _worst_moment(self, service: Service, rng: Random) -> None:
+        """Wait, in half of all cases, until the process is about to decide something."""
+        if service.line is None or rng.random() < 0.5:
+            return
+        actor, now = service.actor, asyncio.Event()
+
+        def strike() -> None:
+            actor.paused = True
+            now.set()
+
+        service.line.ambush = strike
+        try:
+            async with asyncio.timeout(_AMBUSH_S):
+                await now.wait()
+        except TimeoutError:
+            service.line.ambush = None
 
     async def _stop(self, rng: Random) -> None:
         world = self._world
@@ -118,6 +139,7 @@ class Nemesis:
             return
         actor = service.actor
         seconds = rng.choice((1.0, 6.0, 20.0, 60.0)) * rng.uniform(0.5, 1.5)
+        await self._worst_moment(service, rng)
         world.tell(f"FAULT pause {actor.name} for {seconds:.1f} s")
         actor.paused = True
         await asyncio.sleep(seconds)

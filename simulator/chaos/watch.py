@@ -54,6 +54,8 @@ class Watch:
         self.ended: dict[str, JobState] = {}
         self._known: dict[str, Job] = {}
         self._keys: dict[tuple[str, str], str] = {}
+        #: until when each active job's lease lasts, by what was said to the server
+        self._leases: dict[str, int] = {}
         #: accepted jobs; and those of them that a restarted server knows nothing of
         self._submitted: set[str] = set()
         self._forgotten: set[str] = set()
@@ -79,12 +81,13 @@ class Watch:
             dict(self._keys),
             dict(self._gone_users),
             dict(self._gone_groups),
+            dict(self._leases),
         )
 
     def restore(self, books: Books, memory: Any) -> None:
         """The server forgot everything since then."""
-        self.replay, self.ended, self._known, self._keys, users, groups = memory
-        self._gone_users, self._gone_groups = users, groups
+        self.replay, self.ended, self._known, self._keys, *rest = memory
+        self._gone_users, self._gone_groups, self._leases = rest
         self._forgotten |= self._submitted - self.replay.states.keys()
         self.guard(lambda: self._look(books))
 
@@ -128,11 +131,15 @@ class Watch:
         match name:
             case "admit":
                 self._check_admission(books, args, reply)
+                if isinstance(reply, Admitted):
+                    self._leases.setdefault(args[1].id, books.clock_ms() + args[-1])
             case "submit":
                 self._check_key(books, args[0], reply)
             case "reap":
                 for reaped in reply:
-                    self.on_reap(reaped.job_id)
+                    self._check_reaped(books, reaped.job_id)
+            case "claim" | "renew" if not isinstance(reply, Refusal):
+                self._leases[args[0]] = books.clock_ms() + args[-1]
         if events or name not in _OF_DEVICES:
             self._look(books, trimmed=name == "trim")
 
@@ -150,8 +157,11 @@ class Watch:
         where = event.worker or event.gpu
         words = (event.kind.value, event.job[:8], event.attempt or "", state, where, event.reason)
         self._tell(" ".join(str(word) for word in words if word))
+        if event.kind is EventKind.REQUEUED and event.reason != "lost":
+            self._leases.pop(event.job, None)
         if event.kind is not EventKind.SETTLED or event.state is None:
             return
+        self._leases.pop(event.job, None)
         require(event.job not in self.ended, f"{event.job}: it ended twice [I6]")
         self.ended[event.job] = event.state
         if event.state is JobState.SUCCEEDED:
@@ -174,6 +184,11 @@ class Watch:
         held = books.holds_of(known.gpu).sum(but=worker.id) + known.reserved_bytes
         fits = not grant.capacity_bytes or held <= grant.capacity_bytes
         require(fits, f"{job.id}: {held} of {grant.capacity_bytes} bytes are held [I1]")
+
+    def _check_reaped(self, books: Books, job_id: str) -> None:
+        self.on_reap(job_id)
+        left = self._leases.pop(job_id, 0) - books.clock_ms()
+        require(left <= 0, f"{job_id}: reaped {left} ms before its lease was over")
 
     def _check_key(self, books: Books, job: Any, reply: Any) -> None:
         if isinstance(reply, Submitted):
