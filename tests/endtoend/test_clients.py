@@ -100,7 +100,8 @@ async def test_one_who_fires_and_watches_the_queue_run_empty(stack: Stack) -> No
 
     posted = await in_thread(fire)
     history = await in_thread(script.call, "/history?max_items=5")
-    assert list(history) == posted
+    # several workers run them at once, and history is by end
+    assert sorted(history) == sorted(posted)
 
 
 async def test_images_over_the_socket_come_while_their_node_is_executing(ann: Client) -> None:
