@@ -149,9 +149,17 @@ class LiveFeeds:
 
     # ── for _Feed ────────────────────────────────────────────────────────────
 
-    def users(self) -> list[str]:
-        """Whose frames are wanted."""
-        return sorted(self._hub.users)
+    def wanted(self, agent: str) -> list[str]:
+        """Whose frames an agent is now asked for.
+
+        Where jobs of others stand is forgotten, as nothing more is heard of it. Not
+        sooner: who comes back before the agent is told would get nothing repeated.
+        """
+        users = self._hub.users
+        for job, running in list(self._running.items()):
+            if running.agent == agent and running.user not in users:
+                del self._running[job]
+        return sorted(users)
 
     def lost(self, agent: str) -> None:
         """The agent's feed is down: what it said is stale, and nobody waits for it."""
@@ -221,11 +229,6 @@ class LiveFeeds:
             waiting[1].set()
 
     def _users_changed(self) -> None:
-        users = self._hub.users
-        for job, running in list(self._running.items()):
-            # nobody here hears of it any more, so it would go stale
-            if running.user not in users:
-                del self._running[job]
         for feed in self._feeds.values():
             feed.resubscribe()
 
@@ -278,7 +281,7 @@ class _Feed:
             _log.info("live_feed_up", agent=self._agent)
             subscriber = asyncio.create_task(self._subscribe(socket))
             try:
-                await socket.send_json({"subscribe": self._feeds.users()})
+                await socket.send_json({"subscribe": self._feeds.wanted(self._agent)})
                 self.connected = True
                 await self._read(socket)
             finally:
@@ -300,4 +303,4 @@ class _Feed:
             await self._changed.wait()
             self._changed.clear()
             with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-                await socket.send_json({"subscribe": self._feeds.users()})
+                await socket.send_json({"subscribe": self._feeds.wanted(self._agent)})

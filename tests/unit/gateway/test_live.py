@@ -74,10 +74,20 @@ async def test_frames_after_the_end_or_of_an_earlier_attempt_are_dropped() -> No
     assert feeds.standing("ann", "c") == []
 
 
+async def test_who_comes_back_before_the_agent_was_told_still_hears_where_the_job_stands() -> None:
+    hub, feeds, socket = a_watched_user()
+    say(feeds)
+    hub.leave(socket)
+    hub.join(ClientSocket("ann", "c", Outbox(Silent(), lambda: None)))
+    assert feeds.wanted("host") == ["ann"]
+    assert [job for job, _ in feeds.standing("ann", "c")] == ["j"]
+
+
 async def test_what_was_known_of_a_user_without_sockets_is_forgotten() -> None:
     hub, feeds, socket = a_watched_user()
     say(feeds)
     hub.leave(socket)
+    assert feeds.wanted("host") == []
     assert feeds.standing("ann", "c") == []
 
 
