@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -84,7 +83,6 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
     world = World(loop, f"{plan.seed}/{plan.episode}", make_books, first_settings(rng), habits)
     world.steady = "clock" not in mix.kinds
     world.honest = not EXCUSES & set(mix.kinds)
-    digest = hashlib.blake2b(digest_size=8)
     before = structlog.get_config()
     structlog.configure(
         processors=[_to_history(world)],
@@ -99,7 +97,6 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
         structlog.configure(**before)
         world.archive.close()
         loop.close()
-    digest.update("\n".join(world.history).encode())
     counts = {**world.counts, **world.watch.replay.counts}
     return Outcome(
         plan=plan,
@@ -109,7 +106,7 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
         counts=dict(sorted(counts.items())),
         virtual_seconds=loop.time(),
         steps=loop.steps,
-        digest=digest.hexdigest(),
+        digest=world.digest.hexdigest(),
     )
 
 

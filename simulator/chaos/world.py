@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
@@ -27,7 +28,7 @@ from simulator.chaos.violation import Violation
 from simulator.chaos.watch import Watch
 from simulator.chaos.workload import Habits, new_id
 
-_HISTORY: Final = 4000
+_HISTORY: Final = 400
 _GIB: Final = 2**30
 #: the scheduler looks at its clock, and a moment later the server at its own
 _TOLERANCE_S: Final = 2.5
@@ -102,6 +103,7 @@ class World:
         self.settings = settings
         self.highest_skips = settings.scheduler.max_skips
         self.history: deque[str] = deque(maxlen=_HISTORY)
+        self.digest = hashlib.blake2b(digest_size=8)
         self.truths: dict[str, Truth] = {}
         self._finished: set[str] = set()
         self.counts: dict[str, int] = {}
@@ -243,6 +245,7 @@ class World:
         """Add a line to the history, which ends with the first violation."""
         if self.watch.broken is None or line.startswith("VIOLATION"):
             self.history.append(f"{self.loop.time():10.3f} {line}")
+            self.digest.update(f"{self.loop.time()!r} {line}\n".encode())
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something that happened."""
