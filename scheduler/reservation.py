@@ -36,13 +36,16 @@ def least_bytes(job: Job, seat: Seat) -> int:
     """The smallest reservation with which the job may start on this worker.
 
     Told no limit, ComfyUI unloads another model only when the *card* is full: so on
-    a worker that holds other models both are counted, or a neighbour would pay for it.
+    a worker that holds other models both are counted, or a neighbour would pay for it,
+    even where all that the job needs is loaded already.
     """
     if seat.worker.limit is not MemoryLimit.OBSERVED:
         return worthwhile(job, seat.card.running if seat.card is not None else 0)[0].bytes
-    if not seat.models or set(job.models) <= set(seat.models):
+    if set(seat.models) <= set(job.models):
         return job.need_bytes
-    return job.need_bytes + max(0, seat.used - BASE_BYTES)
+    sizes = zip(job.models, job.model_bytes, strict=False)
+    shared = sum(bytes_ for model, bytes_ in sizes if model in seat.models)
+    return job.need_bytes + max(0, seat.used - BASE_BYTES - shared)
 
 
 def fitting_bytes(job: Job, seat: Seat, room: Room) -> int | None:

@@ -45,6 +45,15 @@ def test_where_nothing_keeps_it_there_it_gets_what_it_would_take() -> None:
     assert bytes_of(pool) == {"j": 18.6}
 
 
+def test_told_no_limit_other_models_beside_its_own_are_counted_too() -> None:
+    both = ("checkpoints/a", "checkpoints/b")
+    one = job("j", need=9.5, models=WARM, model_bytes=(6 * GIB,))
+    alone = [worker("w0", used=9.5, models=WARM), worker("w1")]
+    beside = [worker("w0", used=13.5, models=both), worker("w1")]
+    assert bytes_of(snapshot([gpu(used=9.5)], alone, [one])) == {"j": 9.5}
+    assert bytes_of(snapshot([gpu(used=13.5)], beside, [one])) == {"j": 15.5}
+
+
 def test_a_step_that_costs_more_than_sharing_gains_is_not_worthwhile() -> None:
     assert worthwhile(batch("j"), 0)[0].bytes == CURVE[0].bytes
     assert worthwhile(batch("j"), 1)[0].bytes == CURVE[1].bytes
