@@ -101,7 +101,12 @@ class Card:
 
     @property
     def contexts(self) -> int:
-        """What all workers but one hold with nothing loaded: no release gives that back."""
+        """What all workers but one hold at least with nothing loaded: no release gives that back."""
+        return BASE_BYTES * max(0, len(self.seats) - 1)
+
+    @property
+    def leftovers(self) -> int:
+        """What all workers but one held after their last release: with luck that passes."""
         floors = [seat.floor for seat in self.seats]
         return sum(floors) - min(floors, default=0)
 
@@ -346,14 +351,14 @@ class Room:
         """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
         if self._largest is None:
             heard = [c for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
-            self._largest = max((c.capacity - c.contexts for c in heard), default=0)
+            self._largest = max((c.capacity - c.leftovers for c in heard), default=0)
         return self._largest
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
 
-        Memory that other processes hold today counts as free, as they may leave, and a
-        silent GPU counts, as it may come back; a job that has waited for that too long
+        Memory that other processes hold today counts as free, as they may leave, and what a
+        worker did not give back, as it may be started anew; a silent GPU counts, as it may come back; a job that has waited for that too long
         takes what there is.
         """
         if job.submitted_ms <= self._resigned_at:
