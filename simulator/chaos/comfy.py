@@ -29,6 +29,10 @@ class Witness(Protocol):
         """The prompt ran to its end, and well."""
         ...
 
+    def grew(self, key: str, card: Card, pid: int, start_bytes: int) -> None:
+        """Its process took memory; ``start_bytes``: what it held when the prompt began."""
+        ...
+
     def out_of_memory(self, key: str, card: Card, wanted_bytes: int) -> None:
         """It did not fit on its card."""
         ...
@@ -90,6 +94,7 @@ class ComfyProcess:
         self.waiting: list[Callable[[], None]] = []
         self._loaded: dict[str, int] = {}
         self._witness = witness
+        self._start_bytes = CONTEXT_BYTES
         self._interrupt = False
         self._free = False
         self._wake = asyncio.Event()
@@ -189,11 +194,12 @@ class ComfyProcess:
 
     async def _run(self, uuid: str, key: str, sid: str) -> None:
         truth = self._witness.truth(key)
+        self._start_bytes = self.card.held[self.pid]
         self._say(sid, "execution_start", {"prompt_id": uuid})
         messages: list[list[Any]] = [["execution_start", {"prompt_id": uuid}]]
         word = "success"
         try:
-            await self._execute(truth, uuid, sid)
+            await self._execute(truth, uuid, key, sid)
             self._witness.finished(key, uuid)
             messages.append(["execution_success", {"prompt_id": uuid}])
         except Interrupted:
@@ -218,7 +224,7 @@ class ComfyProcess:
         self._say(sid, *messages[-1])
         self._say(sid, "executing", {"node": None, "prompt_id": uuid})
 
-    async def _execute(self, truth: Truth, uuid: str, sid: str) -> None:
+    async def _execute(self, truth: Truth, uuid: str, key: str, sid: str) -> None:
         self._say(sid, "executing", {"node": "1", "prompt_id": uuid})
         for name, bytes_ in truth.models.items():
             if name not in self._loaded:
@@ -226,6 +232,7 @@ class ComfyProcess:
                 await self._pass(bytes_ / _GIB * truth.load_seconds_per_gib)
                 self._loaded[name] = bytes_
         self._take(truth, truth.activation_bytes)
+        self._witness.grew(key, self.card, self.pid, self._start_bytes)
         self.card.computing.add(self.pid)
         for step in range(truth.steps):
             beside = len(self.card.computing - {self.pid})

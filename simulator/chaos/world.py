@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from config.settings import Settings
 from dashboard.history.recorder import Recorder
 from scheduler.ledger import Ledger
+from scheduler.placement import BASE_BYTES
 from simulator.chaos.agent import VirtualAgent
 from simulator.chaos.archive import Archive
 from simulator.chaos.card import Card
@@ -23,13 +24,15 @@ from simulator.chaos.line import Line, Weather
 from simulator.chaos.loop import Actor, VirtualLoop
 from simulator.chaos.scheduler import VirtualScheduler
 from simulator.chaos.server import MakeBooks, Server
-from simulator.chaos.truth import Truth
+from simulator.chaos.truth import CONTEXT_BYTES, Truth
 from simulator.chaos.violation import Violation
 from simulator.chaos.watch import Watch
 from simulator.chaos.workload import Habits, new_id
 
 _HISTORY: Final = 400
 _GIB: Final = 2**30
+#: an idle process is taken to hold a little more than it does (``placement.BASE_BYTES``)
+_SLACK_BYTES: Final = BASE_BYTES - CONTEXT_BYTES
 #: the scheduler looks at its clock, and a moment later the server at its own
 _TOLERANCE_S: Final = 2.5
 
@@ -213,6 +216,17 @@ class World:
         """The prompt ran to its end, and well."""
         self._finished.add(key)
         self.count("prompts finished")
+
+    def grew(self, key: str, card: Card, pid: int, start_bytes: int) -> None:
+        """It holds all it will: where it has neighbours, no more than it was promised."""
+        record = self.server.books.records.get(key)
+        promised = record.job.reserved_bytes if record is not None else 0
+        alone = len(card.held) == 1 or promised < self.truths[key].need_bytes
+        if not self.honest or alone:
+            return
+        over = card.held[pid] - max(start_bytes, promised)
+        if over > _SLACK_BYTES:
+            self.fail(f"{key} holds {over} bytes more than the {promised} it was promised")
 
     def out_of_memory(self, key: str, card: Card, wanted_bytes: int) -> None:
         """It did not fit on its card: a mistake of ours, unless something has lied."""
