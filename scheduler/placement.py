@@ -358,8 +358,8 @@ class Room:
         """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
 
         Memory that other processes hold today counts as free, as they may leave, and what a
-        worker did not give back, as it may be started anew; a silent GPU counts, as it may come back; a job that has waited for that too long
-        takes what there is.
+        worker did not give back, as it may be started anew; a silent GPU counts, as it may
+        come back. A job that has waited for that too long takes what there is.
         """
         if job.submitted_ms <= self._resigned_at:
             return job.need_bytes > self.largest_capacity()

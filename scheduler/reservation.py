@@ -41,8 +41,9 @@ def least_bytes(job: Job, seat: Seat) -> int:
     """
     if seat.worker.limit is not MemoryLimit.OBSERVED:
         return worthwhile(job, seat.card.running if seat.card is not None else 0)[0].bytes
-    if set(seat.models) <= set(job.models):
+    if seat.models and set(seat.models) <= set(job.models):
         return job.need_bytes
+    # without a word of models: what an agent that was started anew found, or could not free
     sizes = zip(job.models, job.model_bytes, strict=False)
     shared = sum(bytes_ for model, bytes_ in sizes if model in seat.models)
     return job.need_bytes + max(0, seat.used - BASE_BYTES - shared)
