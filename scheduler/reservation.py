@@ -9,10 +9,15 @@ the GPU do most is chosen. Where nothing keeps it there, it gets what it would t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from scheduler.placement import BASE_BYTES, Room, Seat
 from scheduler.sharing import gain
 from scheduler.states import Job, MemoryLimit, Step
+
+
+#: models that are folded into another one's weights: they hold no memory of their own
+_PATCHES: Final = ("loras/", "hypernetworks/")
 
 
 def steps_of(job: Job) -> tuple[Step, ...]:
@@ -41,7 +46,8 @@ def least_bytes(job: Job, seat: Seat) -> int:
     """
     if seat.worker.limit is not MemoryLimit.OBSERVED:
         return worthwhile(job, seat.card.running if seat.card is not None else 0)[0].bytes
-    if seat.models and set(seat.models) <= set(job.models):
+    others = [m for m in seat.models if m not in job.models and not m.startswith(_PATCHES)]
+    if seat.models and not others:
         return job.need_bytes
     # without a word of models: what an agent that was started anew found, or could not free
     sizes = zip(job.models, job.model_bytes, strict=False)

@@ -61,6 +61,13 @@ def test_a_step_that_costs_more_than_sharing_gains_is_not_worthwhile() -> None:
     assert [step.seconds for step in worthwhile(batch("j"), 3)] == [2.65]
 
 
+def test_another_lora_on_the_same_checkpoint_is_no_other_model() -> None:
+    used = worker("w0", used=12, models=("loras/old", "checkpoints/a"))
+    new = job("j", need=10, models=("checkpoints/a", "loras/new"))
+    pool = snapshot([gpu(used=12)], [used, worker("w1")], [new])
+    assert bytes_of(pool) == {"j": 10.0}
+
+
 def test_beside_another_it_waits_rather_than_crawl() -> None:
     busy = told("w0", used=16, reserved=16, job="x")
     pool = snapshot(
