@@ -36,6 +36,8 @@ def fit(pool: Snapshot, need: float = 4, rules: Any = None, **changes: Any) -> F
 
 
 BUSY = [running("x", seconds=30.0)]
+#: what a job of ``new_job`` loads
+OWN = ("checkpoints/a.safetensors",)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,11 @@ BUSY = [running("x", seconds=30.0)]
     [
         (snapshot([gpu()], [worker()], []), 20, Fit.NOW),
         (snapshot([gpu()], [worker(job="x", reserved=9)], [], active=BUSY), 4, Fit.WHEN_FREE),
-        (snapshot([gpu(used=20)], [worker("w0"), worker("w1", used=20)], []), 10, Fit.NOW),
+        (
+            snapshot([gpu(used=20)], [worker("w0"), worker("w1", used=20, models=OWN)], []),
+            10,
+            Fit.NOW,
+        ),
         (snapshot([gpu(foreign=20)], [worker()], []), 10, Fit.WHEN_OTHERS_LEAVE),
         (snapshot([gpu()], [worker()], []), 30, Fit.NOW),  # told its limit, it gets all there is
         (snapshot([gpu()], [worker(job="x", reserved=9)], [], active=BUSY), 30, Fit.ALONE),
