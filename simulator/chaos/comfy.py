@@ -228,9 +228,11 @@ class ComfyProcess:
         self._say(sid, "executing", {"node": "1", "prompt_id": uuid})
         for name, bytes_ in truth.models.items():
             if name not in self._loaded:
-                self._take(truth, bytes_)
+                # a LoRA is folded into the weights of its checkpoint
+                kept = 0 if name.startswith("loras/") else bytes_
+                self._take(truth, kept)
                 await self._pass(bytes_ / _GIB * truth.load_seconds_per_gib)
-                self._loaded[name] = bytes_
+                self._loaded[name] = kept
         self._take(truth, truth.activation_bytes)
         self._witness.grew(key, self.card, self.pid, self._start_bytes)
         self.card.computing.add(self.pid)
