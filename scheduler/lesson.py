@@ -163,6 +163,9 @@ def lesson(
         return {}
     own = known.get(job.fingerprint) or Profile(about=_about(job, 0))
     prior = priors([known.get(name) for name in job.parents])
+    if job.state not in TERMINAL:
+        # queued for its retry, or admitted to it already: that promise is not the one that failed
+        job = replace(job, reserved_bytes=0)
     run = _Run(job, own, prior, now_ms, place)
     if job.state not in TERMINAL or job.reason is FailReason.OOM:
         return _out_of_memory(run)

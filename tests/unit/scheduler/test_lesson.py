@@ -157,6 +157,8 @@ def test_promises_are_compared_with_what_came_of_them() -> None:
 
 OUT_OF_MEMORY = [
     {"state": JobState.QUEUED, "reserved_bytes": 0, "need_bytes": 10 * GIB},
+    # the retry may have been admitted before anybody came to learn
+    {"state": JobState.RESERVED, "reserved_bytes": 23 * GIB, "need_bytes": 10 * GIB},
     {"state": JobState.RUNNING, "reserved_bytes": 0, "need_bytes": 10 * GIB},
     {"state": JobState.FAILED, "reason": FailReason.OOM},
 ]
