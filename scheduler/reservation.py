@@ -15,7 +15,6 @@ from scheduler.placement import BASE_BYTES, Room, Seat
 from scheduler.sharing import gain
 from scheduler.states import Job, MemoryLimit, Step
 
-
 #: models that are folded into another one's weights: they hold no memory of their own
 _PATCHES: Final = ("loras/", "hypernetworks/")
 
