@@ -12,7 +12,7 @@ import structlog
 
 from scheduler.memory_books import Books
 from scheduler.states import TERMINAL
-from simulator.chaos.faults import EXCUSES, KINDS, Mix, draw_mix
+from simulator.chaos.faults import EXCUSES, GHOSTS, KINDS, Mix, draw_mix
 from simulator.chaos.loop import VirtualLoop
 from simulator.chaos.nemesis import Nemesis
 from simulator.chaos.server import MakeBooks
@@ -83,6 +83,7 @@ def run_episode(plan: Plan, make_books: MakeBooks = _make_books) -> Outcome:
     world = World(loop, f"{plan.seed}/{plan.episode}", make_books, first_settings(rng), habits)
     world.steady = "clock" not in mix.kinds
     world.honest = not EXCUSES & set(mix.kinds)
+    world.known = not GHOSTS & set(mix.kinds)
     before = structlog.get_config()
     structlog.configure(
         processors=[_to_history(world)],

@@ -24,8 +24,11 @@ KINDS: Final[dict[str, tuple[float, str]]] = {
     "lies": (0.0, "estimates of bytes are wrong, both ways"),
     "bad": (0.0, "jobs that hang, or kill their worker"),
 }
-#: with these a card may overflow though nobody made a mistake
-EXCUSES: Final = frozenset({"nvml", "foreign", "lies"})
+#: with these a card may overflow though nobody made a mistake; a worker that was frozen
+#: may run a prompt that its agent has given up
+EXCUSES: Final = frozenset({"nvml", "foreign", "lies", "worker"})
+#: with these a worker may hold what the books cannot know of at once
+GHOSTS: Final = EXCUSES | {"crash", "pause", "server", "network"}
 _CHANCE: Final = 0.6
 
 

@@ -114,6 +114,8 @@ class World:
         self.steady = True
         #: overflowing cards are a mistake: estimates, drivers and other programs are honest
         self.honest = True
+        #: a worker that holds more than it was promised is one
+        self.known = True
         self.weather = Weather()
         self.stopped = asyncio.Event()
         self.watch = Watch(self._finished.__contains__, self.tell, lambda: self.highest_skips)
@@ -222,7 +224,7 @@ class World:
         record = self.server.books.records.get(key)
         promised = record.job.reserved_bytes if record is not None else 0
         alone = len(card.held) == 1 or promised < self.truths[key].need_bytes
-        if not self.honest or alone:
+        if not self.known or alone:
             return
         over = card.held[pid] - max(start_bytes, promised)
         if over > _SLACK_BYTES:

@@ -14,7 +14,7 @@ from tests.property.chaos import mutants
 
 pytestmark = pytest.mark.slow
 #: histories that are tried at most, and how long each is, virtual seconds
-_TRIES = 12
+_TRIES = 40
 _SECONDS = 300.0
 #: faults strike several times as often as usual
 _PACE = 0.2
