@@ -32,6 +32,8 @@ class Hosts:
             floors: host bytes that a worker still held after its last release.
         """
         self._floors = floors or {}
+        #: machines on which jobs run, or idle workers hold what they could give back
+        self._busy: set[str] = set()
         self._free = {
             agent.id: agent.host_available_bytes
             - max(_SAFETY_MIN_BYTES, int(_SAFETY_SHARE * agent.host_total_bytes))
@@ -49,16 +51,28 @@ class Hosts:
         agent = seat.worker.agent
         if agent in self._free:
             self._free[agent] -= self._growth(job, seat)
+            self._busy.add(agent)
+
+    def rests(self, seat: Seat) -> None:
+        """Count an idle worker: what it could give back is worth waiting for."""
+        if self.releasable_bytes(seat):
+            self._busy.add(seat.worker.agent)
 
     def fits(self, job: Job, seat: Seat) -> bool:
-        """Whether the worker's machine has room for what the job adds to it."""
-        free = self._free.get(seat.worker.agent)
-        return free is None or self._growth(job, seat) <= max(0, free)
+        """Whether the worker's machine has room for what the job adds to it.
+
+        Where nothing else runs and nothing could be given back it always has: no estimate
+        may keep a job waiting for ever.
+        """
+        return self.missing(job, seat) == 0
 
     def missing(self, job: Job, seat: Seat) -> int:
         """Bytes by which it does not fit; 0 when it does."""
-        free = self._free.get(seat.worker.agent)
-        return 0 if free is None else max(0, self._growth(job, seat) - max(0, free))
+        agent = seat.worker.agent
+        free = self._free.get(agent)
+        if free is None or agent not in self._busy:
+            return 0
+        return max(0, self._growth(job, seat) - max(0, free))
 
     def releasable_bytes(self, seat: Seat) -> int:
         """What an idle worker would give back of its machine's memory; 0: not worth asking."""

@@ -84,6 +84,8 @@ class Scene:
             seat = self.room.seats.get(job.worker)
             if seat is not None:
                 self.hosts.run(job, seat)
+        for seat in self.idle:
+            self.hosts.rests(seat)
 
     def _rested(self, seats: list[Seat]) -> list[Seat]:
         """Without those in quarantine."""

@@ -276,6 +276,8 @@ class Agent:
         async with self._sampling:
             tenants = [driver.tenant() for driver in self._drivers.values()]
             await asyncio.to_thread(self._book.sample, tenants)
+            if self._settings.agent.simulate is not None:
+                return  # simulated workers hold no weights: this machine's memory says nothing
             pids = {tenant.worker: tenant.pid for tenant in tenants}
             await asyncio.to_thread(self._host.sample, pids, now=now)
 

@@ -58,6 +58,11 @@ def test_no_gpu_memory_is_released_for_a_job_that_lacks_host_memory() -> None:
     assert not any(isinstance(d, Release) for d in made.decisions)
 
 
+def test_where_nothing_else_runs_no_estimate_keeps_a_job_waiting() -> None:
+    pool = snapshot([gpu()], [worker()], [job("j", host_bytes=500 * GIB)], agents=[host(20)])
+    assert starts(plan(pool, pool.now_ms, config()))
+
+
 def idle_hoarder(**rules):
     pool = snapshot(
         [gpu("g0"), gpu("g1", used=2)],
