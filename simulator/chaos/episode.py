@@ -24,6 +24,8 @@ from simulator.chaos.world import World
 #: the world is given so much virtual time to finish what it has begun, seconds
 _HEALING_S: Final = 3600.0
 _LOOK_S: Final = 5.0
+#: with these a gateway may have missed an end, or see one again under another cursor
+_FORGETFUL: Final = frozenset({"crash", "server", "clock"})
 #: what everybody says again and again while the server is away
 _NOISE: Final = frozenset({"ledger_unavailable", "ledger_away"})
 #: lines of history that a failure shows
@@ -129,6 +131,8 @@ async def _live(world: World, mix: Mix, seconds: float) -> None:
             await _until_done(world, broken)
         if not broken.done():
             _reckon(world)
+            if not _FORGETFUL & set(mix.kinds) and (wrong := world.shown_wrongly()):
+                raise Violation(f"{len(wrong)} ends were not shown once, as that of {wrong[0]}")
     finally:
         for service in world.services:
             service.kill()
