@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from scheduler.redis_ledger import RedisLedger
 from tests.clients import Client, sampling_prompt
 from tests.endtoend.conftest import ADA, ANN, BOB
 from tests.endtoend.stack import Stack
@@ -42,6 +43,18 @@ async def test_a_job_without_headroom_waits_with_its_reason_and_then_runs(
     assert "GiB" in (await rows(ada))[second]["wait_detail"]
     assert (await ann.ended(first, 60))["status"]["status_str"] == "success"
     assert (await bob.ended(second, 60))["status"]["status_str"] == "success"
+
+
+async def test_simulated_workers_need_nothing_of_this_machines_memory(
+    start: Callable[..., Stack],
+) -> None:
+    stack = start("--simulate", "gpus=1,vram=8GiB,workers=1,speed=50")
+    ledger = RedisLedger.connect(stack.state()["redis"], "default")
+    async with asyncio.timeout(20):
+        while not (agents := (await ledger.pool()).agents):
+            await asyncio.sleep(0.05)
+    assert [agent.host_total_bytes for agent in agents.values()] == [0]
+    await ledger.close()
 
 
 def vae_round_trip() -> dict[str, Any]:
