@@ -195,11 +195,24 @@ class Attempt:
         try:
             reply = await self._host.client.post_prompt(body)
         except WorkerUnreachable:
-            # it may have arrived all the same
-            if await self._follower.is_known():
+            if await self._has_arrived():
                 return None
             raise
         return reply if isinstance(reply, Rejected) else None
+
+    async def _has_arrived(self) -> bool:
+        """Whether a prompt that got no answer reached the worker all the same.
+
+        Raises:
+            WorkerUnreachable: nobody can tell. A frozen worker would run it once it is back,
+                beside the next job: so the process ends, or takes nothing until it is gone.
+        """
+        try:
+            return await self._follower.is_known()
+        except WorkerUnreachable:
+            if not self._host.restart():
+                self._host.shun(self._uuid)
+            raise
 
     async def _follow(self, job: Job, names: Names, classes: dict[str, str]) -> Outcome | None:
         """Tell what the worker says until it stops; then judge."""
