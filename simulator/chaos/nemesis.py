@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
@@ -105,12 +106,15 @@ class Nemesis:
             actor.paused = True
             now.set()
 
-        service.line.ambush = strike
+        line = service.line
+        line.ambush = strike
         try:
-            async with asyncio.timeout(_AMBUSH_S):
-                await now.wait()
-        except TimeoutError:
-            service.line.ambush = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AMBUSH_S):
+                    await now.wait()
+        finally:
+            # also when the faults end meanwhile: nobody would let it go on
+            line.ambush = None
 
     async def _stop(self, rng: Random) -> None:
         world = self._world
