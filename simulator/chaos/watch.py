@@ -61,6 +61,8 @@ class Watch:
         self._forgotten: set[str] = set()
         self._gone_users: dict[str, int] = {}
         self._gone_groups: dict[str, int] = {}
+        #: admissions that were checked: a call that is said again finds other holds
+        self._admitted: set[tuple[str, int, int]] = set()
         #: told of each reaped job: whether that was in order
         self.on_reap: Callable[[str], None] = lambda job_id: None
         self.broken: Violation | None = None
@@ -174,6 +176,10 @@ class Watch:
         known = books.records[job.id].job
         if (known.state, known.attempt) != (JobState.RESERVED, reply.attempt):
             return  # said again later
+        admission = (job.id, reply.attempt, known.admitted_ms)
+        if admission in self._admitted:
+            return  # said again at once
+        self._admitted.add(admission)
         now, found = books.clock_ms(), books.workers[worker.id]
         silent = now - found.heartbeat_ms
         require(silent <= books.heartbeat_ms, f"{job.id}: {worker.id} is silent for {silent} ms")
