@@ -13,7 +13,7 @@ from typing import Final
 
 from scheduler.caps import gib
 from scheduler.decisions import Wait
-from scheduler.placement import Card, Seat
+from scheduler.placement import Seat
 from scheduler.reservation import fitting_bytes, seconds_with
 from scheduler.scene import Scene
 from scheduler.shortage import shortage
@@ -95,7 +95,7 @@ def _cheapest(scene: Scene, job: Job) -> Start | None:
     least = load_seconds(job, ()) if job.needs_gpu and not whole else -1.0
     found: list[Start] = []
     for seat in scene.idle:
-        if seat.card is not None and seat.card.loading and _is_kept_quiet(scene, job, seat.card):
+        if _is_kept_quiet(scene, seat, loads=bool(job.models)):
             continue
         start = _start(scene, job, seat)
         if start is not None:
@@ -105,9 +105,12 @@ def _cheapest(scene: Scene, job: Job) -> Start | None:
     return min(found, key=lambda start: _preference(job, start, whole=whole), default=None)
 
 
-def _is_kept_quiet(scene: Scene, job: Job, card: Card) -> bool:
-    """Whether a load on the GPU keeps the job from starting there, whatever it has loaded."""
-    return card.holding or (bool(job.models) and card.loading >= scene.config.cold_loads)
+def _is_kept_quiet(scene: Scene, seat: Seat, *, loads: bool) -> bool:
+    """Whether a load on its GPU keeps a job from starting on a seat; ``loads``: it would load too."""
+    card = seat.card
+    if card is None or not card.loading:
+        return False
+    return card.holding or (loads and card.loading >= scene.config.cold_loads)
 
 
 def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
@@ -161,10 +164,8 @@ def _start(scene: Scene, job: Job, seat: Seat) -> Start | None:
     if most is None or not scene.hosts.fits(job, seat):
         return None
     load = load_seconds(job, seat.models)
-    if card is not None and card.loading:
-        full = bool(load) and card.loading >= scene.config.cold_loads
-        if card.holding or full:
-            return None
+    if _is_kept_quiet(scene, seat, loads=bool(load)):
+        return None
     if not _respects_shadows(scene, job, seat, most, load):
         return None
     return Start(job, seat, most, load, load + _eviction(scene, job, seat, most))

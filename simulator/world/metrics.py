@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from scheduler.fairness import jain
+
 WINDOW_S: Final = 600.0
 
 
@@ -144,12 +146,7 @@ class Recorder:
             for window in user.backlogged:
                 windows[window].append(user.received.get(window, 0.0))
         shares = [x for x in windows.values() if len(x) > 1 and sum(x) > 0]
-        return _mean([jain_index(x) for x in shares]) if shares else 1.0
-
-
-def jain_index(values: Sequence[float]) -> float:
-    """``(Σx)² ÷ (n·Σx²)``: 1 when all are equal, 1/n when one has everything."""
-    return sum(values) ** 2 / (len(values) * sum(x * x for x in values))
+        return _mean([jain(x) for x in shares]) if shares else 1.0
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

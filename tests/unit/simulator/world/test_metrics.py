@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.world.metrics import Recorder, jain_index, quantile
+from simulator.world.metrics import Recorder, quantile
 
 
 def served(recorder: Recorder, user: str, arrived: float, start: float, end: float) -> None:
@@ -87,11 +87,6 @@ def test_a_user_whose_queue_was_empty_for_a_moment_was_not_backlogged() -> None:
 def test_a_run_without_jobs_has_figures() -> None:
     figures = Recorder().figures(4)
     assert (figures.jobs, figures.mean_wait_s, figures.jain) == (0, 0.0, 1.0)
-
-
-def test_jains_index_is_one_for_equals_and_one_nth_for_a_monopoly() -> None:
-    assert jain_index([3.0, 3.0, 3.0]) == pytest.approx(1.0)
-    assert jain_index([9.0, 0.0, 0.0]) == pytest.approx(1 / 3)
 
 
 def test_a_quantile_is_a_value_that_so_many_do_not_exceed() -> None:
