@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,38 @@ async def test_a_worker_that_dies_before_it_is_sent_the_prompt_is_known_to_be_do
         job = await bed.start(SAVE)
         assert (await bed.until_state(job.id, JobState.QUEUED)).losses == 1
         assert felling.seen is WorkerState.DOWN
+    await felling.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_worker_frozen_as_it_is_sent_a_prompt_starts_anew_before_it_gets_the_next_one(
+    valkey_url: str, pool_name: str, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    """Woken up it would run the prompt that was given up, beside the next one."""
+    felling = FellingLedger.connect(valkey_url, pool_name)
+    specs = [fake_spec(tmp_path)]
+    agent = make_agent(felling, tmp_path, specs)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        process = agent._supervisor.process("host-0")
+        assert process is not None
+        frozen = process.pid
+        assert frozen is not None
+
+        def freeze() -> None:
+            if process.pid == frozen:
+                os.kill(frozen, signal.SIGSTOP)
+
+        felling.fell = freeze
+        job = await bed.start(SAVE)
+        # a minute until the post is given up
+        async with asyncio.timeout(120):
+            while (await bed.job(job.id)).losses == 0:
+                await asyncio.sleep(0.2)
+        assert felling.seen is WorkerState.DOWN
+        assert process.pid != frozen
     await felling.close()
 
 
