@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scheduler.closing import failed_frames, interrupted_frames, wordless_entry
 from scheduler.ledger_values import Ending
-from scheduler.states import FailReason, Job, Lane
+from scheduler.states import FailReason, Job, JobState, Lane, NewJob
 
 _NAMES: Final = tuple(field.name for field in fields(Job))
 _PLACES: Final = {name: n for n, name in enumerate(_NAMES)}
@@ -37,6 +37,44 @@ HELD_DETAIL: Final = "It is held: it starts only after you let it go on."
 WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
 #: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
 _ROOT: Final = "vg"
+
+
+def queued_job(job: NewJob, group: str, number: int, now_ms: int) -> Job:
+    """A new job as it stands in the queue.
+
+    Args:
+        job: as submitted.
+        group: that its user's unfinished jobs are charged to.
+        number: the user's count of prompts, negative for one sent to the front.
+        now_ms: server time.
+    """
+    return Job(
+        id=job.id,
+        user=job.user,
+        group=group,
+        prompt_id=job.prompt_id,
+        client_id=job.client_id,
+        state=JobState.QUEUED,
+        rev=1,
+        attempt=0,
+        number=number,
+        lane=job.lane,
+        fingerprint=job.fingerprint,
+        models=job.models,
+        need_bytes=job.need_bytes,
+        need_seconds=job.need_seconds,
+        needs_gpu=job.needs_gpu,
+        inputs=job.inputs,
+        submitted_ms=now_ms,
+        parents=job.parents,
+        model_bytes=job.model_bytes,
+        load_seconds=job.load_seconds,
+        late_seconds=job.late_seconds,
+        curve=job.curve,
+        host_bytes=job.host_bytes,
+        guess=job.guess,
+        deadline_ms=0 if job.deadline_s is None else now_ms + int(job.deadline_s * 1000),
+    )
 
 
 def place(job: Job) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduler.bookkeeping import HELD_DETAIL, place
+from scheduler.bookkeeping import HELD_DETAIL, place, queued_job
 from scheduler.ledger_values import (
     CancelReply,
     Duplicate,
@@ -46,7 +46,9 @@ class BooksSubmit(BooksBase):
         # ComfyUI's own way to the front: the negative count, so the last one in front goes first.
         user.number += 1
         number = -user.number if job.front else user.number
-        record = JobRecord(self._new(job, group, number), call, job.idempotency_key or "")
+        record = JobRecord(
+            queued_job(job, group, number, self.clock_ms()), call, job.idempotency_key or ""
+        )
         self.records[job.id] = record
         self.bodies[job.id] = prompt
         user.prompt_ids[job.prompt_id] = (number, job.id)
@@ -70,36 +72,6 @@ class BooksSubmit(BooksBase):
             number, job_id = user.prompt_ids[job.prompt_id]
             return Duplicate(job_id, job.prompt_id, number, same_key=False)
         return None
-
-    def _new(self, job: NewJob, group: str, number: int) -> Job:
-        now = self.clock_ms()
-        return Job(
-            id=job.id,
-            user=job.user,
-            group=group,
-            prompt_id=job.prompt_id,
-            client_id=job.client_id,
-            state=JobState.QUEUED,
-            rev=1,
-            attempt=0,
-            number=number,
-            lane=job.lane,
-            fingerprint=job.fingerprint,
-            models=job.models,
-            need_bytes=job.need_bytes,
-            need_seconds=job.need_seconds,
-            needs_gpu=job.needs_gpu,
-            inputs=job.inputs,
-            submitted_ms=now,
-            parents=job.parents,
-            model_bytes=job.model_bytes,
-            load_seconds=job.load_seconds,
-            late_seconds=job.late_seconds,
-            curve=job.curve,
-            host_bytes=job.host_bytes,
-            guess=job.guess,
-            deadline_ms=0 if job.deadline_s is None else now + int(job.deadline_s * 1000),
-        )
 
     def cancel(self, user: str, job_id: str) -> CancelReply:
         """Cancel one of the user's jobs in whatever state it is."""

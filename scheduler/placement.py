@@ -236,33 +236,21 @@ class Seat:
 
     def take(self, job: Job, bytes_: int, ends_ms: int, late_ms: int) -> None:
         """Picture a job admitted here."""
-        self._change(job=job.id, used=self.used, reserved=bytes_)
-        self._ends = (ends_ms, late_ms)
-        missing = tuple(model for model in self.models if model not in job.models)
-        self.models = (*job.models, *missing)
-
-    def give_back(self) -> int:
-        """Picture it after a release; returns the bytes freed."""
-        freed = max(0, self.used - self.floor)
-        if self.card is not None:
-            self.card.free += freed
-        self._change(job=self.job, used=self.used - freed, reserved=self.reserved)
-        self.models = ()
-        return freed
-
-    def start_release(self) -> None:
-        """Picture a release under way: the bytes still count."""
-        self.state = WorkerState.RELEASING
-
-    def _change(self, *, job: str, used: int, reserved: int) -> None:
         card = self.card
         if card is not None:
             card.hold -= self.hold
             card.promised -= self.promised
-        self.job, self.used, self.reserved = job, used, reserved
+        self.job, self.reserved = job.id, bytes_
         if card is not None:
             card.hold += self.hold
             card.promised += self.promised
+        self._ends = (ends_ms, late_ms)
+        missing = tuple(model for model in self.models if model not in job.models)
+        self.models = (*job.models, *missing)
+
+    def start_release(self) -> None:
+        """Picture a release under way: the bytes still count."""
+        self.state = WorkerState.RELEASING
 
 
 def _end(began_ms: int, seconds: float, now_ms: int) -> int:

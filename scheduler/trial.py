@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from scheduler.bookkeeping import queued_job
 from scheduler.caps import Caps
 from scheduler.placement import Card, Room, Seat, empty_capacity_bytes
 from scheduler.plan_config import PlanConfig
@@ -12,7 +13,6 @@ from scheduler.reservation import fitting_bytes
 from scheduler.states import (
     Backlog,
     Job,
-    JobState,
     MemoryLimit,
     NewJob,
     Snapshot,
@@ -51,33 +51,13 @@ class Place:
 
 
 def queued(new: NewJob, snapshot: Snapshot) -> Job:
-    """The job as it would stand in the queue: behind all others of its user, or before them."""
-    return Job(
-        id=new.id,
-        user=new.user,
-        group=new.group,
-        prompt_id=new.prompt_id,
-        client_id=new.client_id,
-        state=JobState.QUEUED,
-        rev=1,
-        attempt=0,
-        number=-1 if new.front else 1,
-        lane=new.lane,
-        fingerprint=new.fingerprint,
-        models=new.models,
-        need_bytes=new.need_bytes,
-        need_seconds=new.need_seconds,
-        needs_gpu=new.needs_gpu,
-        inputs=new.inputs,
-        submitted_ms=snapshot.now_ms,
-        parents=new.parents,
-        model_bytes=new.model_bytes,
-        load_seconds=new.load_seconds,
-        late_seconds=new.late_seconds,
-        curve=new.curve,
-        host_bytes=new.host_bytes,
-        guess=new.guess,
-    )
+    """The job as it would stand in the queue: behind all others of its user, or before them.
+
+    Without its deadline, as what is asked is when it would start.
+    """
+    number = -1 if new.front else 1
+    job = queued_job(new, new.group, number, snapshot.now_ms)
+    return replace(job, deadline_ms=0)
 
 
 def with_job(snapshot: Snapshot, job: Job) -> Snapshot | None:
