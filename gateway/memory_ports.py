@@ -31,6 +31,13 @@ class MemoryInputFiles:
         mine.pop(file.path, None)
         mine[file.path] = file
 
+    async def claim(self, user: str, type: str, file: InputFile) -> bool:
+        """Name these bytes unless the name is taken."""
+        if file.path in self._files.get((user, type), {}):
+            return False
+        await self.put(user, type, file)
+        return True
+
     async def owns(self, sha256: str) -> bool:
         """Whether any user still names these bytes."""
         return any(file.sha256 == sha256 for own in self._files.values() for file in own.values())

@@ -84,6 +84,10 @@ class InputFiles(Protocol):
         """Name these bytes; an existing name now means them."""
         ...
 
+    async def claim(self, user: str, type: str, file: InputFile) -> bool:
+        """Name these bytes unless the name is taken, at once for all gateways; True: it is theirs."""
+        ...
+
     async def owns(self, sha256: str) -> bool:
         """Whether any user still names these bytes."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scheduler.states import InputFile
 from store import schema
 from store.engine import writing
-from store.upsert import upsert
+from store.upsert import claim_row, upsert
 
 _files = schema.input_files.c
 
@@ -49,7 +50,22 @@ class SqlInputFiles:
 
     async def put(self, user: str, type: str, file: InputFile) -> None:
         """Name these bytes; an existing name now means them."""
-        row = {
+        async with writing(self._engine) as connection:
+            await upsert(connection, schema.input_files, [self._row(user, type, file)])
+
+    async def claim(self, user: str, type: str, file: InputFile) -> bool:
+        """Name these bytes unless the name is taken; True: it is theirs, whoever else tried."""
+        async with writing(self._engine) as connection:
+            return await claim_row(connection, schema.input_files, self._row(user, type, file))
+
+    async def owns(self, sha256: str) -> bool:
+        """Whether any user still names these bytes."""
+        wanted = select(exists().where(_files.sha256 == sha256))
+        async with self._engine.connect() as connection:
+            return bool(await connection.scalar(wanted))
+
+    def _row(self, user: str, type: str, file: InputFile) -> dict[str, Any]:
+        return {
             "user_name": user,
             "type": type,
             "path": file.path,
@@ -57,11 +73,3 @@ class SqlInputFiles:
             "size_bytes": file.size_bytes,
             "put_ms": int(self._clock() * 1000),
         }
-        async with writing(self._engine) as connection:
-            await upsert(connection, schema.input_files, [row])
-
-    async def owns(self, sha256: str) -> bool:
-        """Whether any user still names these bytes."""
-        wanted = select(exists().where(_files.sha256 == sha256))
-        async with self._engine.connect() as connection:
-            return bool(await connection.scalar(wanted))

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from weakref import WeakValueDictionary
 
 from aiohttp import BodyPartReader, hdrs, web
 
@@ -36,9 +35,6 @@ _FIELDS: Final = frozenset({"type", "subfolder", "overwrite", "original_ref"})
 _CHUNK: Final = 64 * 1024
 #: tries to find a free name; a user with more files of one name starts to replace the last
 _MAX_COUNT: Final = 10_000
-
-#: one upload at a time per user: looking for a free name and taking it belong together
-_naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
 @dataclass(slots=True)
@@ -171,27 +167,33 @@ def _overwrites(form: _Form) -> bool:
 async def _name(request: web.Request, wanted: FileName, blob: Blob, *, overwrite: bool) -> FileName:
     """Give the bytes the wanted name, or the next free one; the same bytes keep theirs."""
     svc, user = services(request), identity(request).user
-    lock = _naming.get(user)
-    if lock is None:
-        lock = _naming[user] = asyncio.Lock()
-    async with lock:
-        name = wanted if overwrite else await _free(svc, user, wanted, blob)
-        file = InputFile(path=name.path, sha256=blob.sha256, size_bytes=blob.size_bytes)
-        await svc.input_files.put(user, name.type, file)
+    name = wanted
+    if overwrite:
+        await svc.input_files.put(user, name.type, _named(name, blob))
+    else:
+        name = await _take_free(svc, user, wanted, blob)
     svc.info.note_files(user)
     return name
 
 
-async def _free(svc: Services, user: str, wanted: FileName, blob: Blob) -> FileName:
+async def _take_free(svc: Services, user: str, wanted: FileName, blob: Blob) -> FileName:
+    """Take the first free name; uploads elsewhere may be after the same one."""
     name = wanted
     for count in range(1, _MAX_COUNT):
         taken = await svc.input_files.find(user, name.type, name.path)
-        if taken is not None and taken.sha256 == blob.sha256:
-            return name
         if taken is None and await output_record(svc, user, name) is None:
-            return name
+            if await svc.input_files.claim(user, name.type, _named(name, blob)):
+                return name
+            taken = await svc.input_files.find(user, name.type, name.path)
+        if taken is not None and taken.sha256 == blob.sha256:
+            break
         name = FileName(wanted.type, wanted.subfolder, counted(wanted.filename, count))
+    await svc.input_files.put(user, name.type, _named(name, blob))
     return name
+
+
+def _named(name: FileName, blob: Blob) -> InputFile:
+    return InputFile(path=name.path, sha256=blob.sha256, size_bytes=blob.size_bytes)
 
 
 def _answer(name: FileName) -> web.Response:

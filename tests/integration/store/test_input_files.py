@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -43,3 +44,11 @@ async def test_uploads_are_listed_newest_first(uploads: SqlInputFiles, clock: An
     await uploads.put("ann", "input", _file("a"))
     assert [file.path for file in await uploads.list("ann", "input")] == ["a", "c", "b"]
     assert await uploads.list("bob", "input") == []
+
+
+async def test_a_name_is_claimed_by_one_of_many(uploads: SqlInputFiles) -> None:
+    files = [_file("a.png", f"{n:064x}") for n in range(8)]
+    won = await asyncio.gather(*(uploads.claim("ann", "input", file) for file in files))
+    assert won.count(True) == 1
+    assert await uploads.find("ann", "input", "a.png") == files[won.index(True)]
+    assert await uploads.claim("bob", "input", files[0])
