@@ -6,7 +6,7 @@ import sys
 
 from cli.options import Ground
 from cli.worker_source import WorkerSource
-from config.loading import is_loopback
+from config.checks import is_loopback
 from config.settings import AuthMode, Settings
 
 

@@ -10,23 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from config.checks import check
 from config.environment import Draft, read_environ
 from config.problems import ConfigError, Problem, did_you_mean
 from config.schema import model_at
-from config.settings import AuthMode, Name, Settings
+from config.settings import Name, Settings
 from config.yaml_lines import Path as Place
 from config.yaml_lines import dotted, read_yaml
 
 FILE_NAME: Final = "vramgate.yaml"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
-_KEY_HASH: Final = re.compile(r"blake2b:[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def load(
         draft.put(option.path, option.value, option.name)
     settings = _validate(draft)
     if settings is not None:
-        draft.problems.extend(_check(settings, draft))
+        draft.problems.extend(check(settings, draft))
     if settings is None or draft.problems:
         raise ConfigError(_in_order(draft.problems))
     origins = {dotted(place): origin for place, origin in draft.origins.items()}
@@ -104,16 +103,6 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     """``$XDG_DATA_HOME/vramgate``, by default ``~/.local/share/vramgate``."""
     base = environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "vramgate"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on this address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def name_problem(name: str) -> str | None:
@@ -183,29 +172,6 @@ def _as_problem(detail: ErrorDetails, draft: Draft) -> Problem:
         case "tuple_type" | "list_type":
             message = "must be a list; begin each item with `- `"
     return Problem(draft.origin(place), dotted(place), message)
-
-
-def _check(settings: Settings, draft: Draft) -> list[Problem]:
-    """What no single field can know."""
-    problems: list[Problem] = []
-    host = settings.gateway.host
-    if settings.auth.mode is AuthMode.OPEN and not is_loopback(host):
-        problems.append(
-            Problem(
-                draft.origin(("gateway", "host")),
-                "gateway.host",
-                f"`auth.mode: open` lets in whoever reaches {host}: listen on 127.0.0.1, or set "
-                "`auth.mode: keys` and add users with `vramgate users add NAME`",
-            )
-        )
-    for at, user in enumerate(settings.users):
-        for name in ("key_hash", "url_key_hash"):
-            value = getattr(user, name)
-            if value is not None and not _KEY_HASH.fullmatch(value.strip()):
-                place = ("users", at, name)
-                message = "no key hash; `vramgate users hash` makes one from a key"
-                problems.append(Problem(draft.origin(place), dotted(place), message))
-    return problems
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

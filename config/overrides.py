@@ -69,6 +69,15 @@ def people(users: Iterable[User], overrides: Mapping[str, str]) -> dict[str, Per
     return found
 
 
+def locked_out(overrides: Mapping[str, str]) -> frozenset[str]:
+    """Names that overrides revoke, whether or not the file knows them."""
+    return frozenset(
+        path.removeprefix("users.").removesuffix(".revoked")
+        for path, text in overrides.items()
+        if path.startswith("users.") and path.endswith(".revoked") and text == "true"
+    )
+
+
 def with_users(settings: Settings, overrides: Mapping[str, str]) -> Settings:
     """The settings with the users that overrides add or change, revoked ones included."""
     users = tuple(person.user for person in people(settings.users, overrides).values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -51,8 +52,19 @@ def parse_seconds(value: Any) -> Any:
     return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
+def parse_network(value: str) -> str:
+    """``10.1.0.0/16`` or an address as a network, in its one spelling. Raises ValueError."""
+    try:
+        return str(ip_network(value.strip()))
+    except ValueError as error:
+        raise ValueError(
+            f"{value!r} is no network: {error}; write for example 10.1.2.0/24 or 10.1.2.3"
+        ) from None
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
+Network = Annotated[str, AfterValidator(parse_network)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
 
 
@@ -94,6 +106,10 @@ class User(Model):
     """Key of the personal URL `/k/<key>/`, in plain text."""
     url_key_hash: str | None = None
     """`blake2b:<hex>` of the personal URL's key."""
+    port: int | None = Field(None, ge=1, le=65535)
+    """A port of the user's own on `gateway.host`: whatever reaches it is this user, without a key (docs/security.md)."""
+    networks: tuple[Network, ...] = ()
+    """Networks (`10.1.2.3`, `10.1.2.0/24`) whose machines are this user, without a key (docs/security.md)."""
     max_running: int | None = Field(None, ge=1)
     """Most jobs running at once; unset: the group's or no limit."""
     max_queued: int | None = Field(None, ge=1)
@@ -132,6 +148,10 @@ class Auth(Model):
     """`keys`: every request needs a user's key. `open`: one user `local`, loopback only."""
     cookie_days: float = Field(30.0, gt=0)
     """How long a browser stays logged in."""
+    proxy_header: str | None = Field(None, pattern=r"^[A-Za-z0-9-]+$")
+    """Header in which a trusted proxy names the user it has logged in, for example `X-Forwarded-User`."""
+    proxy_create: bool = False
+    """`true`: a user whom the proxy names and nobody has added comes in as an artist; else 403."""
 
 
 class Frontend(StrEnum):
@@ -153,6 +173,8 @@ class Gateway(Model):
     """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: a READY worker's own UI if one has it (it answers `/` with a page), else the package; without that worker the package at once."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names clients may use besides the listening address and loopback (guards against DNS rebinding); empty with `auth.mode: keys`: any."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks of reverse proxies that set (never pass on) `X-Forwarded-For`, `-Proto` and `-Host`; nobody else is believed."""
     max_body: Bytes = 100 * 2**20
     """Largest prompt or upload, as ComfyUI's `--max-upload-size` (100 MiB)."""
     advertise: str | None = None

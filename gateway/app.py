@@ -12,15 +12,16 @@ from typing import Final
 from aiohttp import web
 
 from config.settings import Settings
-from gateway import cluster_api, events, frontend, health, login
+from gateway import cluster_api, entrance, events, frontend, health, login
 from gateway.agents import Agents
 from gateway.announce import announce
 from gateway.attempts import ATTEMPTS, Attempts
-from gateway.auth import DOOR, Door, authenticate, refresh_overrides
+from gateway.auth import authenticate
 from gateway.blobs import Blobs
 from gateway.cluster_api import CLUSTER_TOKEN
 from gateway.comfy_api import files, history, info, jobs, prompt, queue, uploads, userdata
 from gateway.context import SERVICES, Services
+from gateway.door import DOOR, Door, refresh_overrides
 from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
 from gateway.hub import Hub
@@ -109,6 +110,7 @@ def build(
     app[ATTEMPTS] = Attempts(services.clock)
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(entrance.hand_over)
     app.on_shutdown.append(_close_sockets)
     app.cleanup_ctx.append(_running(url))
     _add_routes(app, extra_apps or {})

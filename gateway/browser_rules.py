@@ -51,11 +51,23 @@ def host_allowed(host: str, *, listening: str, allowed: Collection[str], any_hos
     )
 
 
-def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a ``Host`` is an IP address: no DNS answer can make it mean another machine."""
+    try:
+        ipaddress.ip_address(host_name(host))
+    except ValueError:
+        return False
+    return True
+
+
+def is_foreign(headers: Mapping[str, str], host: str, allowed: Collection[str]) -> bool:
     """Whether another site's page makes this request.
 
-    ``allowed`` are further host names of this gateway (behind a proxy that changes
-    ``Host``, the browser's ``Origin`` names the proxy).
+    Args:
+        headers: of the request.
+        host: the ``Host`` that the client asked for.
+        allowed: further host names of this gateway (behind a proxy that changes ``Host``,
+            the browser's ``Origin`` names the proxy).
     """
     site = headers.get("Sec-Fetch-Site")
     if site == "cross-site":
@@ -65,7 +77,7 @@ def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
     origin = headers.get("Origin")
     if origin is None:
         return False
-    return not _same_host(origin, headers.get("Host", ""), allowed)
+    return not _same_host(origin, host, allowed)
 
 
 def _same_host(origin: str, host: str, allowed: Collection[str]) -> bool:
@@ -85,13 +97,22 @@ def _same_host(origin: str, host: str, allowed: Collection[str]) -> bool:
     return name == host_name(host) and port == own_port
 
 
-def refuses(method: str, headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+def refuses(method: str, headers: Mapping[str, str], host: str, allowed: Collection[str]) -> bool:
     """Whether a request on an ambient credential must be refused.
 
-    Unsafe methods and socket handshakes (a GET that is not harmless) from foreign pages.
+    Of foreign pages: unsafe methods, socket handshakes (a GET that is not harmless), and
+    whatever the page loads into itself. Opening a link is harmless.
     """
+    if not is_foreign(headers, host, allowed):
+        return False
     upgrade = headers.get("Upgrade", "").lower() == "websocket"
-    return (method not in SAFE_METHODS or upgrade) and is_foreign(headers, allowed)
+    loads = headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+    return method not in SAFE_METHODS or upgrade or loads
+
+
+def comes_by_link(headers: Mapping[str, str]) -> bool:
+    """Whether another site sent the person here: its link may be a trap."""
+    return headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
 
 
 def is_navigation(method: str, headers: Mapping[str, str]) -> bool:

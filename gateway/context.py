@@ -24,10 +24,38 @@ class Credential(StrEnum):
     """How a request said who it is."""
 
     HEADER = "header"
+    BASIC = "basic"
     COOKIE = "cookie"
     TOKEN = "token"  # noqa: S105
     URL = "url"
+    #: a socket that brings none, after its client has shown a key elsewhere
+    TICKET = "ticket"
+    PROXY = "proxy"
+    PORT = "port"
+    NETWORK = "network"
     OPEN = "open"
+
+    @property
+    def place(self) -> bool:
+        """True where it is by the place alone: a name bound to our address would do."""
+        return self in (Credential.PORT, Credential.NETWORK)
+
+    @property
+    def ambient(self) -> bool:
+        """True where a browser sends it by itself, so that cross-site rules apply."""
+        return self in _AMBIENT
+
+
+_AMBIENT: Final = frozenset(
+    {
+        Credential.COOKIE,
+        Credential.BASIC,  # browsers repeat it like a cookie
+        Credential.PROXY,
+        Credential.PORT,
+        Credential.NETWORK,
+        Credential.OPEN,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +66,8 @@ class Identity:
     group: str
     role: Role
     credential: Credential
-    #: digest of the key that was shown; empty where none is asked for
+    #: digest of the key that was shown, or the place; empty where none is asked for
     key: str = field(default="", repr=False)
-
-    @property
-    def ambient(self) -> bool:
-        """True where a browser sends the credential by itself, so that cross-site rules apply."""
-        return self.credential in (Credential.COOKIE, Credential.OPEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,40 +11,14 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway.attempts import ATTEMPTS
-from gateway.auth import DOOR
 from gateway.browser_rules import local_path
+from gateway.door import DOOR
 from gateway.errors import BadRequest
 from gateway.keys import KeyKind
-from gateway.session import COOKIE
+from gateway.page import page
+from gateway.peer import peer
+from gateway.session import cookie_name
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Log in · vramgate</title>
-<style>
- body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid;
-   place-items: center; background: #16181d; color: #e6e8ec }}
- form {{ width: min(22rem, 90vw); display: grid; gap: .75rem }}
- input, button {{ font: inherit; padding: .6rem .8rem; border-radius: .4rem; border: 1px solid #444b57 }}
- input {{ background: #1f232b; color: inherit }} button {{ background: #3b82f6; color: #fff; border: 0 }}
- .wrong {{ color: #ff9b9b; margin: 0 }}
-</style>
-<form method="post" action="/login">
- <h1>vramgate</h1>
- {message}
- <label for="key">Your key</label>
- <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
- <input type="hidden" name="next" value="{next}">
- <button>Log in</button>
-</form>
-"""
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    # no-referrer would make browsers send the form with "Origin: null", a foreign one
-    "Referrer-Policy": "same-origin",
-}
 #: a key and a path, with room to spare
 _MOST_BYTES: Final = 64 * 1024
 log = structlog.get_logger()
@@ -65,7 +39,7 @@ async def show(request: web.Request) -> web.Response:
     target = local_path(request.query.get("next", "/"))
     if request.app[DOOR].open:
         return web.Response(status=302, headers={hdrs.LOCATION: target})
-    return _page(target)
+    return _form_page(target)
 
 
 async def log_in(request: web.Request) -> web.Response:
@@ -73,18 +47,20 @@ async def log_in(request: web.Request) -> web.Response:
     door, attempts = request.app[DOOR], request.app[ATTEMPTS]
     form = await _form(request)
     target = local_path(form.get("next", "/"))
-    key, address = form.get("key", "").strip(), request.remote or ""
+    key, address = form.get("key", "").strip(), peer(request).address
     holder = (await door.ring()).find(key, KeyKind.API)
     wait_s = (
         attempts.failed(address, key) if holder is None else attempts.passed(address, holder.stamp)
     )
     if wait_s:
-        reply = _page(target, f"Too many wrong keys. Wait {wait_s} seconds and try again.", 429)
+        reply = _form_page(
+            target, f"Too many wrong keys. Wait {wait_s} seconds and try again.", 429
+        )
         reply.headers[hdrs.RETRY_AFTER] = str(wait_s)
         return reply
     if holder is None:
         log.info("login_refused", address=address)
-        return _page(target, "That key is not valid. Ask your admin for a new one.", 401)
+        return _form_page(target, "That key is not valid. Ask your admin for a new one.", 401)
     response = web.Response(
         status=303, headers={hdrs.LOCATION: target, "Cache-Control": "no-store"}
     )
@@ -109,13 +85,28 @@ async def _form(request: web.Request) -> dict[str, str]:
 
 
 async def log_out(request: web.Request) -> web.Response:
-    """Drop the cookie."""
+    """Drop the cookie.
+
+    A GET does so only where the browser says that the person asked here: any page can make
+    a browser fetch this.
+    """
+    if request.method != "POST" and request.headers.get("Sec-Fetch-Site") not in (
+        "same-origin",
+        "none",
+    ):
+        return page("Log out", " <button>Log out</button>", action="/logout")
     response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
-    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax")
+    secure = peer(request).secure
+    response.del_cookie(
+        cookie_name(secure=secure), path="/", httponly=True, samesite="Lax", secure=secure
+    )
     return response
 
 
-def _page(target: str, wrong: str = "", status: int = 200) -> web.Response:
-    message = f'<p class="wrong" role="alert">{escape(wrong)}</p>' if wrong else ""
-    text = _PAGE.format(message=message, next=escape(target, quote=True))
-    return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+def _form_page(target: str, wrong: str = "", status: int = 200) -> web.Response:
+    message = f' <p class="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
+    content = f"""{message} <label for="key">Your key</label>
+ <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
+ <input type="hidden" name="next" value="{escape(target, quote=True)}">
+ <button>Log in</button>"""
+    return page("Log in", content, action="/login", status=status)

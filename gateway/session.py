@@ -15,6 +15,14 @@ from typing import Final
 from gateway.keys import Holder, KeyKind, KeyRing
 
 COOKIE: Final = "vramgate_session"
+#: browsers take a name with this prefix only over TLS and from this very host: no other
+#: host of the same domain can plant one
+_OWN_HOST: Final = "__Host-"
+
+
+def cookie_name(*, secure: bool) -> str:
+    """The cookie's name; ``secure``: the client came over TLS."""
+    return _OWN_HOST + COOKIE if secure else COOKIE
 
 
 class Sessions:

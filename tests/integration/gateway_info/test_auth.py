@@ -7,7 +7,7 @@ import pytest
 from aiohttp import WSServerHandshakeError, encode_basic_auth, web
 from yarl import URL
 
-from gateway.auth import refresh_overrides
+from gateway.door import refresh_overrides
 from gateway.context import identity
 from gateway.keys import hash_key
 from gateway.session import COOKIE
@@ -327,8 +327,14 @@ class TestBrowsers:
     async def test_a_foreign_page_can_log_nobody_in_or_out(self, gateway: Gateway) -> None:
         data = {"key": "key-of-ann-01"}
         assert (await gateway.client.post("/login", data=data, headers=self.EVIL)).status == 403
-        site = {"Sec-Fetch-Site": "cross-site"}
-        assert (await gateway.client.get("/logout", headers=site)).status == 403
+        assert (await gateway.client.post("/logout", headers=self.EVIL)).status == 403
+        for site in ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, {}):
+            answer = await gateway.client.get("/logout", headers=site)
+            assert "Set-Cookie" not in answer.headers
+            assert '<form method="post" action="/logout">' in await answer.text()
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+        answer = await gateway.client.get("/logout", headers=own, allow_redirects=False)
+        assert answer.cookies[COOKIE].value == ""
 
     async def test_browsers_get_no_basic_box(self, gateway: Gateway) -> None:
         answer = await gateway.client.get("/settings", headers={"User-Agent": "Mozilla/5.0"})

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.loading import FILE_NAME, Option, find_file, is_loopback, load
+from config.checks import is_loopback
+from config.loading import FILE_NAME, Option, find_file, load
 from config.problems import ConfigError
 from config.settings import AuthMode
 

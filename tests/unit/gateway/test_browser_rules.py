@@ -35,19 +35,19 @@ from gateway.browser_rules import (
     ],
 )
 def test_another_sites_page_is_told_by_its_headers(headers: dict[str, str], foreign: bool) -> None:
-    assert is_foreign(CIMultiDict(headers), ("proxy.example",)) is foreign
+    assert is_foreign(CIMultiDict(headers), headers.get("Host", ""), ("proxy.example",)) is foreign
 
 
 def test_reading_is_free_but_changing_and_sockets_are_not() -> None:
     evil = CIMultiDict({"Host": "gate", "Origin": "http://evil"})
-    assert not refuses("GET", evil, ())
-    assert not refuses("HEAD", evil, ())
+    assert not refuses("GET", evil, "gate", ())
+    assert not refuses("HEAD", evil, "gate", ())
     for method in ("POST", "DELETE", "PATCH", "PUT"):
-        assert refuses(method, evil, ())
+        assert refuses(method, evil, "gate", ())
     socket = CIMultiDict({**evil, "Upgrade": "WebSocket"})
-    assert refuses("GET", socket, ())
+    assert refuses("GET", socket, "gate", ())
     own = CIMultiDict({"Host": "gate", "Origin": "http://gate", "Upgrade": "websocket"})
-    assert not refuses("GET", own, ())
+    assert not refuses("GET", own, "gate", ())
 
 
 @pytest.mark.parametrize(
