@@ -7,8 +7,8 @@ import pytest
 from aiohttp import WSServerHandshakeError, encode_basic_auth, web
 from yarl import URL
 
-from gateway.door import refresh_overrides
 from gateway.context import identity
+from gateway.door import refresh_overrides
 from gateway.keys import hash_key
 from gateway.session import COOKIE
 from tests.integration.gateway_info.conftest import ANN, BOB, KEYS, TOKEN, Gateway, Start
