@@ -1,7 +1,9 @@
-"""What the gateway costs: one client, directly at a simulated worker and through vramgate.
+"""What the gateway costs: one client directly at a worker and through vramgate, turn by turn.
 
-Both run at once on this machine and are measured turn by turn, because such
-machines are noisy: read the ratios. Nothing here passes or fails.
+Both run at once on this machine, and nginx beside them where it is installed. Such machines
+are noisy: read the ratios. ``--queued N`` measures everything again with N prompts of others
+and N of the bench's own user waiting. Nothing here passes or fails; ``must_hold`` sets the
+figures beside what they must reach.
 """
 
 from __future__ import annotations
@@ -9,149 +11,226 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
-from bench.machine import describe, rss_bytes
-from tests.clients import Client, ends, image_prompt
-from tests.endtoend.stack import REPO, Stack, free_port
+from bench.gateway_load import Loader, request
+from bench.gateway_sides import CROWD, BareWorker, Gate, Nginx, Side, answering, prepare
+from bench.gateway_turns import Figures, Turns
+from bench.machine import describe
+from scheduler.redis_ledger import RedisLedger
+from tests.clients import Client, image_prompt
+
+_IDLE: Final = 100
+_FAN_OUT: Final = 200
+_OTHERS: Final = "with_others_queued"
+_OWN: Final = "with_own_queued"
+#: seconds within which the gateway and the scheduler have read a changed config file
+_RELOAD_S: Final = 30.0
 
 
-class BareWorker:
-    """A simulated worker with nothing in front of it."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is measured."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "simulator.comfyui", "--port", str(self.port)]
-        command += ["--gpu-dir", "none", "--data-dir", str(folder / "bare"), "--speed", "1000"]
-        self.process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.DEVNULL)
-
-    async def ready(self, http: aiohttp.ClientSession) -> None:
-        """Wait until it answers."""
-        for _ in range(300):
-            try:
-                async with http.get(self.url + "/system_stats") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
-        raise TimeoutError("the bare worker did not start")
-
-    def stop(self) -> None:
-        """End the process and wait for it."""
-        self.process.terminate()
-        self.process.wait(10)
+    rounds: int
+    prompts: int
+    seconds: float
+    queued: int
+    comfyui: str | None
 
 
-async def one_prompt(client: Client, socket: Any, n: int) -> dict[str, float]:
-    """Seconds from POST to the answer, to execution_start, to the end."""
-    begin = time.perf_counter()
-    prompt_id = await client.queue(image_prompt(n, prefix=f"bench{n % 7}"))
-    accepted = time.perf_counter() - begin
-    started = 0.0
-    while True:
-        message = await socket.ws.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            continue
-        frame = json.loads(message.data)
-        if frame["type"] == "execution_start":
-            started = time.perf_counter() - begin
-        if ends(frame, prompt_id):
-            return {"accept": accepted, "start": started, "done": time.perf_counter() - begin}
-
-
-async def gets_per_second(client: Client, path: str, seconds: float) -> float:
-    """Requests answered per second by eight connections that never rest."""
-    deadline = time.perf_counter() + seconds
-    count = 0
-
-    async def one() -> None:
-        nonlocal count
-        while time.perf_counter() < deadline:
-            async with client.http.get(client.url + path, headers=client.headers) as answer:
-                await answer.read()
-            count += 1
-
-    begin = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(8)))
-    return count / (time.perf_counter() - begin)
-
-
-def spread(seconds: list[float]) -> dict[str, float]:
-    """p50 and p99 in milliseconds."""
-    ordered = sorted(seconds)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return {"p50_ms": round(statistics.median(ordered) * 1e3, 2), "p99_ms": round(p99 * 1e3, 2)}
-
-
-async def idle_socket_bytes(client: Client, pid: int, sockets: int, stack: AsyncExitStack) -> float:
-    """Memory of the gateway per idle socket; the sockets stay open until ``stack`` closes."""
-    before = rss_bytes(pid)
-    for n in range(sockets):
-        url = f"{client.url}/ws?clientId=idle{n}"
-        await stack.enter_async_context(client.http.ws_connect(url, headers=client.headers))
-    await asyncio.sleep(1)
-    return (rss_bytes(pid) - before) / sockets
-
-
-async def run(prompts: int, seconds: float) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        stack = Stack(folder, "--simulate", "gpus=1,vram=24GiB,workers=1,speed=1000")
-        bare = BareWorker(folder)
-        try:
-            stack.start()
-            return await compare(stack, bare, prompts, seconds)
-        finally:
-            bare.stop()
-            stack.stop()
-
-
-async def compare(stack: Stack, bare: BareWorker, prompts: int, seconds: float) -> dict[str, Any]:
-    times: dict[str, dict[str, list[float]]] = {}
-    rates: dict[str, dict[str, float]] = {}
-    async with AsyncExitStack() as open_:
+async def run(options: Options) -> dict[str, Any]:
+    """Start everything, measure, and stop it."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        direct = options.comfyui
+        bare_pid = None
+        if direct is None:
+            bare = BareWorker(folder)
+            stack.callback(bare.stop)
+            direct, bare_pid = bare.url, bare.process.pid
+        await answering(direct)
+        gate = Gate(folder, options.comfyui)
+        stack.callback(gate.stack.stop)
+        await asyncio.to_thread(gate.stack.start)
         connector = aiohttp.TCPConnector(limit=0)
-        http = await open_.enter_async_context(aiohttp.ClientSession(connector=connector))
-        await bare.ready(http)
-        sides = {"direct": Client(http, bare.url), "gateway": Client(http, stack.url)}
-        gateway = stack.pids()["gateway"]
-        idle = await idle_socket_bytes(sides["gateway"], gateway, 100, open_)
-        sockets = {s: await open_.enter_async_context(c.socket()) for s, c in sides.items()}
-        for n in range(prompts):
-            for side, client in sides.items():
-                for what, took in (await one_prompt(client, sockets[side], n)).items():
-                    times.setdefault(side, {}).setdefault(what, []).append(took)
-        for path in ("/object_info", "/queue", "/system_stats"):
-            for side, client in sides.items():
-                rate = await gets_per_second(client, path, seconds)
-                rates.setdefault(side, {})[path] = round(rate, 1)
-    report: dict[str, Any] = {"machine": describe(), "prompts": prompts, "idle_sockets": 100}
-    for side in times:
-        report[side] = {what: spread(took) for what, took in times[side].items()}
-        report[side]["gets_per_s"] = rates[side]
-    report["idle_socket_kib"] = round(idle / 1024, 1)
-    return report
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        sides = [
+            Side("direct", Client(http, direct), bare_pid),
+            Side("gateway", Client(http, gate.url, gate.headers()), gate.stack.pids()["gateway"]),
+        ]
+        if Nginx.installed():
+            nginx = Nginx(folder, direct)
+            stack.callback(nginx.stop)
+            await answering(nginx.url)
+            sides.append(Side("nginx", Client(http, nginx.url), None))
+        for side in sides:
+            await prepare(side)
+        loader = await Loader.start()
+        stack.push_async_callback(loader.stop)
+        return await report(options, sides, loader, gate)
+
+
+async def report(options: Options, sides: list[Side], loader: Loader, gate: Gate) -> dict[str, Any]:
+    """Everything that is measured."""
+    found: dict[str, Any] = {
+        "machine": describe(),
+        "direct": "a simulated worker" if options.comfyui is None else options.comfyui,
+        "rounds": options.rounds,
+        "nginx": "measured" if Nginx.installed() else "not installed: left out",
+    }
+    figures = await measure(options, sides, loader)
+    found["figures"] = figures
+    found["must_hold"] = must_hold(figures, real=options.comfyui is not None)
+    if options.queued:
+        queued = Queued(gate, loader, options.queued)
+        await queued.others()
+        figures_then = await measure(options, sides, loader)
+        found[_OTHERS] = {"queued": options.queued, "figures": figures_then}
+        found[_OTHERS]["slower"] = slower(figures, figures_then)
+        await queued.own(sides[1].client)
+        figures_then = await measure(options, sides, loader)
+        found[_OWN] = {"queued": 2 * options.queued, "figures": figures_then}
+        found[_OWN]["slower"] = slower(figures, figures_then)
+    return found
+
+
+async def measure(options: Options, sides: list[Side], loader: Loader) -> dict[str, Figures]:
+    """All figures once: rounds of prompts (with the idle sockets open), GETs and previews."""
+    turns = Turns(sides, loader)
+    async with AsyncExitStack() as open_:
+        await turns.idle_sockets(_IDLE, open_)
+        sockets = {one.name: await open_.enter_async_context(one.client.socket()) for one in sides}
+        for _ in range(options.rounds):
+            await turns.prompts(sockets, options.prompts)
+    for _ in range(options.rounds):
+        await turns.gets(options.seconds)
+        if options.comfyui is None:
+            await turns.previews(_FAN_OUT)
+    return turns.figures()
+
+
+class Queued:
+    """Puts prompts into the queue that stay there."""
+
+    def __init__(self, gate: Gate, loader: Loader, count: int) -> None:
+        self._gate = gate
+        self._loader = loader
+        self._count = count
+
+    async def others(self) -> None:
+        """``count`` prompts of other users, whom no worker serves."""
+        for number in range(1, CROWD + 1):
+            await self._post(self._gate.headers(number), self._count // CROWD)
+
+    async def own(self, client: Client) -> None:
+        """``count`` prompts of the bench's user: queued while no worker serves it, then held.
+
+        Held ones are listed and counted as the others, and let the measured ones start.
+        """
+        self._gate.hold_up(held_up=True)
+        deadline = time.monotonic() + _RELOAD_S
+        while await self._starts(client):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the changed config file was not read")
+        await self._post(client.headers, self._count)
+        ledger = RedisLedger.connect(self._gate.stack.state()["redis"], "default")
+        try:
+            jobs = await ledger.unfinished("bench")
+            for start in range(0, len(jobs), 100):
+                batch = jobs[start : start + 100]
+                await asyncio.gather(*(ledger.hold("bench", job.id, held=True) for job in batch))
+        finally:
+            await ledger.close()
+        self._gate.hold_up(held_up=False)
+        while not await self._starts(client):
+            if time.monotonic() > deadline + 10 * _RELOAD_S:
+                raise TimeoutError("the changed config file was not read")
+
+    async def _starts(self, client: Client) -> bool:
+        """Whether a prompt of this user starts within a second; it is cancelled if not."""
+        prompt_id = await client.queue(image_prompt(prefix="probe"))
+        try:
+            await client.ended(prompt_id, within_s=1)
+        except TimeoutError:
+            await client.post("/queue", {"delete": [prompt_id]})
+            return False
+        return True
+
+    async def _post(self, headers: Mapping[str, str], count: int) -> None:
+        body = json.dumps({"prompt": image_prompt(prefix="waits"), "client_id": "crowd"}).encode()
+        raw = request("/prompt", headers=headers, body=body)
+        port = self._gate.stack.port
+        found = await self._loader.rate(port, raw, seconds=600, most=count)
+        if set(found["statuses"]) != {"200"}:
+            raise RuntimeError(f"prompts that should wait were answered {found['statuses']}")
+
+
+def must_hold(figures: Mapping[str, Figures], *, real: bool) -> dict[str, Any]:
+    """The figures that have a limit, beside it; ``real``: direct is a real ComfyUI."""
+    gateway = {what: by_side["gateway"] for what, by_side in figures.items()}
+
+    def ratio(what: str, least: float) -> dict[str, Any]:
+        found = figures[what]["ratio"] or 0.0
+        return {"ratio": found, "at_least": least, "holds": found >= least}
+
+    def at_most(what: str, name: str, most: float) -> dict[str, Any]:
+        found = gateway[what][name]
+        return {name: found, "at_most": most, "holds": found <= most}
+
+    limits = {
+        "accept p50": at_most("accept", "p50_ms", 3.0),
+        "accept p99": at_most("accept", "p99_ms", 15.0),
+        "submit → start p50": at_most("start", "p50_ms", 8.0),
+        "/queue": ratio("/queue", 0.35),
+        "/history/{id}": ratio("/history/{id}", 0.35),
+        "/view 1 MB": ratio("/view 1 MB", 0.5),
+        "idle socket": at_most("idle_socket", "kib", 30.0),
+    }
+    # a simulated worker answers this from memory, which no real one does
+    return limits | {what: ratio(what, 100.0) for what in figures if real and "object_info" in what}
+
+
+def slower(before: Mapping[str, Figures], then: Mapping[str, Figures]) -> dict[str, Any]:
+    """How many times slower each figure of each side is than before; direct's is the noise."""
+    found: dict[str, Any] = {}
+    for what, by_side in then.items():
+        row: dict[str, float] = {}
+        for side, figures in by_side.items():
+            if side == "ratio":
+                continue
+            name = next((n for n in ("per_s", "p50_ms", "kib") if n in figures), None)
+            old, new = before[what][side].get(name), figures.get(name)
+            if name is None or not old or not new:
+                continue
+            row[side] = round(old / new if name == "per_s" else new / old, 2)
+        found[what] = row
+    return found
 
 
 def main() -> None:
     """Run it and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompts", type=int, default=200, help="prompts on each side")
-    parser.add_argument("--seconds", type=float, default=2.0, help="seconds per GET route and side")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; figures are their middle")
+    parser.add_argument("--prompts", type=int, default=40, help="prompts a round on each side")
+    parser.add_argument(
+        "--seconds", type=float, default=0.25, help="seconds per GET, round and side"
+    )
+    parser.add_argument("--queued", type=int, default=0, help="measure again with N waiting")
+    parser.add_argument("--comfyui", help="a real ComfyUI's URL to stand for direct, and behind us")
     parser.add_argument("--json", action="store_true", help="one line instead of indented")
-    options = parser.parse_args()
-    report = asyncio.run(run(options.prompts, options.seconds))
-    print(json.dumps(report, indent=None if options.json else 2))
+    given = parser.parse_args()
+    options = Options(given.rounds, given.prompts, given.seconds, given.queued, given.comfyui)
+    found = asyncio.run(run(options))
+    print(json.dumps(found, indent=None if given.json else 2, ensure_ascii=False))
 
 
 if __name__ == "__main__":
