@@ -136,7 +136,8 @@ class Agent:
 
     def _places(self) -> list[Place]:
         ours = [
-            Place(id=spec.id, url=spec.url, gpu_uuid=spec.gpu_uuid) for spec in self._specs.values()
+            Place(id=spec.id, url=spec.url, gpu_uuid=spec.gpu_uuid, folders=spec.folders)
+            for spec in self._specs.values()
         ]
         # numbered on from the workers we start
         others = [

@@ -8,7 +8,7 @@ says is the truth; its socket only tells sooner.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -25,7 +25,8 @@ from worker_agent.frames import Frame
 from worker_agent.inputs import InputGone, InputsUnavailable
 from worker_agent.services import Services, patiently
 from worker_agent.teller import Teller
-from worker_agent.tenancy import Names, to_worker
+from worker_agent.tenancy import Names
+from worker_agent.upstream import both_names, classes, upstream
 from worker_agent.verdict import Figures
 
 _log = structlog.get_logger(__name__)
@@ -126,7 +127,7 @@ class Attempt:
         if job.preempting:
             self.preempt()
         async with self._renewing():
-            await self._settle(job, await self._follow(job, _names(job), {}))
+            await self._settle(job, await self._follow(job, both_names(job), {}))
 
     async def give_up(self) -> None:
         """Interrupt and settle LOST: the worker or our own part in it is broken."""
@@ -152,7 +153,7 @@ class Attempt:
 
     async def _play(self, claimed: Claimed) -> Outcome | None:
         """Start the prompt and follow it to its end; None: drop everything."""
-        job, names = claimed.job, _names(claimed.job)
+        job, names = claimed.job, both_names(claimed.job)
         self._clean = self._host.clean and not claimed.again
         self._services.book.start_peak(self._host.id)
         try:
@@ -171,23 +172,14 @@ class Attempt:
             return verdict.lost(self._figures(job.reserved_bytes))
         except InputGone as error:
             return self._failed(str(error), FailReason.NODE_ERROR, names)
-        return await self._follow(job, names, _classes(claimed.prompt))
+        return await self._follow(job, names, classes(claimed.prompt))
 
     async def _translate(self, claimed: Claimed) -> tuple[dict[str, Any], Names]:
         """The prompt's body in the worker's names, its files in place."""
         host, job = self._host, claimed.job
         body = loose_json.decode(claimed.prompt)
         placed = await host.inputs.place(host.client, job, body["prompt"], host.schema)
-        upstream = {
-            "prompt": to_worker(body["prompt"], job.user, placed.values),
-            "prompt_id": job.attempt_uuid,
-            "client_id": job.sid,
-            "extra_data": _extra_data(body),
-        }
-        if body.get("outputs"):
-            # what the client was told will run: its own targets, less invalid outputs
-            upstream["partial_execution_targets"] = body["outputs"]
-        return upstream, _names(job, placed.back)
+        return upstream(body, job, placed, host.schema)
 
     async def _post(self, body: dict[str, Any]) -> Rejected | None:
         self._began = self._services.clock()
@@ -222,6 +214,7 @@ class Attempt:
             job,
             names,
             self._host.schema,
+            self._host.outputs,
             classes,
             lambda: link.previews_with_metadata,
         )
@@ -374,33 +367,3 @@ class Attempt:
 
     def _now_ms(self) -> int:
         return round(self._services.wall() * 1000)
-
-
-def _names(job: Job, inputs: Mapping[str, str] | None = None) -> Names:
-    return Names(
-        user=job.user,
-        prompt_id=job.prompt_id,
-        attempt_uuid=job.attempt_uuid,
-        client_id=job.client_id,
-        sid=job.sid,
-        inputs=inputs or {},
-    )
-
-
-def _extra_data(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What the client sent along for the worker: all but what is between it and us."""
-    given = body.get("extra_data")
-    shown = given if isinstance(given, dict) else {}
-    kept = {key: value for key, value in shown.items() if key not in ("vramgate", "client_id")}
-    return {**kept, **(body.get("secrets") or {})}
-
-
-def _classes(prompt: bytes) -> dict[str, str]:
-    graph = loose_json.decode(prompt).get("prompt")
-    if not isinstance(graph, dict):
-        return {}
-    return {
-        node_id: str(node.get("class_type"))
-        for node_id, node in graph.items()
-        if isinstance(node, dict)
-    }

@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -24,6 +25,8 @@ from worker_agent import loose_json
 #: builds /object_info, packs may for longer) counts as not answering
 _PATIENCE: Final = aiohttp.ClientTimeout(total=5.0)
 _SLOW: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=5.0)
+#: bytes keep going, however many there are
+_LONG: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=300.0)
 _STREAM: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 _FLAGS: Final = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
 
@@ -133,6 +136,19 @@ class ComfyClient:
             answer = _object(await reply.read())
         stored = str(answer.get("subfolder") or "").replace("\\", "/").strip("/")
         return f"{stored}/{answer['name']}" if stored else str(answer["name"])
+
+    async def replace(self, key: tuple[str, str, str], content: Path) -> None:
+        """Write a file over one that the worker has made: type, subfolder and name."""
+        type_, folder, name = key
+        form = aiohttp.FormData()
+        form.add_field("type", type_)
+        form.add_field("subfolder", folder)
+        form.add_field("overwrite", "true")
+        with content.open("rb") as file:
+            form.add_field("image", file, filename=name, content_type="application/octet-stream")
+            async with self._asked("POST", "/upload/image", data=form, timeout=_LONG) as reply:
+                if reply.status != 200:
+                    raise WorkerUnreachable(f"{self._base}/upload/image answered {reply.status}")
 
     @asynccontextmanager
     async def view(

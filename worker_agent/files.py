@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+from worker_agent.outputs import find
 
 _log = structlog.get_logger(__name__)
 
@@ -102,11 +103,8 @@ class WorkerFiles:
 
     def _on_disk(self, worker: str, query: Mapping[str, str]) -> Path | None:
         """The file itself, where the worker's folders are known and it lies inside."""
-        folder = self._folders_of(worker).get(query.get("type", "output"))
-        if folder is None or not query.get("filename"):
-            return None
-        path = (folder / query.get("subfolder", "") / query["filename"]).resolve()
-        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+        type_, folder = query.get("type", "output"), query.get("subfolder", "")
+        return find(self._folders_of(worker), (type_, folder, query.get("filename", "")))
 
 
 async def _stream(

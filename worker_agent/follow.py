@@ -13,6 +13,7 @@ from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.frames import Binary, Frame, Message
 from worker_agent.inputs import Inputs
 from worker_agent.link import Link
+from worker_agent.outputs import Outputs
 from worker_agent.services import Services
 from worker_agent.teller import is_end
 from worker_agent.tenancy import Schema
@@ -55,6 +56,7 @@ class Host(Protocol):
     id: str
     link: Link
     inputs: Inputs
+    outputs: Outputs
     schema: Schema
 
     @property

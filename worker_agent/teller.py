@@ -10,6 +10,7 @@ import structlog
 from scheduler.live import LiveFrame, LiveHeader
 from scheduler.states import Job
 from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message
+from worker_agent.outputs import Outputs
 from worker_agent.redact import redact_message
 from worker_agent.services import Services, patiently
 from worker_agent.tenancy import FileKey, Names, Schema, find_files, is_foreign
@@ -36,6 +37,7 @@ class Teller:
         job: Job,
         names: Names,
         schema: Schema,
+        outputs: Outputs,
         classes: Mapping[str, str],
         is_result: Callable[[], bool],
     ) -> None:
@@ -46,6 +48,7 @@ class Teller:
             job: with attempt and worker filled in.
             names: both sides' names.
             schema: the worker's node classes.
+            outputs: the worker's files.
             classes: node id → class of the prompt's nodes, as far as known.
             is_result: whether this worker's event 1 is a result, never a preview.
         """
@@ -53,6 +56,7 @@ class Teller:
         self._job = job
         self._names = names
         self._schema = schema
+        self._outputs = outputs
         self._is_result = is_result
         self._files: dict[FileKey, FileKey] = {}
         #: closing messages so far, ``[type, data]``, user's names
@@ -75,6 +79,7 @@ class Teller:
         if len(mine) < len(new):
             _log.warning("foreign_output_named", job=self._job.id, user=self._job.user)
         if mine:
+            await self._outputs.clean(mine, self._job.user, self._names.values)
             await self._name(mine)
         return self._files
 

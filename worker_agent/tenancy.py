@@ -18,6 +18,9 @@ from unicodedata import category, normalize
 
 #: first folder of everything of ours on a worker's disk
 ROOT: Final = "vg"
+#: an input that we add to output nodes that take no prefix; their worker does not know it, but
+#: keys its cache with it
+MARK: Final = "vg"
 #: what a worker calls an output whose prefix is empty
 _DEFAULT_PREFIX: Final = "ComfyUI"
 _SUFFIXES: Final = (("[output]", "output"), ("[input]", "input"), ("[temp]", "temp"))
@@ -176,13 +179,19 @@ def _ref(
     return None
 
 
-def to_worker(graph: Graph, user: str, values: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+def to_worker(
+    graph: Graph, user: str, values: Mapping[tuple[str, str], str], schema: Schema
+) -> dict[str, Any]:
     """The graph as the worker gets it; the original stays as it is.
+
+    Tensors are shared among users who run the same; what an output node makes never is, for
+    it carries its maker's graph. A prefix of the user's own sees to that, else a mark.
 
     Args:
         graph: the prompt's nodes, user's names.
         user: whose prompt it is.
         values: ``(node, input)`` → the worker's name of that file.
+        schema: what the worker's nodes take.
     """
     translated: dict[str, Any] = {}
     for node_id, node in graph.items():
@@ -194,8 +203,26 @@ def to_worker(graph: Graph, user: str, values: Mapping[tuple[str, str], str]) ->
             name: values.get((node_id, name), _prefixed(user, name, value))
             for name, value in inputs.items()
         }
+        declared = schema.get(str(node.get("class_type")))
+        makes = declared is not None and declared.output
+        if makes and not isinstance(inputs.get("filename_prefix"), str):
+            renamed[MARK] = f"{ROOT}/{user}/"
         translated[node_id] = {**node, "inputs": renamed}
     return translated
+
+
+def renamed_values(graph: Graph, translated: Graph) -> dict[str, str]:
+    """Each value that ``to_worker`` changed → what the user had written in its place."""
+    changed: dict[str, str] = {}
+    for node_id, node in translated.items():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        if not isinstance(inputs, dict):
+            continue
+        before = graph[node_id]["inputs"]
+        for name, value in inputs.items():
+            if isinstance(value, str) and name in before and before[name] != value:
+                changed[value] = before[name]
+    return changed
 
 
 def _prefixed(user: str, name: str, value: Any) -> Any:
@@ -253,6 +280,8 @@ class Names:
     sid: str
     #: a worker's input path → the user's, where they differ by more than the folder
     inputs: Mapping[str, str] = field(default_factory=dict)
+    #: a value of the worker's graph → what the user had written in its place
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def to_user(self, value: Any, files: Mapping[FileKey, FileKey]) -> Any:
         """A message, result or list in the user's names.

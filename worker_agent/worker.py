@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,7 @@ from worker_agent.frames import Frame
 from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
 from worker_agent.inputs import Inputs
 from worker_agent.link import Link
+from worker_agent.outputs import Outputs
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Process
 from worker_agent.tenancy import Schema, read_schema
@@ -66,6 +68,8 @@ class Place:
     gpu_uuid: str | None = None
     #: index of the GPU an admin named
     gpu_index: int | None = None
+    #: by type, where its files lie on this host; empty: not known
+    folders: Mapping[str, Path] = field(default_factory=dict)
 
 
 class WorkerDriver:
@@ -82,6 +86,7 @@ class WorkerDriver:
         self.id = place.id
         self.link = Link(place.id, lambda: self.client, services.new_id, self._take)
         self.inputs = Inputs(services)
+        self.outputs = Outputs(place.id, lambda: self.client, place.folders)
         self.schema: Schema = {}
         self._services = services
         self._place = place

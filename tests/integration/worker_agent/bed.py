@@ -44,7 +44,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def fake_spec(folder: Path, number: int = 0) -> LaunchSpec:
+def fake_spec(folder: Path, number: int = 0, *, distant: bool = False) -> LaunchSpec:
+    """A fake worker; ``distant``: its agent does not see its folders."""
     port = free_port()
     home = folder / f"worker{number}"
     return LaunchSpec(
@@ -54,7 +55,7 @@ def fake_spec(folder: Path, number: int = 0) -> LaunchSpec:
         url=f"http://127.0.0.1:{port}",
         gpu_uuid="",
         log_path=folder / f"worker{number}.log",
-        folders={"output": home / "output"},
+        folders={} if distant else {"output": home / "output"},
     )
 
 

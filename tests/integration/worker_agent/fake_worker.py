@@ -2,7 +2,7 @@
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
 interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``Held`` (until the
-file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``Fail``, ``Oom``.
+file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``SaveGraph`` (its prompt), ``Fail``, ``Oom``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ OBJECT_INFO: dict[str, Any] = {
     "Fail": {"input": {"required": {}}, "output_node": True},
     "Oom": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
+    "SaveGraph": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
     "LoadImage": {
         "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
         "output_node": False,
@@ -108,7 +109,7 @@ class FakeWorker:
         form = await request.post()
         part = form["image"]
         assert isinstance(part, web.FileField)
-        target = self.folder / "input" / str(form["subfolder"]) / part.filename
+        target = self.folder / str(form["type"]) / str(form["subfolder"]) / part.filename
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(part.file.read())
         return _json({"name": part.filename, "subfolder": form["subfolder"], "type": "input"})
@@ -230,7 +231,10 @@ class FakeWorker:
             case "Oom":
                 raise MemoryError
             case "SaveImage":
-                return {"images": [self.save(inputs["filename_prefix"])]}
+                return {"images": [self.save(inputs["filename_prefix"], PNG)]}
+            case "SaveGraph":
+                graph = json.dumps({node_id: node}).encode()
+                return {"images": [self.save(inputs["filename_prefix"], graph)]}
         return None
 
     async def progress(self, id_: str, node: str, sid: str, value: int, max_: int) -> None:
@@ -243,12 +247,12 @@ class FakeWorker:
         data = {"value": value, "max": max_, "prompt_id": id_, "node": node}
         await self.send(sid, "progress", data)
 
-    def save(self, prefix: str) -> dict[str, str]:
+    def save(self, prefix: str, content: bytes) -> dict[str, str]:
         subfolder, _, stem = prefix.rpartition("/")
         folder = self.folder / "output" / subfolder
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{stem}_{len(list(folder.glob(f'{stem}_*'))) + 1:05d}_.png"
-        (folder / name).write_bytes(PNG)
+        (folder / name).write_bytes(content)
         return {"filename": name, "subfolder": subfolder, "type": "output"}
 
 

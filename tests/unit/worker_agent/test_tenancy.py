@@ -174,7 +174,7 @@ def test_in_an_unknown_class_a_known_file_is_one() -> None:
 def test_links_and_broken_nodes_pass_untouched() -> None:
     graph: dict[str, Any] = {"1": node("SaveImage", images=["2", 0]), "2": "?", "3": {"inputs": 1}}
     assert find_refs(graph, SCHEMA, ()) == []
-    assert to_worker(graph, "ann", {}) == graph
+    assert to_worker(graph, "ann", {}, {}) == graph
 
 
 def test_the_graph_is_translated_and_the_original_is_left_alone() -> None:
@@ -182,10 +182,27 @@ def test_the_graph_is_translated_and_the_original_is_left_alone() -> None:
         "1": node("LoadImage", image="a.png"),
         "2": node("SaveImage", images=["1", 0], filename_prefix="../bob/x"),
     }
-    sent = to_worker(graph, "ann", {("1", "image"): "vg/ann/a.png"})
+    sent = to_worker(graph, "ann", {("1", "image"): "vg/ann/a.png"}, {})
     assert sent["1"]["inputs"]["image"] == "vg/ann/a.png"
     assert sent["2"]["inputs"] == {"images": ["1", 0], "filename_prefix": "vg/ann/bob/x"}
     assert graph["2"]["inputs"]["filename_prefix"] == "../bob/x"
+
+
+def test_an_output_node_without_a_prefix_is_marked_as_the_users() -> None:
+    schema = {
+        "Show": NodeSchema(output=True, files={}, combos=frozenset()),
+        "Blur": NodeSchema(output=False, files={}, combos=frozenset()),
+    }
+    graph = {
+        "1": node("Show", images=["4", 0]),
+        "2": node("Show", images=["4", 0], filename_prefix="p"),
+        "3": node("Show", filename_prefix=["5", 0]),
+        "4": node("Blur", radius=1),
+        "5": node("Strange"),
+    }
+    sent = to_worker(graph, "ann", {}, schema)
+    assert {key for key in sent if "vg" in sent[key]["inputs"]} == {"1", "3"}
+    assert sent["1"]["inputs"]["vg"] != to_worker(graph, "bob", {}, schema)["1"]["inputs"]["vg"]
 
 
 def test_ids_are_translated_wherever_they_stand() -> None:

@@ -1,0 +1,45 @@
+"""What a worker embeds in its files is the user's before anybody hears of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scheduler.redis_ledger import RedisLedger
+from scheduler.states import JobState
+from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
+
+GRAPH = {"1": {"class_type": "SaveGraph", "inputs": {"filename_prefix": "cat/p"}}}
+
+
+@pytest.mark.parametrize("distant", [False, True])
+async def test_a_file_says_what_its_user_posted_wherever_it_lies(
+    ledger: RedisLedger, tmp_path: Path, distant: bool
+) -> None:
+    specs = [fake_spec(tmp_path, distant=distant)]
+    agent = make_agent(ledger, tmp_path, specs)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        job = await bed.start(GRAPH)
+        assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+        posted = (await bed.seen())["prompts"][0]["prompt"]
+    made = tmp_path / "worker0" / "output" / "vg/ann/cat/p_00001_.png"
+    assert json.loads(made.read_text()) == GRAPH
+    assert len(made.read_text()) == len(json.dumps(posted))
+
+
+async def test_a_file_that_cannot_be_changed_is_handed_out_as_it_is(
+    bed: Bed, tmp_path: Path
+) -> None:
+    # a link that leads out of the worker's folder is not followed
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "worker0" / "output" / "vg" / "ann"
+    folder.mkdir(parents=True)
+    (folder / "cat").symlink_to(outside)
+    job = await bed.start(GRAPH)
+    assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+    assert "vg/ann/" in (outside / "p_00001_.png").read_text()

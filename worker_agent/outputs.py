@@ -1,0 +1,96 @@
+"""The files that one worker makes: put into the user's names before anybody hears of them."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from worker_agent import embedded
+from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+from worker_agent.tenancy import FileKey
+
+_log = structlog.get_logger(__name__)
+
+#: what a worker whose folders we do not see is sent back: a ComfyUI takes 100 MiB by default
+_SENT_BACK: Final = 95 * 2**20
+_CHUNK: Final = 256 * 1024
+
+FindClient = Callable[[], ComfyClient]
+
+
+class TooLong(Exception):
+    """A file is longer than what its worker would take back."""
+
+
+class Outputs:
+    """The output and temp folders of one worker."""
+
+    def __init__(self, worker: str, client: FindClient, folders: Mapping[str, Path]) -> None:
+        """``folders``: by type, where they lie on this host; empty: elsewhere."""
+        self._worker = worker
+        self._client = client
+        self._folders = folders
+
+    async def clean(self, keys: Sequence[FileKey], user: str, known: Mapping[str, str]) -> None:
+        """Take what is ours out of the graphs embedded in these files.
+
+        A file that cannot be changed is handed out as it is: the picture matters more.
+
+        Args:
+            keys: files of that user, worker's names.
+            user: whose they are.
+            known: a worker's value → what the user had written in its place.
+        """
+        for key in keys:
+            try:
+                await self._clean(key, user, known)
+            except (OSError, WorkerUnreachable, TooLong) as error:
+                _log.warning(
+                    "metadata_not_cleaned",
+                    worker=self._worker,
+                    type=key[0],
+                    file=key[2],
+                    detail=repr(error),
+                )
+
+    async def _clean(self, key: FileKey, user: str, known: Mapping[str, str]) -> None:
+        if self._folders:
+            path = find(self._folders, key)
+            if path is not None:
+                await asyncio.to_thread(embedded.clean, path, user, known)
+            return
+        with tempfile.TemporaryDirectory(prefix="vramgate-") as folder:
+            copy = Path(folder) / "output"
+            if await self._fetch(key, copy) and await asyncio.to_thread(
+                embedded.clean, copy, user, known
+            ):
+                await self._client().replace(key, copy)
+
+    async def _fetch(self, key: FileKey, copy: Path) -> bool:
+        query = dict(zip(("type", "subfolder", "filename"), key, strict=True))
+        size = 0
+        async with self._client().view(query, {}) as reply:
+            if reply.status != 200:
+                return False
+            with copy.open("wb") as file:
+                async for chunk in reply.content.iter_chunked(_CHUNK):
+                    size += len(chunk)
+                    if size > _SENT_BACK:
+                        raise TooLong(f"more than {_SENT_BACK} bytes")
+                    await asyncio.to_thread(file.write, chunk)
+        return True
+
+
+def find(folders: Mapping[str, Path], key: FileKey) -> Path | None:
+    """The file itself, if it lies inside its folder once links are followed."""
+    type_, subfolder, filename = key
+    folder = folders.get(type_)
+    if folder is None or not filename or "\0" in subfolder + filename:
+        return None
+    path = (folder / subfolder / filename).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
