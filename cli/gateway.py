@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url
 from cli.listening import listen
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.standby import Standby
 from cli.trial import trier
 from config.loading import Option
 from config.settings import Role
@@ -26,7 +28,8 @@ def gateway(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
     listen_fd: Annotated[
-        int | None, typer.Option(hidden=True, help="Listening socket handed over by `up`.")
+        list[int] | None,
+        typer.Option(hidden=True, help="Listening sockets handed over by `up`, its own first."),
     ] = None,
 ) -> None:
     """Serve ComfyUI's API and the dashboard to clients. Any number may run side by side.
@@ -46,15 +49,15 @@ def gateway(
     ]
     ground = read_ground(config, data_dir, options)
     settings = ground.source.current().gateway
-    if listen_fd is not None:
-        server = socket.socket(fileno=listen_fd)
+    if listen_fd:
+        server, *others = [socket.socket(fileno=number) for number in listen_fd]
     else:
-        server = listen(settings.host, settings.port)
-    run_role("gateway", ground, lambda: serve(ground, server))
+        server, others = listen(settings.host, settings.port), []
+    run_role("gateway", ground, lambda: serve(ground, server, others))
 
 
-async def serve(ground: Ground, server: socket.socket) -> None:
-    """Serve on a listening socket until cancelled."""
+async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.socket]) -> None:
+    """Serve on a listening socket until cancelled; on other gateways' where they do not."""
     from dashboard import app as dashboard
     from gateway.announce import address
     from gateway.app import build, make_services
@@ -81,15 +84,15 @@ async def serve(ground: Ground, server: socket.socket) -> None:
             input_files=SqlInputFiles(engine, time.time),
             files_dir=files,
             cluster_token=token,
+            url=lambda: address(settings(), port),
         )
         pages = dashboard.build(ledger, services.settings, _who, try_out=trier(services))
         app = build(
             services,
             cluster_token=token,
             extra_apps={"/dashboard": pages},
-            url=lambda: address(settings(), port),
         )
-        await _serve_app(app, server)
+        await _serve_app(app, server, others)
     finally:
         await ledger.close()
         await engine.dispose()
@@ -103,7 +106,9 @@ def _who(request: web.Request) -> tuple[str, Role]:
     return asking.user, asking.role
 
 
-async def _serve_app(app: web.Application, server: socket.socket) -> None:
+async def _serve_app(
+    app: web.Application, server: socket.socket, others: Sequence[socket.socket]
+) -> None:
     from aiohttp import web
 
     from gateway.app import runner
@@ -112,6 +117,9 @@ async def _serve_app(app: web.Application, server: socket.socket) -> None:
     await running.setup()
     try:
         await web.SockSite(running, server).start()
+        assert running.server is not None  # noqa: S101 - made by setup
+        if others:
+            await Standby(others, running.server).run()  # until cancelled
         await asyncio.get_running_loop().create_future()  # until cancelled
     finally:
         await running.cleanup()

@@ -1,7 +1,7 @@
-"""The gateway's socket, opened by its supervisor.
+"""The gateways' sockets, opened by their supervisor.
 
 A port in use is an error at once, and requests that come while a gateway is being
-restarted wait instead of failing.
+restarted wait instead of failing: a socket, and who waits on it, outlives its gateway.
 """
 
 from __future__ import annotations
@@ -22,6 +22,37 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CliError: the address cannot be had; says what to do.
     """
+    server = _bound(host, port, shared=False)
+    server.listen(_BACKLOG)
+    return server
+
+
+def listen_shared(host: str, port: int, count: int) -> list[socket.socket]:
+    """Open several listening sockets on one port; the kernel spreads connections over them.
+
+    Raises:
+        CliError: the address cannot be had; says what to do.
+    """
+    if count == 1:
+        return [listen(host, port)]
+    # Sockets that share let in any further one of the same user: what uses the port
+    # already is seen only by one that does not share.
+    with _bound(host, port, shared=False) as alone:
+        port = alone.getsockname()[1]
+    servers: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            servers.append(_bound(host, port, shared=True))
+    except CliError:
+        for server in servers:
+            server.close()
+        raise
+    for server in servers:
+        server.listen(_BACKLOG)
+    return servers
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -31,8 +62,9 @@ def listen(host: str, port: int) -> socket.socket:
     server = socket.socket(family, kind, protocol)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if shared:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         server.bind(address)
-        server.listen(_BACKLOG)
     except OSError as error:
         server.close()
         raise CliError(_why(error, host, port)) from error

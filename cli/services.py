@@ -32,12 +32,21 @@ def role_command(role: str, config: Path | None, data_dir: Path, *more: str) -> 
     return [*command, *more]
 
 
+def gateway_names(count: int) -> list[str]:
+    """The gateways' services: ``gateway``, or ``gateway-1`` and so on where there are several."""
+    return ["gateway"] if count == 1 else [f"gateway-{n}" for n in range(1, count + 1)]
+
+
 def role_service(
-    role: str, command: list[str], environ: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+    role: str,
+    command: list[str],
+    environ: Mapping[str, str],
+    pass_fds: tuple[int, ...] = (),
+    name: str | None = None,
 ) -> Service:
-    """One child of ours."""
+    """One child of ours; ``name`` where several have the role."""
     return Service(
-        name=role,
+        name=name or role,
         command=command,
         environ=environ,
         stop_within_s=STOP_ORDER[role],

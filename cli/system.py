@@ -23,12 +23,19 @@ from cli.banner import ready_block
 from cli.boot import store_url, token_file
 from cli.errors import CliError
 from cli.http_get import http_get
-from cli.listening import listen, url_of
+from cli.listening import listen_shared, url_of
 from cli.logbook import BookHandler, LogBook
 from cli.logs import set_up_logging
 from cli.options import Ground
 from cli.runstate import RunState, read_state, remove_state, run_dir, write_state
-from cli.services import STOP_ORDER, child_environ, role_command, role_service, variable
+from cli.services import (
+    STOP_ORDER,
+    child_environ,
+    gateway_names,
+    role_command,
+    role_service,
+    variable,
+)
 from cli.supervise import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Supervisor
 from cli.valkey import EmbeddedValkey, ValkeyError
 from cli.worker_source import WorkerSource, found_or_simulated, told
@@ -53,9 +60,12 @@ async def run_system(ground: Ground, options: Sequence[Option], *, verbose: bool
     Raises:
         CliError: it cannot start; nothing is left running.
     """
-    settings = ground.source.current()
-    with _folder(ground.data_dir), listen(settings.gateway.host, settings.gateway.port) as server:
-        system = System(ground, options, server, verbose=verbose)
+    gateway = ground.source.current().gateway
+    with _folder(ground.data_dir), contextlib.ExitStack() as opened:
+        servers = listen_shared(gateway.host, gateway.port, gateway.processes)
+        for server in servers:
+            opened.enter_context(server)
+        system = System(ground, options, servers, verbose=verbose)
         try:
             await system.run()
         finally:
@@ -67,13 +77,19 @@ class System:
     """See the module."""
 
     def __init__(
-        self, ground: Ground, options: Sequence[Option], server: socket.socket, *, verbose: bool
+        self,
+        ground: Ground,
+        options: Sequence[Option],
+        servers: Sequence[socket.socket],
+        *,
+        verbose: bool,
     ) -> None:
         self._ground = ground
         self._settings = ground.source.current()
         self._options = list(options)
-        self._server = server
-        self._port: int = server.getsockname()[1]
+        #: one for each gateway
+        self._servers = servers
+        self._port: int = servers[0].getsockname()[1]
         self._url = url_of(self._settings.gateway.host, self._port)
         self._book = LogBook(ground.data_dir / "logs", "info" if verbose else "warning", _say)
         own = self._settings.log.model_copy(update={"format": "json"})
@@ -160,12 +176,19 @@ class System:
         cluster = self._settings.cluster
         if cluster.token is None and cluster.token_file is None:
             environ[variable("cluster.token_file")] = str(_make_token(self._ground.data_dir))
-        fds: tuple[int, ...] = ()
-        more: tuple[str, ...] = ()
+        command = role_command(role, self._ground.loaded.file, self._ground.data_dir)
         if role == "gateway":
-            fds, more = (self._server.fileno(),), ("--listen-fd", str(self._server.fileno()))
-        command = role_command(role, self._ground.loaded.file, self._ground.data_dir, *more)
-        self._children.start(role_service(role, command, environ, fds))
+            self._start_gateways(command, environ)
+        else:
+            self._children.start(role_service(role, command, environ))
+
+    def _start_gateways(self, command: list[str], environ: dict[str, str]) -> None:
+        """One for each socket; all get all of them, their own first."""
+        fds = [server.fileno() for server in self._servers]
+        for n, name in enumerate(gateway_names(len(fds))):
+            told = [word for fd in fds[n:] + fds[:n] for word in ("--listen-fd", str(fd))]
+            service = role_service("gateway", [*command, *told], environ, tuple(fds), name)
+            self._children.start(service)
 
     async def _until_ready(self) -> None:
         """Wait until a prompt would run; tell what is missing when it takes long."""
@@ -256,12 +279,14 @@ class System:
         began = time.monotonic()
         if self._stop.is_set():
             _say("stopping ...")
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for task in (beside := list(self._beside)):
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         for role in STOP_ORDER:
-            await self._children.stop(role)
+            names = gateway_names(len(self._servers)) if role == "gateway" else [role]
+            await asyncio.gather(*(self._children.stop(name) for name in names))
             if role == "agent" and (left := kill_left_workers(self._ground.data_dir)):
                 log.warning("workers_killed", count=left)
         if self._valkey is not None:

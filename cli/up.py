@@ -31,6 +31,14 @@ def up(
         int | None,
         typer.Option(help="Port to listen on (8288); 0: any free one.", rich_help_panel=_HERE),
     ] = None,
+    gateways: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Gateway processes on that port (1); any of them answers anybody.",
+            rich_help_panel=_HERE,
+        ),
+    ] = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
     worker: Annotated[
@@ -78,11 +86,12 @@ def up(
 
     In front of one that runs: vramgate up --worker http://127.0.0.1:8188@gpu0
 
-    For the whole studio: vramgate up --config vramgate.yaml --host 0.0.0.0
+    For the whole studio: vramgate up --config vramgate.yaml --host 0.0.0.0 --gateways 2
     """
     options = _options(
         host=host,
         port=port,
+        gateways=gateways,
         workers=worker or [],
         comfyui=comfyui,
         workers_per_gpu=workers_per_gpu,
@@ -101,6 +110,7 @@ def _options(
     *,
     host: str | None,
     port: int | None,
+    gateways: int | None,
     workers: list[str],
     comfyui: Path | None,
     workers_per_gpu: int | None,
@@ -120,6 +130,8 @@ def _options(
         given.append(("gateway.host", host, "--host"))
     if port is not None:
         given.append(("gateway.port", port, "--port"))
+    if gateways is not None:
+        given.append(("gateway.processes", gateways, "--gateways"))
     if simulate is not None or workers or comfyui:
         name = "--simulate" if simulate is not None else "--comfyui" if comfyui else "--worker"
         path = str(comfyui.expanduser().absolute()) if comfyui else None

@@ -169,6 +169,8 @@ class Gateway(Model):
     """Address to listen on."""
     port: int = Field(8288, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
+    processes: int = Field(1, ge=1, le=64)
+    """Processes that `vramgate up` serves the port with; any of them answers any request."""
     frontend: Frontend = Frontend.AUTO
     """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: a READY worker's own UI if one has it (it answers `/` with a page), else the package; without that worker the package at once."""
     allowed_hosts: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import close_revoked
 from gateway.websocket import handle as websocket
@@ -46,6 +47,7 @@ def make_services(
     input_files: InputFiles,
     files_dir: Path,
     cluster_token: str,
+    url: Callable[[], str | None] = lambda: None,
     clock: Callable[[], float] = time.time,
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> Services:
@@ -57,20 +59,24 @@ def make_services(
         archive: ended jobs beyond the ledger's window.
         documents: settings and userdata.
         input_files: names of uploads.
-        files_dir: folder for uploaded bytes, shared by all gateways of a pool.
+        files_dir: folder for uploaded bytes, shared by the gateways of a host.
         cluster_token: what agents and gateways show each other.
+        url: base URL for agents and other gateways, None while it is not known; it is
+            announced to them.
         clock: seconds since the epoch.
         new_id: a fresh lowercase uuid4.
     """
     effective = EffectiveSettings(settings)
     agents = Agents(ledger, cluster_token, clock, lambda: effective().scheduler.heartbeat)
+    blobs = Blobs(files_dir)
     return Services(
         settings=effective,
         ledger=ledger,
         archive=archive,
         documents=documents,
         input_files=input_files,
-        blobs=Blobs(files_dir),
+        blobs=blobs,
+        peers=Peers(agents, blobs, url),
         agents=agents,
         info=WorkerInfo(agents, ledger, input_files, clock),
         hub=Hub(),
@@ -84,7 +90,6 @@ def build(
     *,
     cluster_token: str,
     extra_apps: Mapping[str, web.Application] | None = None,
-    url: Callable[[], str | None] = lambda: None,
 ) -> web.Application:
     """The whole gateway as one application.
 
@@ -93,7 +98,6 @@ def build(
         cluster_token: what agents must show.
         extra_apps: further applications by prefix, e.g. ``/dashboard``; they are behind the
             same authentication and find the identity on the request.
-        url: base URL for agents, None while it is not known; it is announced to them.
 
     Raises:
         ValueError: the cluster token is empty.
@@ -112,7 +116,7 @@ def build(
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(entrance.hand_over)
     app.on_shutdown.append(_close_sockets)
-    app.cleanup_ctx.append(_running(url))
+    app.cleanup_ctx.append(_running)
     _add_routes(app, extra_apps or {})
     return app
 
@@ -141,26 +145,22 @@ async def _close_sockets(app: web.Application) -> None:
     app[SERVICES].hub.close()
 
 
-def _running(
-    url: Callable[[], str | None],
-) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def context(app: web.Application) -> AsyncIterator[None]:
-        services = app[SERVICES]
-        following = await events.start(services, lambda: refresh_overrides(app))
-        announcing = asyncio.create_task(
-            announce(services.ledger, services.new_id(), url), name="announce"
-        )
-        revoking = asyncio.create_task(
-            close_revoked(app[DOOR], services.hub), name="close revoked sockets"
-        )
-        announcing.add_done_callback(events.tell_if_dead)
-        revoking.add_done_callback(events.tell_if_dead)
-        yield
-        announcing.cancel()
-        revoking.cancel()
-        await asyncio.wait({announcing, revoking})
-        await following.stop()
-        await services.info.close()
-        await services.agents.close()
-
-    return context
+async def _running(app: web.Application) -> AsyncIterator[None]:
+    services = app[SERVICES]
+    following = await events.start(services, lambda: refresh_overrides(app))
+    announcing = asyncio.create_task(
+        announce(services.ledger, services.new_id(), services.peers.here), name="announce"
+    )
+    revoking = asyncio.create_task(
+        close_revoked(app[DOOR], services.hub), name="close revoked sockets"
+    )
+    announcing.add_done_callback(events.tell_if_dead)
+    revoking.add_done_callback(events.tell_if_dead)
+    yield
+    announcing.cancel()
+    revoking.cancel()
+    await asyncio.wait({announcing, revoking})
+    await following.stop()
+    await services.info.close()
+    await services.peers.close()
+    await services.agents.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.blobs import Blobs
     from gateway.hub import Hub
     from gateway.info import WorkerInfo
+    from gateway.peers import Peers
 
 
 class Credential(StrEnum):
@@ -81,6 +82,7 @@ class Services:
     documents: Documents
     input_files: InputFiles
     blobs: Blobs
+    peers: Peers
     agents: Agents
     info: WorkerInfo
     hub: Hub

@@ -72,6 +72,7 @@ class EventFollower:
         """Follow until cancelled; goes on where it was after the ledger was away."""
         try:
             cursor = await self._start()
+            self._hub.followed.set()
             while True:
                 cursor = await self._follow(cursor)
         finally:

@@ -79,6 +79,8 @@ class Hub:
         self._pending: dict[str, _PendingStatus] = {}
         self._listeners: list[Callable[[], None]] = []
         self._standing: Standing = _nothing_runs
+        #: set once what happens is followed: a socket that joins sooner could miss an end
+        self.followed = asyncio.Event()
 
     @property
     def users(self) -> frozenset[str]:

@@ -60,9 +60,9 @@ async def _picture_sizes(
     found: Services, files: Mapping[FileKey, InputFile]
 ) -> dict[str, tuple[int, int]]:
     """(width, height) of the pictures among a prompt's files, by name."""
-    pictures = {path: file.sha256 for (_, path), file in files.items() if is_picture(path)}
+    pictures = {path: file for (_, path), file in files.items() if is_picture(path)}
     named = list(pictures.items())[:_MOST_PICTURES]
-    sizes = await asyncio.gather(*(found.blobs.picture_size(digest) for _, digest in named))
+    sizes = await asyncio.gather(*(found.peers.picture_size(file) for _, file in named))
     return {path: size for (path, _), size in zip(named, sizes, strict=True) if size is not None}
 
 

@@ -31,6 +31,8 @@ from scheduler.ledger import LedgerUnavailable
 _HEARTBEAT_S: Final = 25.0
 #: seconds that a client gets to answer our close; then the connection ends anyway
 _CLOSE_S: Final = 1.0
+#: seconds that a client waits for a gateway that has just been started
+_FOLLOWED_S: Final = 5.0
 #: the only message that means anything is small
 _MAX_MESSAGE_BYTES: Final = 2**20
 
@@ -54,12 +56,25 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         timeout=_CLOSE_S,
     )
     await response.prepare(request)
+    if not await _is_followed(found):
+        await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
+        return response
     socket = _join(request, response, found, who, client_id)
     try:
         await _serve(response, socket, found)
     finally:
         found.hub.leave(socket)
     return response
+
+
+async def _is_followed(found: Services) -> bool:
+    """Wait until no end can be missed any more; False: the ledger is away."""
+    try:
+        async with asyncio.timeout(_FOLLOWED_S):
+            await found.hub.followed.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _join(

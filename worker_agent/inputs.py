@@ -114,13 +114,14 @@ class Inputs:
             if round_:
                 await asyncio.sleep(_PAUSE_S)
             pool = await patiently(self._services.ledger.pool, "pool")
-            answers = [
-                await self._try(f"{url.rstrip('/')}/cluster/v1/inputs/{file.sha256}", {})
-                for url in pool.gateways.values()
-            ]
-            for answer in answers:
+            # gateway processes of one host share their port, and their disk
+            urls = {url.rstrip("/") for url in pool.gateways.values()}
+            answers: list[int] = []
+            for url in sorted(urls):
+                answer = await self._try(f"{url}/cluster/v1/inputs/{file.sha256}", {})
                 if isinstance(answer, bytes) and _is(answer, file.sha256):
                     return answer
+                answers.append(answer if isinstance(answer, int) else 0)
             if answers and all(answer == 404 for answer in answers):
                 raise InputGone(f"The uploaded file {file.path} is gone; upload it again.")
         raise InputsUnavailable(f"no gateway hands out {file.sha256[:12]}")

@@ -7,7 +7,6 @@ that merely lies on a worker's disk, has no name here and is a 404.
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 import posixpath
 from pathlib import Path
@@ -74,7 +73,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     if record is not None:
         return await svc.agents.file(record, request, _output_headers(request, named.filename))
     upload = await svc.input_files.find(user, named.type, named.path)
-    path = None if upload is None else await asyncio.to_thread(svc.blobs.path, upload.sha256)
+    path = None if upload is None else await svc.peers.path(upload)
     if upload is None or path is None:
         return web.Response(status=404)
     return await _from_blob(request, named.filename, path, upload.sha256)

@@ -230,9 +230,9 @@ def _reference(form: _Form) -> FileName:
 async def _original(svc: Services, user: str, named: FileName) -> Path | None:
     """The picture under a mask: fetched from an agent, or an upload."""
     record = await output_record(svc, user, named)
-    kept: Blob | InputFile | None
     if record is not None:
-        kept = await svc.agents.keep_file(record, svc.blobs, svc.settings().gateway.max_body)
-    else:
-        kept = await svc.input_files.find(user, named.type, named.path)
-    return None if kept is None else await asyncio.to_thread(svc.blobs.path, kept.sha256)
+        limit_bytes = svc.settings().gateway.max_body
+        kept = await svc.agents.keep_file(record, svc.blobs, limit_bytes)
+        return None if kept is None else await asyncio.to_thread(svc.blobs.path, kept.sha256)
+    upload = await svc.input_files.find(user, named.type, named.path)
+    return None if upload is None else await svc.peers.path(upload)

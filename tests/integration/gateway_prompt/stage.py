@@ -28,6 +28,7 @@ from gateway.errors import GatewayError, error_reply
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
+from gateway.peers import Peers
 from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
 from scheduler.redis_ledger import RedisLedger
@@ -347,13 +348,15 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
 
     agents = Agents(ledger, TOKEN, time.time, lambda: 60.0)
     input_files = MemoryInputFiles()
+    blobs = Blobs(folder)
     return Services(
         settings=settings,
         ledger=ledger,
         archive=MemoryArchive(),
         documents=MemoryDocuments(),
         input_files=input_files,
-        blobs=Blobs(folder),
+        blobs=blobs,
+        peers=Peers(agents, blobs, lambda: None),
         agents=agents,
         info=WorkerInfo(agents, ledger, input_files, time.time),
         hub=Hub(),

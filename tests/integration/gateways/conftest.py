@@ -216,6 +216,7 @@ async def start(
             await migrate(engine)
             clock = clock or Clock()
             settings = Settings.model_validate(KEYS)
+            where: list[str] = []
             services = make_services(
                 settings=lambda: settings,
                 ledger=ledger,
@@ -224,10 +225,10 @@ async def start(
                 input_files=SqlInputFiles(engine, clock),
                 files_dir=tmp_path / folder,
                 cluster_token=TOKEN,
+                url=lambda: where[0] if where else None,
                 clock=clock,
             )
-            where: list[str] = []
-            app = build(services, cluster_token=TOKEN, url=lambda: where[0] if where else None)
+            app = build(services, cluster_token=TOKEN)
             client = TestClient(TestServer(app, host="127.0.0.1"))
             await running.enter_async_context(client)
             where.append(str(client.make_url("")).rstrip("/"))
