@@ -208,7 +208,11 @@ async def start(
     """Start gateways of the pool; ``folder``: the host whose disk they keep uploads on."""
     async with AsyncExitStack() as running:
 
-        async def starter(folder: str = "files", clock: Clock | None = None) -> Replica:
+        async def starter(
+            folder: str = "files",
+            clock: Clock | None = None,
+            wrap: Callable[[Any], Any] = lambda ledger: ledger,
+        ) -> Replica:
             ledger = RedisLedger.connect(valkey_url, pool_name)
             running.push_async_callback(ledger.close)
             engine = open_engine(f"sqlite:///{tmp_path / 'vramgate.db'}")
@@ -219,7 +223,7 @@ async def start(
             where: list[str] = []
             services = make_services(
                 settings=lambda: settings,
-                ledger=ledger,
+                ledger=wrap(ledger),
                 archive=SqlArchive(engine, clock),
                 documents=SqlDocuments(engine, clock),
                 input_files=SqlInputFiles(engine, clock),

@@ -147,7 +147,13 @@ def test_what_is_no_worker_is_refused_with_an_example(text: str) -> None:
 
 def test_naming_gpus_on_the_command_line_replaces_those_of_the_file() -> None:
     options = _options(
-        host=None, port=0, workers=[], comfyui=None, workers_per_gpu=None, simulate="gpus=1"
+        host=None,
+        port=0,
+        gateways=None,
+        workers=[],
+        comfyui=None,
+        workers_per_gpu=None,
+        simulate="gpus=1",
     )
     agent = load(
         None,
@@ -162,6 +168,7 @@ def test_simulated_and_real_gpus_do_not_mix() -> None:
         _options(
             host=None,
             port=None,
+            gateways=None,
             workers=["http://a"],
             comfyui=None,
             workers_per_gpu=None,
@@ -174,6 +181,7 @@ def test_a_folder_without_comfyui_is_refused_before_anything_starts(tmp_path: Pa
         _options(
             host=None,
             port=None,
+            gateways=None,
             workers=[],
             comfyui=tmp_path,
             workers_per_gpu=None,
