@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.standby import Standby
 from cli.trial import trier
 from config.loading import Option
+from config.problems import ConfigError, Problem
 from config.settings import Role
 
 if TYPE_CHECKING:
@@ -49,11 +51,25 @@ def gateway(
     ]
     ground = read_ground(config, data_dir, options)
     settings = ground.source.current().gateway
+    _check_frontend(settings.frontend_root)
     if listen_fd:
         server, *others = [socket.socket(fileno=number) for number in listen_fd]
     else:
         server, others = listen(settings.host, settings.port), []
     run_role("gateway", ground, lambda: serve(ground, server, others))
+
+
+def _check_frontend(root: Path | None) -> None:
+    """Only this role needs the folder, so only this role looks for it.
+
+    Raises:
+        ConfigError: there is no UI in it.
+    """
+    from gateway.frontend import no_page_in
+
+    wrong = None if root is None else no_page_in(root)
+    if wrong is not None:
+        raise ConfigError([Problem("", "gateway.frontend_root", wrong)])
 
 
 async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.socket]) -> None:

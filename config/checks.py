@@ -9,7 +9,7 @@ from typing import Final
 
 from config.environment import Draft
 from config.problems import Problem
-from config.settings import AuthMode, Role, Settings, User
+from config.settings import AuthMode, Frontend, Role, Settings, User
 from config.yaml_lines import Path as Place
 from config.yaml_lines import dotted
 
@@ -23,8 +23,8 @@ _Found = Iterator[tuple[Place, str]]
 
 def check(settings: Settings, draft: Draft) -> list[Problem]:
     """All of it, each with the line that it is about."""
-    parts = (_open(settings), _hashes(settings), _ports(settings), _networks(settings))
-    found = [one for part in (*parts, _places(settings), _proxies(settings)) for one in part]
+    parts = (_open, _frontend, _hashes, _ports, _networks, _places, _proxies)
+    found = [one for part in parts for one in part(settings)]
     return [Problem(draft.origin(place), dotted(place), message) for place, message in found]
 
 
@@ -46,6 +46,13 @@ def _open(settings: Settings) -> _Found:
             f"`auth.mode: open` lets in whoever reaches {host}: listen on 127.0.0.1, or set "
             "`auth.mode: keys` and add users with `vramgate users add NAME`",
         )
+
+
+def _frontend(settings: Settings) -> _Found:
+    gateway = settings.gateway
+    if gateway.frontend_root is not None and gateway.frontend is Frontend.WORKER:
+        message = "`gateway.frontend: worker` never shows it: leave one of the two out"
+        yield ("gateway", "frontend_root"), message
 
 
 def _hashes(settings: Settings) -> _Found:

@@ -26,6 +26,14 @@ from config.yaml_lines import dotted, read_yaml
 
 FILE_NAME: Final = "vramgate.yaml"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
+#: settings that name a file or folder
+_PATHS: Final = (
+    "data_dir",
+    "cluster.token_file",
+    "gateway.frontend_root",
+    "agent.comfyui.path",
+    "agent.comfyui.python",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def _read_file(draft: Draft, file: Path) -> None:
     # `gateway:` with nothing under it is an empty section, not a mistake
     draft.data = {key: {} if value is None else value for key, value in document.data.items()}
     draft.origins = {place: f"{file}:{line}" for place, line in document.lines.items()}
-    for path in ("data_dir", "cluster.token_file", "agent.comfyui.path", "agent.comfyui.python"):
+    for path in _PATHS:
         _anchor(draft.data, path.split("."), file.parent)
 
 

@@ -21,6 +21,7 @@ NEEDS_RESTART: Final = (
     "gateway.host",
     "gateway.port",
     "gateway.frontend",
+    "gateway.frontend_root",
     "gateway.advertise",
     "gateway.max_body",
     "redis",

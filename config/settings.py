@@ -173,6 +173,8 @@ class Gateway(Model):
     """Processes that `vramgate up` serves the port with; any of them answers any request."""
     frontend: Frontend = Frontend.AUTO
     """`worker`: the workers' own UI. `package`: the installed comfyui-frontend-package. `auto`: a READY worker's own UI if one has it (it answers `/` with a page), else the package; without that worker the package at once."""
+    frontend_root: Path | None = None
+    """Folder of an unpacked ComfyUI frontend (with `index.html`), as ComfyUI's `--front-end-root`: it is shown instead of the package and, with `frontend: auto`, instead of the workers' own UI."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names clients may use besides the listening address and loopback (guards against DNS rebinding); empty with `auth.mode: keys`: any."""
     trusted_proxies: tuple[Network, ...] = ()

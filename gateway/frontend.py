@@ -1,4 +1,4 @@
-"""The browser UI: files of the installed frontend package, or a worker's own.
+"""The browser UI: a folder of files (the admin's, or the installed package), or a worker's own.
 
 The package is used as files, not imported. Whatever the UI asks for beyond them (scripts
 of node packs, templates, node help) comes from a worker by the agent's list of prefixes.
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from config.settings import Frontend
+from config.settings import Frontend, Gateway
 from gateway.agents import PATIENCE_S, allowed
 from gateway.context import services
 from gateway.errors import Unavailable, UpstreamDown
@@ -42,8 +42,21 @@ def package_root() -> Path | None:
     return None
 
 
+def shown_root(settings: Gateway) -> Path | None:
+    """The folder whose files are served while no worker's own UI is; None: there is none."""
+    return package_root() if settings.frontend_root is None else settings.frontend_root
+
+
+def no_page_in(root: Path) -> str | None:
+    """What is wrong with a folder that is to be shown as the UI, or None."""
+    if (root / "index.html").is_file():
+        return None
+    inner = next((one for one in root.glob("*/static") if (one / "index.html").is_file()), None)
+    return f"there is no index.html in {root}" + (f"; {inner} has one" if inner else "")
+
+
 @cache
-def _package_extensions(root: Path) -> tuple[str, ...]:
+def _own_extensions(root: Path) -> tuple[str, ...]:
     folder = root / "extensions"
     return tuple(
         "/extensions/" + path.relative_to(folder).as_posix() for path in folder.rglob("*.js")
@@ -55,12 +68,12 @@ async def extensions(request: web.Request) -> list[str]:
     info = services(request).info
     listed = _texts(await info.union("extensions"))
     worker = await shown_worker(request)
-    root = package_root()
+    root = shown_root(services(request).settings().gateway)
     if worker is not None:
         own = _texts(await info.of(worker, "extensions"))
         core = [entry for entry in own if entry.startswith(_CORE)]
     elif root is not None:
-        core = list(await asyncio.to_thread(_package_extensions, root))
+        core = list(await asyncio.to_thread(_own_extensions, root))
     else:
         core = []
     return [*core, *(entry for entry in listed if not entry.startswith(_CORE))]
@@ -71,10 +84,11 @@ def _texts(told: Any) -> list[str]:
 
 
 async def shown_worker(request: web.Request) -> Worker | None:
-    """The worker whose own UI is shown; None: the installed package is."""
+    """The worker whose own UI is shown; None: files of a folder here are."""
     svc = services(request)
-    kind = svc.settings().gateway.frontend
-    if kind is Frontend.PACKAGE:
+    settings = svc.settings().gateway
+    kind = settings.frontend
+    if kind is Frontend.PACKAGE or settings.frontend_root is not None:
         return None
     worker = await request.app[WORKER_UI].worker()
     if worker is None and kind is Frontend.WORKER:
@@ -98,11 +112,11 @@ async def serve(request: web.Request) -> web.StreamResponse:
             request.app[WORKER_UI].gone(worker)
     if kind is Frontend.WORKER:
         return _no_page(path, "No worker is ready, so there is no page yet; try again shortly.")
-    return await _from_package(request, path)
+    return await _from_root(request, path)
 
 
-async def _from_package(request: web.Request, path: str) -> web.StreamResponse:
-    root = package_root()
+async def _from_root(request: web.Request, path: str) -> web.StreamResponse:
+    root = shown_root(services(request).settings().gateway)
     if root is not None:
         file = await asyncio.to_thread(_find, root, request.match_info["path"])
         if file is not None:
@@ -156,6 +170,7 @@ def _find(root: Path, path: str) -> Path | None:
     if "\0" in path:
         return None
     try:
+        root = root.resolve()
         file = (root / (path.strip("/") or "index.html")).resolve()
     except OSError:
         return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,3 +245,42 @@ class TestAuto:
         agent.routes[""] = self.PAGE
         gateway.clock.now += 3  # type: ignore[attr-defined]
         assert await get(gateway, "/") == (200, "<html>theirs")
+
+
+class TestRoot:
+    """A frontend that the admin unpacked somewhere: shown instead of all others."""
+
+    @pytest.fixture
+    def pinned(self, tmp_path: Path) -> dict[str, Any]:
+        (tmp_path / "extensions" / "core").mkdir(parents=True)
+        (tmp_path / "extensions" / "core" / "own.js").write_text("own()")
+        (tmp_path / "index.html").write_text("<html>pinned")
+        return {**KEYS, "gateway": {"frontend_root": tmp_path}}
+
+    async def test_it_goes_before_the_workers_own_page_and_the_package(
+        self, start: Start, agent: FakeAgent, pinned: dict[str, Any]
+    ) -> None:
+        agent.routes |= {"": b"<html>theirs", "assets/x.js": b"x()"}
+        agent.routes |= {"extensions/pack/pack.js": b"pack()", "templates/index.json": b"[]"}
+        agent.routes["extensions"] = ["/extensions/core/old.js", "/extensions/pack/pack.js"]
+        gateway = await start(pinned)
+        assert await get(gateway, "/") == (200, "<html>pinned")
+        assert await get(gateway, "/extensions/core/own.js") == (200, "own()")
+        assert await get(gateway, "/assets/x.js") == (404, "")
+        assert await get(gateway, "/extensions/pack/pack.js") == (200, "pack()")
+        assert await get(gateway, "/templates/index.json") == (200, "[]")
+        assert await gateway.json("/extensions") == [
+            "/extensions/core/own.js",
+            "/extensions/pack/pack.js",
+        ]
+
+    async def test_nothing_outside_of_it_is_ever_read(
+        self, start: Start, tmp_path: Path, pinned: dict[str, Any]
+    ) -> None:
+        outside = tmp_path.with_name(tmp_path.name + "-outside")
+        outside.mkdir()
+        (outside / "secret.txt").write_text("secret")
+        (tmp_path / "link.txt").symlink_to(outside / "secret.txt")
+        gateway = await start(pinned)
+        for path in ("/link.txt", f"/..%2f{outside.name}%2fsecret.txt", "/%2e%2e/secret.txt"):
+            assert await gateway.raw(path) == (404, b"")

@@ -34,6 +34,19 @@ def vramgate(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Com
     )
 
 
+def test_a_gateway_does_not_start_without_the_frontend_it_was_given(tmp_path: Path) -> None:
+    inner = tmp_path / "ui" / "package" / "static"
+    inner.mkdir(parents=True)
+    (inner / "index.html").write_text("<html>")
+    file = tmp_path / "a.yaml"
+    file.write_text("gateway: {frontend_root: ui, port: 0}\n")
+    done = vramgate("gateway", "--config", str(file), "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert f"gateway.frontend_root: there is no index.html in {tmp_path / 'ui'}" in done.stderr
+    assert f"; {inner} has one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bad_config_is_refused_with_all_its_mistakes_and_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("gateway: {prot: 1}\nlog: {level: loud}\n")

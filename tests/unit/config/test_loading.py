@@ -106,6 +106,14 @@ def test_open_auth_is_refused_beyond_loopback_and_says_what_to_do(tmp_path: Path
     assert load(keyed, environ={}).settings.auth.mode is AuthMode.KEYS
 
 
+def test_a_frontend_that_would_never_be_shown_is_refused(tmp_path: Path) -> None:
+    text = "gateway:\n  frontend: worker\n  frontend_root: ui\n"
+    assert problems_of(write(tmp_path, text)) == [
+        "3: gateway.frontend_root: `gateway.frontend: worker` never shows it: "
+        "leave one of the two out"
+    ]
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [
@@ -184,9 +192,11 @@ def test_a_bad_option_names_the_option() -> None:
 
 
 def test_relative_paths_start_at_the_file_s_folder(tmp_path: Path) -> None:
-    file = write(tmp_path, "data_dir: data\nagent:\n  comfyui:\n    path: /opt/ComfyUI\n")
-    settings = load(file, environ={}).settings
+    text = "data_dir: data\nagent:\n  comfyui:\n    path: /opt/ComfyUI\n"
+    text += "gateway:\n  frontend_root: ui\n"
+    settings = load(write(tmp_path, text), environ={}).settings
     assert settings.data_dir == tmp_path / "data"
+    assert settings.gateway.frontend_root == tmp_path / "ui"
     assert settings.agent.comfyui.path == Path("/opt/ComfyUI")
 
 
