@@ -29,6 +29,8 @@ from gateway.info import WorkerInfo
 from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import close_revoked
+from gateway.tickets import Tickets
+from gateway.waiting_room import WAITING_ROOM, WaitingRoom
 from gateway.websocket import handle as websocket
 from gateway.worker_ui import WORKER_UI, WorkerUi
 from scheduler.ledger import Ledger
@@ -112,6 +114,7 @@ def build(
     app[CLUSTER_TOKEN] = cluster_token
     app[DOOR] = Door(services.settings, services.ledger, services.clock)
     app[ATTEMPTS] = Attempts(services.clock)
+    app[WAITING_ROOM] = WaitingRoom(Tickets(services.ledger, services.clock), app[DOOR])
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(entrance.hand_over)
@@ -143,23 +146,26 @@ def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application])
 async def _close_sockets(app: web.Application) -> None:
     """Before running requests are waited for: an open socket is one that never ends."""
     app[SERVICES].hub.close()
+    app[WAITING_ROOM].close()
 
 
 async def _running(app: web.Application) -> AsyncIterator[None]:
-    services = app[SERVICES]
-    following = await events.start(services, lambda: refresh_overrides(app))
-    announcing = asyncio.create_task(
-        announce(services.ledger, services.new_id(), services.peers.here), name="announce"
-    )
-    revoking = asyncio.create_task(
-        close_revoked(app[DOOR], services.hub), name="close revoked sockets"
-    )
-    announcing.add_done_callback(events.tell_if_dead)
-    revoking.add_done_callback(events.tell_if_dead)
+    services, room = app[SERVICES], app[WAITING_ROOM]
+    following = await events.start(services, lambda: refresh_overrides(app), room.heard)
+    beside = {
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("announce", announce(services.ledger, services.new_id(), services.peers.here)),
+            ("close revoked sockets", close_revoked(app[DOOR], services.hub)),
+            ("keep tickets", room.keep()),
+        )
+    }
+    for task in beside:
+        task.add_done_callback(events.tell_if_dead)
     yield
-    announcing.cancel()
-    revoking.cancel()
-    await asyncio.wait({announcing, revoking})
+    for task in beside:
+        task.cancel()
+    await asyncio.wait(beside)
     await following.stop()
     await services.info.close()
     await services.peers.close()

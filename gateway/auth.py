@@ -25,6 +25,7 @@ from gateway.keys import Holder, KeyKind
 from gateway.peer import parse_address, peer
 from gateway.roles import refuse_viewer
 from gateway.session import cookie_name
+from gateway.waiting_room import WAITING_ROOM, by_ticket
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,7 +54,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         return await _enter_by_url(request, door)
     found = (LOCAL, None) if door.open else await _identify(request, door)
     if found is None:
-        return _turn_away(request)
+        return await _by_ticket(request, handler)
     who, holder = found
     _admit(request, door, who)
     if who.credential is Credential.TOKEN and holder is not None and _opens_page(request):
@@ -90,6 +91,8 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
                 "This key is not valid; ask your admin for a new one.",
                 headers=challenge(request.headers),
             )
+        if shown.credential is Credential.BASIC:
+            await request.app[WAITING_ROOM].show(peer(request).address)
         return _as_identity(holder, shown.credential), holder
     told = await _told_by_proxy(request, door)
     if told is not None:
@@ -170,6 +173,19 @@ def _as_identity(found: Holder | Known, credential: Credential) -> Identity:
     return Identity(found.user, found.group, found.role, credential, found.stamp)
 
 
+async def _by_ticket(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Without a credential: a socket may have a ticket, or wait for one; others are turned away.
+
+    Only the socket's own handler goes without an identity.
+    """
+    ticket = await request.app[WAITING_ROOM].judge(request)
+    if ticket is False:
+        return _turn_away(request)
+    if ticket is not True:
+        set_identity(request, by_ticket(ticket))
+    return await handler(request)
+
+
 def _opens_page(request: web.Request) -> bool:
     return browser_rules.is_navigation(request.method, request.headers)
 
@@ -197,6 +213,7 @@ async def _enter_by_url(request: web.Request, door: Door) -> web.StreamResponse:
     if _opens_page(request):
         return await entrance.enter(request, door, holder, bare)
     if holder is not None:
+        await request.app[WAITING_ROOM].show(peer(request).address)
         await entrance.offer_session(request, door, holder)
     inner = entrance.as_if_bare(request, bare)
     _admit(inner, door, who)

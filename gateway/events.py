@@ -39,6 +39,7 @@ _SHOWN_KEPT: Final = 4096
 _log = structlog.get_logger()
 
 OverridesChanged = Callable[[], Awaitable[None]]
+ClientHeard = Callable[[str], Awaitable[None]]
 
 
 class EventFollower:
@@ -48,6 +49,7 @@ class EventFollower:
         services: the gateway's services.
         live: the agents' feeds.
         on_overrides: called when an admin has changed overrides.
+        on_client: called when a prompt was queued that names its client.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class EventFollower:
         services: Services,
         live: LiveFeeds,
         on_overrides: OverridesChanged | None = None,
+        on_client: ClientHeard | None = None,
     ) -> None:
         self._ledger = services.ledger
         self._hub = services.hub
         self._services = services
         self._live = live
         self._on_overrides = on_overrides
+        self._on_client = on_client
         self._lanes: dict[str, deque[Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool_read_at = 0.0
@@ -108,6 +112,8 @@ class EventFollower:
 
     async def _take(self, event: Event) -> None:
         """Do what an event asks of the gateway itself, or put it into its user's lane."""
+        if event.kind is EventKind.SUBMITTED and event.client_id and self._on_client is not None:
+            await self._on_client(event.client_id)
         if event.kind is EventKind.CAPACITY:
             await self._look_at_pool()
         elif event.kind is EventKind.OVERRIDES:
@@ -225,10 +231,14 @@ class Following:
         await self._live.stop()
 
 
-async def start(services: Services, on_overrides: OverridesChanged | None = None) -> Following:
+async def start(
+    services: Services,
+    on_overrides: OverridesChanged | None = None,
+    on_client: ClientHeard | None = None,
+) -> Following:
     """Begin to follow the ledger and the agents; call when the app starts."""
     live = LiveFeeds(services.hub, services.agents)
-    follower = EventFollower(services, live, on_overrides)
+    follower = EventFollower(services, live, on_overrides, on_client)
     task = asyncio.create_task(follower.run(), name="events")
     task.add_done_callback(tell_if_dead)
     return Following(services, live, task)

@@ -78,8 +78,12 @@ class KeyRing:
 
     def holds(self, user: str, stamp: str) -> bool:
         """Whether the key with this digest is still one of the user's."""
+        return self.holder_of(user, stamp) is not None
+
+    def holder_of(self, user: str, stamp: str) -> Holder | None:
+        """The user's key with this digest, or None where it is no longer valid."""
         of_user = (self._of_user.get((user, kind)) for kind in KeyKind)
-        return any(holder is not None and holder.stamp == stamp for holder in of_user)
+        return next((one for one in of_user if one is not None and one.stamp == stamp), None)
 
     def holder(self, user: str, kind: KeyKind) -> Holder | None:
         """The user's present key of that kind (for sessions), or None."""

@@ -20,11 +20,13 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import frames
-from gateway.context import Identity, Services, identity, services
+from gateway.context import Credential, Services, has_identity, identity, services
 from gateway.errors import BadRequest
 from gateway.hub import MAX_CLIENT_ID, ClientSocket
 from gateway.json_body import NotJson, read_json
 from gateway.outbox import Outbox
+from gateway.peer import peer
+from gateway.waiting_room import WAITING_ROOM, Guest
 from scheduler.ledger import LedgerUnavailable
 
 #: seconds between pings; below the minute after which middleboxes forget a connection
@@ -36,6 +38,9 @@ _FOLLOWED_S: Final = 5.0
 #: the only message that means anything is small
 _MAX_MESSAGE_BYTES: Final = 2**20
 
+#: whose a socket is that waits for its user: no user's name
+_NOBODY: Final = ""
+
 _log = structlog.get_logger()
 
 
@@ -45,7 +50,7 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     Raises:
         BadRequest: the client's id is longer than ``MAX_CLIENT_ID``.
     """
-    who, found = identity(request), services(request)
+    found = services(request)
     client_id = request.query.get("clientId") or UUID(found.new_id()).hex
     if len(client_id) > MAX_CLIENT_ID:
         raise BadRequest(f"clientId may have {MAX_CLIENT_ID} characters; use a shorter one.")
@@ -59,11 +64,17 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     if not await _is_followed(found):
         await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
         return response
-    socket = _join(request, response, found, who, client_id)
+    socket = _make(request, response, client_id)
+    guest = _as_guest(request, socket, found)
     try:
+        if has_identity(request):
+            who = identity(request)
+            _join(socket, found, who.user, who.key)
         await _serve(response, socket, found)
     finally:
         found.hub.leave(socket)
+        if guest is not None:
+            request.app[WAITING_ROOM].leave(guest)
     return response
 
 
@@ -77,18 +88,12 @@ async def _is_followed(found: Services) -> bool:
     return True
 
 
-def _join(
-    request: web.Request,
-    response: web.WebSocketResponse,
-    found: Services,
-    who: Identity,
-    client_id: str,
-) -> ClientSocket:
-    """Make the socket known; from here on its frames queue up."""
+def _make(request: web.Request, response: web.WebSocketResponse, client_id: str) -> ClientSocket:
+    """The socket, nobody's yet."""
     closing: set[asyncio.Task[Any]] = set()
 
     def cut() -> None:
-        _log.warning("client_too_slow", user=who.user, client_id=client_id)
+        _log.warning("client_too_slow", user=socket.user, client_id=client_id)
         if request.transport is not None:
             request.transport.abort()
 
@@ -97,15 +102,37 @@ def _join(
         closing.add(task)
         task.add_done_callback(closing.discard)
 
-    socket = ClientSocket(who.user, client_id, Outbox(response, cut), close=close, key=who.key)
-    found.hub.join(socket)
+    socket = ClientSocket(_NOBODY, client_id, Outbox(response, cut), close=close)
     return socket
+
+
+def _join(socket: ClientSocket, found: Services, user: str, key: str) -> None:
+    """Make the socket this user's; from here on its frames queue up."""
+    socket.user, socket.key = user, key
+    found.hub.join(socket)
+
+
+def _as_guest(request: web.Request, socket: ClientSocket, found: Services) -> Guest | None:
+    """The socket as one that lives on a ticket, or waits for one (``gateway.waiting_room``)."""
+    who = identity(request) if has_identity(request) else None
+    if who is not None and who.credential is not Credential.TICKET:
+        return None
+    guest = Guest(
+        address=peer(request).address,
+        client_id=socket.client_id,
+        take=lambda user, key: _join(socket, found, user, key),
+        close=socket.close,
+        user="" if who is None else who.user,
+        key="" if who is None else who.key,
+    )
+    request.app[WAITING_ROOM].enter(guest)
+    return guest
 
 
 async def _serve(response: web.WebSocketResponse, socket: ClientSocket, found: Services) -> None:
     try:
         # asked after joining: what changes from now on follows as a frame of its own
-        remaining = await found.ledger.remaining(socket.user)
+        remaining = await found.ledger.remaining(socket.user) if socket.user else 0
     except LedgerUnavailable:
         await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
         return

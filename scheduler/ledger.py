@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from scheduler.ledger_shared import NoteSide, OverrideSide
 from scheduler.ledger_values import (
     Admitted,
     CancelReply,
@@ -66,6 +67,7 @@ __all__ = [
     "Grant",
     "Ledger",
     "LedgerUnavailable",
+    "NoteSide",
     "Order",
     "OrderKind",
     "Outcome",
@@ -374,23 +376,7 @@ class WatchSide(Protocol):
         ...
 
 
-class OverrideSide(Protocol):
-    """Admin edits that outlive and outrank the config file."""
-
-    async def overrides(self) -> tuple[int, Mapping[str, str]]:
-        """Revision and all overrides: dotted path → JSON text."""
-        ...
-
-    async def override(self, changes: Mapping[str, str | None]) -> int:
-        """Set (JSON text) or clear (None) overrides; the new revision."""
-        ...
-
-    async def secret(self, name: str, candidate: str) -> str:
-        """A shared secret made once: the candidate, or what another process stored first."""
-        ...
-
-
-class Ledger(SubmitSide, PlanSide, AgentSide, WatchSide, OverrideSide, Protocol):
+class Ledger(SubmitSide, PlanSide, AgentSide, WatchSide, OverrideSide, NoteSide, Protocol):
     """The whole of it."""
 
     async def close(self) -> None:

@@ -89,6 +89,8 @@ class BooksBase:
         self.overrides: dict[str, str] = {}
         self.override_rev, self.override_call = 0, ""
         self.secrets: dict[str, str] = {}
+        #: name → until when, text
+        self.notes: dict[str, tuple[int, str]] = {}
         # what snapshots are made of; None: changed since
         self.listed_users: list[str] = []
         self.seen_workers: tuple[Worker, ...] | None = None

@@ -128,3 +128,18 @@ class BooksHouse(BooksPlan):
         self.override_rev += 1
         self.emit(EventKind.OVERRIDES, reason=str(self.override_rev))
         return self.override_rev
+
+    def note(self, name: str, text: str, ttl_ms: int, *, replace: bool = False) -> str:
+        """Keep a text; one that is there already stays unless it is to be replaced."""
+        kept = None if replace else self.noted(name)
+        kept = text if kept is None else kept
+        self.notes[name] = (self.clock_ms() + ttl_ms, kept)
+        return kept
+
+    def noted(self, name: str) -> str | None:
+        """The text kept under this name, or None."""
+        until, text = self.notes.get(name, (0, ""))
+        if until > self.clock_ms():
+            return text
+        self.notes.pop(name, None)
+        return None

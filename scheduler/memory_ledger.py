@@ -326,5 +326,13 @@ class MemoryLedger(_Submit, _Plan, _Agent, _Watch):
         """A shared secret made once: the candidate, or what was stored first."""
         return self.books.secrets.setdefault(name, candidate)
 
+    async def note(self, name: str, text: str, ttl_ms: int, *, replace: bool = False) -> str:
+        """Keep a text; one that is there already stays unless it is to be replaced."""
+        return self.books.note(name, text, ttl_ms, replace=replace)
+
+    async def noted(self, name: str) -> str | None:
+        """The text kept under this name, or None."""
+        return self.books.noted(name)
+
     async def close(self) -> None:
         """Nothing to drop."""

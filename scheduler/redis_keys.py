@@ -46,6 +46,7 @@ week              string  demand by hour of the week
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret
+note:<name>       string  what gateways tell one another; expires
 events            stream  one entry per transition
 ================  ======  =========================================================
 """

@@ -1,4 +1,4 @@
-"""Admin edits and shared secrets in the ledger."""
+"""Admin edits, shared secrets and notes in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scheduler.redis_connection import Arg
 
 
 class RedisOverrides(RedisSide):
-    """``OverrideSide`` over Redis."""
+    """``OverrideSide`` and ``NoteSide`` over Redis."""
 
     async def overrides(self) -> tuple[int, Mapping[str, str]]:
         """Revision and all overrides: dotted path → JSON text.
@@ -40,3 +40,21 @@ class RedisOverrides(RedisSide):
         )
         text: str = stored.decode()
         return text
+
+    async def note(self, name: str, text: str, ttl_ms: int, *, replace: bool = False) -> str:
+        """Keep a text; one that is there already stays unless it is to be replaced."""
+        key = self.keys("note", name)
+        only_new = () if replace else ("NX",)
+        _, _, kept = await self.server.pipeline(
+            [
+                ("SET", key, text, "PX", ttl_ms, *only_new),
+                ("PEXPIRE", key, ttl_ms),
+                ("GET", key),
+            ]
+        )
+        return text if kept is None else str(kept.decode())
+
+    async def noted(self, name: str) -> str | None:
+        """The text kept under this name, or None."""
+        kept = await self.server.command("GET", self.keys("note", name))
+        return None if kept is None else kept.decode()

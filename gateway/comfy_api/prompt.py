@@ -25,6 +25,7 @@ from gateway.comfy_api.posted import Posted, decode, understand
 from gateway.comfy_api.stored import encode_body
 from gateway.context import Identity, Services, identity, services
 from gateway.json_body import json_reply
+from gateway.waiting_room import claim_sockets
 from scheduler.ledger import Duplicate, LedgerUnavailable, OverCap, Submitted
 from scheduler.states import NewJob
 from scheduler.workflow.validation import Validation
@@ -61,6 +62,7 @@ async def post_prompt(request: web.Request) -> web.Response:
     if isinstance(posted, Refusal):
         return posted.reply()
     try:
+        await claim_sockets(request, posted.client_id)
         return await _queue(found, who, posted)
     except LedgerUnavailable:
         return refuse_for_now().reply()
