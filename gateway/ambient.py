@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from config.loading import name_problem
 from config.overrides import locked_out, people
 from config.settings import Role, Settings, User
-from gateway.peer import IpAddress, IpNetwork, parse_networks
+from gateway.source import IpAddress, IpNetwork, parse_networks
 
 _PROXY = "proxy"
 

@@ -22,9 +22,9 @@ from gateway.credentials import challenge, shown_key
 from gateway.door import DOOR, Door
 from gateway.errors import Forbidden, TooManyAttempts, Unauthorized
 from gateway.keys import Holder, KeyKind
-from gateway.peer import parse_address, peer
 from gateway.roles import refuse_viewer
 from gateway.session import cookie_name
+from gateway.source import parse_address, source
 from gateway.waiting_room import WAITING_ROOM, by_ticket
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,7 +46,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if path in _OPEN_PATHS or path.startswith(_CLUSTER):
         return await handler(request)
     door = request.app[DOOR]
-    door.check_host(peer(request))
+    door.check_host(source(request))
     if path in _LOGIN_PATHS:
         door.check_foreign(request)
         return await handler(request)
@@ -71,7 +71,7 @@ def _admit(request: web.Request, door: Door, who: Identity) -> None:
         WrongHost: the place alone says who this is, and the host name is a strange one.
     """
     if who.credential.place:
-        door.check_host(peer(request), ambient=True)
+        door.check_host(source(request), ambient=True)
     if who.credential.ambient:
         door.check_foreign(request)
     refuse_viewer(who.role, request.method, request.rel_url.path)
@@ -92,7 +92,7 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
                 headers=challenge(request.headers),
             )
         if shown.credential is Credential.BASIC:
-            await request.app[WAITING_ROOM].show(peer(request).address)
+            await request.app[WAITING_ROOM].show(source(request).address)
         return _as_identity(holder, shown.credential), holder
     told = await _told_by_proxy(request, door)
     if told is not None:
@@ -114,7 +114,7 @@ async def _told_by_proxy(request: web.Request, door: Door) -> Known | None:
         Forbidden: it names somebody who may not come in.
     """
     header = door.settings().auth.proxy_header
-    if header is None or not peer(request).proxied:
+    if header is None or not source(request).proxied:
         return None
     names = request.headers.getall(header, [])
     if not any(names):
@@ -129,7 +129,7 @@ async def _told_by_proxy(request: web.Request, door: Door) -> Known | None:
 
 async def _placed(request: web.Request, door: Door) -> Identity | None:
     """Who this is by port or network, or None."""
-    ambient, at = await door.ambient(), peer(request)
+    ambient, at = await door.ambient(), source(request)
     known = ambient.at_port(_own_port(request))
     if known is not None:
         return _as_identity(known, Credential.PORT)
@@ -145,7 +145,7 @@ def _own_port(request: web.Request) -> int:
 
 def _count_cookie(request: web.Request) -> None:
     """A cookie that is no session (any more) is a wrong key."""
-    cookie = request.cookies.get(cookie_name(secure=peer(request).secure))
+    cookie = request.cookies.get(cookie_name(secure=source(request).secure))
     # a person is sent to the login page however often
     if cookie is not None and not _opens_page(request):
         _count(request, cookie, None)
@@ -157,7 +157,7 @@ def _count(request: web.Request, key: str, holder: Holder | None) -> None:
     Raises:
         TooManyAttempts: it has shown too many wrong ones; this one is not judged.
     """
-    attempts, address = request.app[ATTEMPTS], peer(request).address
+    attempts, address = request.app[ATTEMPTS], source(request).address
     if holder is None:
         wait_s = attempts.failed(address, key)
     else:
@@ -213,7 +213,7 @@ async def _enter_by_url(request: web.Request, door: Door) -> web.StreamResponse:
     if _opens_page(request):
         return await entrance.enter(request, door, holder, bare)
     if holder is not None:
-        await request.app[WAITING_ROOM].show(peer(request).address)
+        await request.app[WAITING_ROOM].show(source(request).address)
         await entrance.offer_session(request, door, holder)
     inner = entrance.as_if_bare(request, bare)
     _admit(inner, door, who)

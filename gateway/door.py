@@ -16,8 +16,8 @@ from gateway.ambient import Ambient
 from gateway.effective import EffectiveSettings
 from gateway.errors import Forbidden, WrongHost
 from gateway.keys import Holder, KeyRing
-from gateway.peer import Peer, peer
 from gateway.session import Sessions, cookie_name
+from gateway.source import Source, source
 from scheduler.ledger import Ledger, LedgerUnavailable
 
 #: overrides are pushed (``refresh_overrides``); this is for a push that got lost
@@ -113,7 +113,7 @@ class Door:
         Raises:
             LedgerUnavailable: secret or overrides were never read.
         """
-        cookie = request.cookies.get(cookie_name(secure=peer(request).secure))
+        cookie = request.cookies.get(cookie_name(secure=source(request).secure))
         return None if cookie is None else (await self.sessions()).read(cookie, await self.ring())
 
     async def open_session(
@@ -121,7 +121,7 @@ class Door:
     ) -> None:
         """Put a session cookie for this key on a response."""
         days = self.settings().auth.cookie_days
-        secure = peer(request).secure
+        secure = source(request).secure
         response.set_cookie(
             cookie_name(secure=secure),
             (await self.sessions()).issue(holder, days),
@@ -132,7 +132,7 @@ class Door:
             secure=secure,
         )
 
-    def check_host(self, at: Peer, *, ambient: bool = False) -> None:
+    def check_host(self, at: Source, *, ambient: bool = False) -> None:
         """Refuse names that are not ours (DNS rebinding).
 
         Args:
@@ -165,7 +165,7 @@ class Door:
         if browser_rules.refuses(
             method or request.method,
             request.headers,
-            peer(request).host,
+            source(request).host,
             self.settings().gateway.allowed_hosts,
         ):
             raise Forbidden("Another site's page may not do this here; open the gateway itself.")

@@ -16,8 +16,8 @@ from gateway.door import DOOR
 from gateway.errors import BadRequest
 from gateway.keys import KeyKind
 from gateway.page import page
-from gateway.peer import peer
 from gateway.session import cookie_name
+from gateway.source import source
 
 #: a key and a path, with room to spare
 _MOST_BYTES: Final = 64 * 1024
@@ -47,7 +47,7 @@ async def log_in(request: web.Request) -> web.Response:
     door, attempts = request.app[DOOR], request.app[ATTEMPTS]
     form = await _form(request)
     target = local_path(form.get("next", "/"))
-    key, address = form.get("key", "").strip(), peer(request).address
+    key, address = form.get("key", "").strip(), source(request).address
     holder = (await door.ring()).find(key, KeyKind.API)
     wait_s = (
         attempts.failed(address, key) if holder is None else attempts.passed(address, holder.stamp)
@@ -96,7 +96,7 @@ async def log_out(request: web.Request) -> web.Response:
     ):
         return page("Log out", " <button>Log out</button>", action="/logout")
     response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
-    secure = peer(request).secure
+    secure = source(request).secure
     response.del_cookie(
         cookie_name(secure=secure), path="/", httponly=True, samesite="Lax", secure=secure
     )

@@ -19,7 +19,7 @@ from gateway import browser_rules
 from gateway.context import Credential, Identity, identity
 from gateway.door import Door
 from gateway.keys import Holder
-from gateway.peer import peer
+from gateway.source import source
 from gateway.tickets import LOSABLE, Tickets, may_be_ticket
 from scheduler.ledger import LedgerUnavailable
 
@@ -75,7 +75,7 @@ class WaitingRoom:
         Raises:
             LedgerUnavailable: nothing is known.
         """
-        client_id, address = request.query.get("clientId", ""), peer(request).address
+        client_id, address = request.query.get("clientId", ""), source(request).address
         if not self._may_ask(request, client_id) or not await self._tickets.is_seen(address):
             return False
         holder = await self._tickets.holder(address, client_id, await self._door.ring())
@@ -143,7 +143,7 @@ class WaitingRoom:
         """A socket's handshake of a program; a web site's page has the cookie, or no business."""
         scheme = request.headers.get("Origin", "").partition(":")[0]
         page = scheme in ("http", "https") and browser_rules.is_foreign(
-            request.headers, peer(request).host, self._door.settings().gateway.allowed_hosts
+            request.headers, source(request).host, self._door.settings().gateway.allowed_hosts
         )
         return (
             request.rel_url.raw_path in SOCKET_PATHS
@@ -180,7 +180,7 @@ async def claim_sockets(request: web.Request, client_id: str | None) -> None:
     """
     who = identity(request)
     if client_id is not None and who.credential in LOSABLE:
-        await request.app[WAITING_ROOM].claim(peer(request).address, client_id, who)
+        await request.app[WAITING_ROOM].claim(source(request).address, client_id, who)
 
 
 def by_ticket(holder: Holder) -> Identity:

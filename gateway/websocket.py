@@ -25,7 +25,7 @@ from gateway.errors import BadRequest
 from gateway.hub import MAX_CLIENT_ID, ClientSocket
 from gateway.json_body import NotJson, read_json
 from gateway.outbox import Outbox
-from gateway.peer import peer
+from gateway.source import source
 from gateway.waiting_room import WAITING_ROOM, Guest
 from scheduler.ledger import LedgerUnavailable
 
@@ -118,7 +118,7 @@ def _as_guest(request: web.Request, socket: ClientSocket, found: Services) -> Gu
     if who is not None and who.credential is not Credential.TICKET:
         return None
     guest = Guest(
-        address=peer(request).address,
+        address=source(request).address,
         client_id=socket.client_id,
         take=lambda user, key: _join(socket, found, user, key),
         close=socket.close,

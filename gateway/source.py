@@ -20,7 +20,7 @@ IpNetwork = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
+class Source:
     """One request's origin."""
 
     #: the client's address as text; "" where the connection has none
@@ -35,15 +35,15 @@ class Peer:
     direct: bool
 
 
-_PEER: Final[web.RequestKey[Peer]] = web.RequestKey("peer", Peer)
+_SOURCE: Final[web.RequestKey[Source]] = web.RequestKey("source", Source)
 
 
-def peer(request: web.Request) -> Peer:
+def source(request: web.Request) -> Source:
     """Where this request comes from; found once."""
-    found = request.get(_PEER)
+    found = request.get(_SOURCE)
     if found is None:
         trusted = request.app[SERVICES].settings().gateway.trusted_proxies
-        found = request[_PEER] = _find(request, trusted)
+        found = request[_SOURCE] = _find(request, trusted)
     return found
 
 
@@ -73,15 +73,15 @@ def within(address: IpAddress | None, networks: tuple[str, ...]) -> bool:
     return address is not None and any(address in net for net in parse_networks(networks))
 
 
-def _find(request: web.Request, trusted: tuple[str, ...]) -> Peer:
+def _find(request: web.Request, trusted: tuple[str, ...]) -> Source:
     host = request.headers.get(hdrs.HOST, "")
     other_end = parse_address(request.remote or "")
-    plain = Peer(_text(other_end, request.remote), host, request.secure, False, True)
+    plain = Source(_text(other_end, request.remote), host, request.secure, False, True)
     if not trusted or not within(other_end, trusted):
         return plain
     client = _client(request.headers.getall("X-Forwarded-For", []), trusted)
     proto = _last(request.headers.getall("X-Forwarded-Proto", []))
-    return Peer(
+    return Source(
         address=plain.address if client is None else str(client),
         host=_last(request.headers.getall("X-Forwarded-Host", [])) or host,
         secure=request.secure or proto.lower() in ("https", "wss"),
