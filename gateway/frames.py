@@ -1,12 +1,14 @@
 """ComfyUI's WebSocket frames, built: JSON messages and the binary layouts.
 
 All integers are big-endian. Layouts: ``1`` image (type, bytes), ``3`` text
-(length, node, text), ``4`` image with metadata (length, JSON, bytes).
+(length, node, text; newer clients want length, prompt_id in front of that),
+``4`` image with metadata (length, JSON, bytes).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +22,24 @@ _IMAGE_WITH_METADATA: Final = 4
 _PNG: Final = 2
 #: JSON messages of which only the newest says anything, and the field that tells them apart
 _NEWEST_WINS: Final = {"progress_state": "prompt_id", "progress": "node"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a client has declared that it understands; nothing where it declared nothing."""
+
+    #: ``supports_preview_metadata``: event 4 instead of 1
+    metadata: bool = False
+    #: ``supports_progress_text_metadata``: event 3 with the prompt's id
+    text_prompts: bool = False
+
+
+def layout(flags: Mapping[str, Any]) -> Layout:
+    """The layouts for a client's feature flags; those that mean nothing here are left aside."""
+    return Layout(
+        metadata=flags.get("supports_preview_metadata") is True,
+        text_prompts=flags.get("supports_progress_text_metadata") is True,
+    )
 
 
 def text_frame(message: Mapping[str, Any], job: str = "") -> Frame:
@@ -40,9 +60,21 @@ def status(remaining: int, sid: str | None = None) -> Frame:
     return text_frame({"type": "status", "data": data})
 
 
-def feature_flags(max_upload_bytes: int) -> Frame:
+def server_features(max_upload_bytes: int) -> dict[str, Any]:
+    """What this server can do, whatever its workers can."""
+    return {
+        "supports_preview_metadata": True,
+        "max_upload_size": max_upload_bytes,
+        "assets": False,
+    }
+
+
+def feature_flags(max_upload_bytes: int, told: Layout) -> Frame:
     """What this server can do, in answer to what a client says it can."""
-    data = {"supports_preview_metadata": True, "max_upload_size": max_upload_bytes}
+    data = server_features(max_upload_bytes)
+    if told.text_prompts:
+        # who hears this reads texts in the newer layout, and nobody else gets them so
+        data["supports_progress_text_metadata"] = True
     return text_frame({"type": "feature_flags", "data": data})
 
 
@@ -51,25 +83,34 @@ def executing_nothing(prompt_id: str) -> dict[str, Any]:
     return {"type": "executing", "data": {"node": None, "prompt_id": prompt_id}}
 
 
-def binary_frame(header: LiveHeader, payload: bytes | memoryview, *, metadata: bool) -> Frame:
+def binary_frame(header: LiveHeader, payload: bytes | memoryview, told: Layout) -> Frame:
     """A preview, a result or progress text in the layout that this client reads.
 
     Args:
         header: the agent's head of the frame.
         payload: image bytes or UTF-8 text.
-        metadata: the client declared ``supports_preview_metadata``.
+        told: what the client has declared.
     """
     if header.event == _TEXT:
-        node = header.node.encode()
-        head = _TEXT.to_bytes(4, "big") + len(node).to_bytes(4, "big") + node
+        head = _u32(_TEXT)
+        if told.text_prompts:
+            head += _counted(header.prompt_id.encode())
+        head += _counted(header.node.encode())
         return Frame(head + payload, binary=True, key=("text", header.job, header.node))
     key = None if header.lossless else ("preview", header.job, header.node)
-    if metadata and header.event == _IMAGE_WITH_METADATA and header.metadata is not None:
-        told = msgspec.json.encode(header.metadata)
-        head = _IMAGE_WITH_METADATA.to_bytes(4, "big") + len(told).to_bytes(4, "big") + told
+    if told.metadata and header.event == _IMAGE_WITH_METADATA and header.metadata is not None:
+        head = _u32(_IMAGE_WITH_METADATA) + _counted(msgspec.json.encode(header.metadata))
         return Frame(head + payload, binary=True, key=key)
-    head = _IMAGE.to_bytes(4, "big") + _image_type(header).to_bytes(4, "big")
+    head = _u32(_IMAGE) + _u32(_image_type(header))
     return Frame(head + payload, binary=True, key=key)
+
+
+def _u32(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def _counted(words: bytes) -> bytes:
+    return _u32(len(words)) + words
 
 
 def _image_type(header: LiveHeader) -> int:

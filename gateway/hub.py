@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from gateway.frames import binary_frame, status, text_frame
+from gateway.frames import Layout, binary_frame, status, text_frame
 from gateway.outbox import Frame, Outbox
 from scheduler.live import LiveHeader
 
@@ -21,6 +21,7 @@ from scheduler.live import LiveHeader
 _STATUS_PAUSE_S: Final = 0.05
 #: longest client id, in characters
 MAX_CLIENT_ID: Final = 256
+_NOTHING_DECLARED: Final = Layout()
 
 
 class Timer(Protocol):
@@ -50,8 +51,8 @@ class ClientSocket:
     user: str
     client_id: str
     outbox: Outbox
-    #: the client declared ``supports_preview_metadata``
-    previews_with_metadata: bool = False
+    #: what the client has declared; None: nothing, like most scripts
+    layout: Layout | None = None
     #: closes the connection politely: the gateway stops, or the key has ended
     close: Callable[[], None] = lambda: None
     #: digest of the key that it was opened with; empty where none is asked for
@@ -131,12 +132,12 @@ class Hub:
 
     def send_binary(self, header: LiveHeader, payload: bytes | memoryview) -> None:
         """Send an image or text of a job, in the layout each client declared."""
-        made: dict[bool, Frame] = {}
+        made: dict[Layout, Frame] = {}
         for socket in self._meant(header.user, header.client_id):
-            wants = socket.previews_with_metadata
-            if wants not in made:
-                made[wants] = binary_frame(header, payload, metadata=wants)
-            socket.outbox.put(made[wants])
+            told = socket.layout or _NOTHING_DECLARED
+            if told not in made:
+                made[told] = binary_frame(header, payload, told)
+            socket.outbox.put(made[told])
 
     def status(self, user: str, remaining: int) -> None:
         """Tell the user's sockets the count soon: the newest of a burst, a final 0 at once."""

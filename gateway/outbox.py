@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from aiohttp import WSMsgType
+
+from gateway.deflate import LEAST_BYTES, deflate
 
 #: a socket this far behind is closed. Source: 30 previews of 1 MiB, half a
 #: minute of a batch that nobody reads.
@@ -22,23 +24,45 @@ LIMIT_BYTES: Final = 32 * 2**20
 #: frames waiting before newer previews and progress replace older ones: a burst within
 #: one turn of a busy event loop is not yet a slow client (a short prompt of 20 steps makes 60)
 _PATIENCE: Final = 64
+#: longer texts are deflated in a thread: 64 KiB take about a millisecond
+_PACKED_ASIDE_BYTES: Final = 2**16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """One WebSocket message, ready to send."""
+    """One WebSocket message, ready to send; sockets share it."""
 
     body: bytes
     binary: bool = False
     #: a later frame of the same key makes this one worthless; None: never dropped
     key: Hashable | None = None
+    _packed: bytes | None = field(default=None, init=False, repr=False)
+
+    async def packed(self) -> bytes:
+        """The body deflated, once for all sockets; empty: it does not get shorter."""
+        if self._packed is None:
+            if len(self.body) > _PACKED_ASIDE_BYTES:
+                packed = await asyncio.to_thread(deflate, self.body)
+            else:
+                packed = deflate(self.body)
+            self._packed = packed if len(packed) < len(self.body) else b""
+        return self._packed
 
 
 class Transport(Protocol):
-    """The part of ``web.WebSocketResponse`` that frames leave through."""
+    """The part of ``gateway.deflate.DeflatingResponse`` that frames leave through."""
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the client takes deflated frames."""
+        ...
 
     async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
         """Send one message; returns when the socket's buffer has room again."""
+        ...
+
+    async def send_deflated(self, packed: bytes) -> None:
+        """The same for a deflated text."""
         ...
 
 
@@ -106,9 +130,20 @@ class Outbox:
                 self._waiting_bytes -= len(frame.body)
                 if frame.key is not None and self._newest.get(frame.key) == number:
                     del self._newest[frame.key]
-                opcode = WSMsgType.BINARY if frame.binary else WSMsgType.TEXT
-                await self._transport.send_frame(frame.body, opcode)
+                await self._send(frame)
             self._filled.clear()
+
+    async def _send(self, frame: Frame) -> None:
+        if frame.binary:
+            # images are packed already
+            await self._transport.send_frame(frame.body, WSMsgType.BINARY)
+            return
+        if self._transport.deflates and len(frame.body) >= LEAST_BYTES:
+            packed = await frame.packed()
+            if packed:
+                await self._transport.send_deflated(packed)
+                return
+        await self._transport.send_frame(frame.body, WSMsgType.TEXT)
 
     def _replace(self, key: Hashable) -> None:
         """Drop the newest waiting frame of this key if the client is behind."""

@@ -3,10 +3,8 @@
 As ComfyUI's: the first frame is ``status`` with the client's id, the client may
 say once, and only first, what it understands. Unlike ComfyUI's: several sockets
 of one client id all hear everything, idle sockets are pinged, and a socket that
-does not read is cut off instead of filling memory.
-
-permessage-deflate is not offered: aiohttp compresses all frames of a socket or
-none, and a compressor per socket costs more memory than an idle socket may.
+does not read is cut off instead of filling memory. Long texts are deflated for
+clients that can inflate them (``gateway.deflate``).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from gateway import frames
 from gateway.context import Credential, Services, has_identity, identity, services
+from gateway.deflate import DeflatingResponse
 from gateway.errors import BadRequest
 from gateway.hub import MAX_CLIENT_ID, ClientSocket
 from gateway.json_body import NotJson, read_json
@@ -54,11 +53,8 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     client_id = request.query.get("clientId") or UUID(found.new_id()).hex
     if len(client_id) > MAX_CLIENT_ID:
         raise BadRequest(f"clientId may have {MAX_CLIENT_ID} characters; use a shorter one.")
-    response = web.WebSocketResponse(
-        heartbeat=_HEARTBEAT_S,
-        compress=False,
-        max_msg_size=_MAX_MESSAGE_BYTES,
-        timeout=_CLOSE_S,
+    response = DeflatingResponse(
+        heartbeat=_HEARTBEAT_S, max_msg_size=_MAX_MESSAGE_BYTES, timeout=_CLOSE_S
     )
     await response.prepare(request)
     if not await _is_followed(found):
@@ -88,7 +84,7 @@ async def _is_followed(found: Services) -> bool:
     return True
 
 
-def _make(request: web.Request, response: web.WebSocketResponse, client_id: str) -> ClientSocket:
+def _make(request: web.Request, response: DeflatingResponse, client_id: str) -> ClientSocket:
     """The socket, nobody's yet."""
     closing: set[asyncio.Task[Any]] = set()
 
@@ -147,29 +143,26 @@ async def _serve(response: web.WebSocketResponse, socket: ClientSocket, found: S
 
 
 async def _listen(response: web.WebSocketResponse, socket: ClientSocket, found: Services) -> None:
-    """Read until the client goes; its first text may say what it understands."""
+    """Read until the client goes; its first message may say what it understands."""
     first = True
     async for message in response:
-        if first and message.type is WSMsgType.TEXT:
-            flags = _declared(message.data)
-            if flags is not None:
-                socket.previews_with_metadata = flags.get("supports_preview_metadata") is True
-                limit = found.settings().gateway.max_body
-                socket.outbox.put(frames.feature_flags(limit))
+        if not first or message.type is not WSMsgType.TEXT:
+            continue
+        told = _message(message.data)
+        if told is None:
+            continue
         first = False
+        if told.get("type") == "feature_flags":
+            flags = told.get("data")
+            socket.layout = frames.layout(flags if isinstance(flags, dict) else {})
+            limit = found.settings().gateway.max_body
+            socket.outbox.put(frames.feature_flags(limit, socket.layout))
 
 
-def _declared(text: str) -> dict[str, Any] | None:
-    """The client's feature flags, or None if it says something else."""
+def _message(text: str) -> dict[str, Any] | None:
+    """What a client says; None: nothing that ComfyUI would read either."""
     try:
         message = read_json(text)
     except NotJson:
         return None
-    data = message.get("data") if isinstance(message, dict) else None
-    if (
-        not isinstance(message, dict)
-        or message.get("type") != "feature_flags"
-        or not isinstance(data, dict)
-    ):
-        return None
-    return data
+    return message if isinstance(message, dict) else None

@@ -90,6 +90,7 @@ class LiveHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Head of one binary frame of ``/v1/live``.
 
     ``event`` is ComfyUI's binary event: 1 image, 3 text, 4 image with metadata.
+    ``prompt_id`` is the job's as its client knows it.
     ``image_type`` is 1 JPEG or 2 PNG. ``metadata`` is event 4's JSON, ids the
     user's. ``lossless``: a result (SaveImageWebsocket), never to be dropped.
     """
@@ -98,6 +99,7 @@ class LiveHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     job: str
     attempt: int
     event: int
+    prompt_id: str = ""
     client_id: str | None = None
     image_type: int = 0
     node: str = ""

@@ -132,6 +132,7 @@ class Teller:
             job=self._job.id,
             attempt=self._job.attempt,
             event=frame.event,
+            prompt_id=self._names.prompt_id,
             client_id=self._job.client_id,
             image_type=frame.image_type,
             node=frame.node or self.node,

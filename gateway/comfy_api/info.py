@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from gateway.agents import Agents
 from gateway.context import identity, services
 from gateway.errors import Unavailable
+from gateway.frames import server_features
 from gateway.frontend import extensions as frontend_extensions
 from gateway.json_body import json_reply
 from gateway.names import FILE_TYPES
@@ -160,9 +161,7 @@ def _devices(agents: Agents, system: Mapping[str, Any]) -> list[dict[str, Any]]:
 async def features(request: web.Request) -> web.Response:
     """The gateway's own abilities."""
     limit = services(request).settings().gateway.max_body
-    return json_reply(
-        {"supports_preview_metadata": True, "max_upload_size": limit, "assets": False}
-    )
+    return json_reply(server_features(limit))
 
 
 async def extensions(request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType
 
+from gateway.frames import Layout, layout
 from gateway.hub import ClientSocket, Hub
 from gateway.outbox import Outbox
 from scheduler.live import LiveHeader
@@ -43,16 +44,23 @@ class Timer:
 class Browser:
     """A socket that reads at once and remembers."""
 
-    def __init__(self, hub: Hub, user: str, client_id: str, *, previews: bool = False) -> None:
+    deflates = False
+
+    def __init__(
+        self, hub: Hub, user: str, client_id: str, *, layout: Layout | None = None
+    ) -> None:
         self.bodies: list[bytes] = []
         outbox = Outbox(self, lambda: None)
-        self.socket = ClientSocket(user, client_id, outbox, previews_with_metadata=previews)
+        self.socket = ClientSocket(user, client_id, outbox, layout=layout)
         self._task = asyncio.create_task(outbox.run())
         self._hub = hub
         hub.join(self.socket)
 
     async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
         self.bodies.append(message)
+
+    async def send_deflated(self, packed: bytes) -> None:
+        raise AssertionError("this browser never said that it inflates")
 
     @property
     def messages(self) -> list[Any]:
@@ -168,7 +176,7 @@ async def test_the_final_zero_is_told_at_once_and_nothing_older_follows_it() -> 
 
 async def test_previews_come_in_the_layout_that_each_socket_declared() -> None:
     async with a_hub() as (hub, _):
-        new = Browser(hub, "ann", "c", previews=True)
+        new = Browser(hub, "ann", "c", layout=Layout(metadata=True))
         old = Browser(hub, "ann", "c")
         hub.send_binary(header(), JPEG)
         await settle()
@@ -179,7 +187,7 @@ async def test_previews_come_in_the_layout_that_each_socket_declared() -> None:
 
 async def test_a_lossless_result_is_event_1_for_everybody() -> None:
     async with a_hub() as (hub, _):
-        new, old = Browser(hub, "ann", "c", previews=True), Browser(hub, "ann", "c")
+        new, old = Browser(hub, "ann", "c", layout=Layout(metadata=True)), Browser(hub, "ann", "c")
         png = b"\x89PNG result"
         hub.send_binary(header(event=1, image_type=2, metadata=None, lossless=True), png)
         await settle()
@@ -192,6 +200,25 @@ async def test_progress_text_names_its_node() -> None:
         hub.send_binary(header(event=3, node="1", metadata=None), b"slept 0.3")
         await settle()
         assert ann.bodies == [bytes.fromhex("000000030000000131736c65707420302e33")]
+
+
+async def test_progress_text_names_its_prompt_to_clients_that_asked_for_that() -> None:
+    async with a_hub() as (hub, _):
+        new = Browser(hub, "ann", "c", layout=Layout(text_prompts=True))
+        old = Browser(hub, "ann", "c", layout=Layout(metadata=True))
+        hub.send_binary(header(event=3, node="12", prompt_id="p-1", metadata=None), b"text")
+        await settle()
+        assert new.bodies == [b"\0\0\0\3\0\0\0\3p-1\0\0\0\x0212text"]
+        assert old.bodies == [b"\0\0\0\3\0\0\0\x0212text"]
+
+
+def test_flags_that_are_unknown_or_not_exactly_true_change_no_layout() -> None:
+    assert layout({"supports_manager_v4_ui": True, "x": {"y": 1}}) == Layout()
+    assert layout({"supports_preview_metadata": "yes"}) == Layout()
+    assert layout({"supports_preview_metadata": 1}) == Layout()
+    assert layout(
+        {"supports_preview_metadata": True, "supports_progress_text_metadata": True}
+    ) == Layout(metadata=True, text_prompts=True)
 
 
 async def test_results_survive_a_slow_client_that_loses_previews() -> None:

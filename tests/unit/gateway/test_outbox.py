@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import WSMsgType
 
+from gateway.deflate import LEAST_BYTES, inflate
 from gateway.outbox import Frame, Outbox
 
 
 class Client:
     """A transport whose client reads only while it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, deflates: bool = False) -> None:
+        self.deflates = deflates
         self.sent: list[bytes] = []
+        self.packed: list[bytes] = []
         self.reading = asyncio.Event()
         self.reading.set()
         self.given_up = 0
@@ -24,6 +28,10 @@ class Client:
     async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
         await self.reading.wait()
         self.sent.append(message)
+
+    async def send_deflated(self, packed: bytes) -> None:
+        await self.reading.wait()
+        self.packed.append(packed)
 
     def give_up(self) -> None:
         self.given_up += 1
@@ -139,3 +147,48 @@ async def test_a_client_that_is_gone_ends_the_loop() -> None:
     outbox.put(Frame(b"x"))
     with pytest.raises(ConnectionResetError):
         await outbox.run()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+async def test_long_texts_are_deflated_once_for_all_sockets_that_can_inflate() -> None:
+    text = b'{"type": "progress_state"}' * 1000
+    frame = Frame(text)
+    one, two, plain = Client(deflates=True), Client(deflates=True), Client()
+    async with running(one) as first, running(two) as second, running(plain) as third:
+        for outbox in (first, second, third):
+            outbox.put(frame)
+        await until(lambda: bool(one.packed and two.packed and plain.sent))
+    assert one.packed[0] is two.packed[0]
+    assert inflate(one.packed[0], 2**20) == text
+    assert (one.sent, two.sent, plain.sent) == ([], [], [text])
+
+
+async def test_short_texts_images_and_what_does_not_shrink_travel_as_they_are() -> None:
+    client = Client(deflates=True)
+    noise = random.Random(1).randbytes(LEAST_BYTES)
+    frames = [
+        Frame(b"x" * (LEAST_BYTES - 1)),
+        Frame(b"x" * LEAST_BYTES, binary=True),
+        Frame(noise),
+    ]
+    async with running(client) as outbox:
+        for frame in frames:
+            outbox.put(frame)
+        await until(lambda: len(client.sent) == 3)
+    assert client.sent == [frame.body for frame in frames]
+    assert client.packed == []
+
+
+async def test_very_long_texts_keep_their_place_among_the_others() -> None:
+    client = Client(deflates=True)
+    async with running(client) as outbox:
+        outbox.put(Frame(b"a" * 2**18))
+        outbox.put(Frame(b"b" * 2**13))
+        outbox.put(Frame(b"c" * 2**18))
+        await until(lambda: len(client.packed) == 3)
+    assert [inflate(one, 2**20)[:1] for one in client.packed] == [b"a", b"b", b"c"]
