@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import aiohttp
@@ -45,10 +46,38 @@ async def test_feature_flags_are_answered_only_as_the_first_message(stage: Stage
     limit = stage.settings.gateway.max_body
     assert answer == {
         "type": "feature_flags",
-        "data": {"supports_preview_metadata": True, "max_upload_size": limit},
+        "data": {"supports_preview_metadata": True, "max_upload_size": limit, "assets": False},
     }
     assert after["type"] == "status"
     assert job.user == "ann"
+
+
+async def test_what_is_no_message_does_not_count_as_the_first(stage: Stage) -> None:
+    flags = {"supports_progress_text_metadata": True, "unheard_of": [1]}
+    async with stage.client.ws_connect("/ws", headers={"X-Test-User": "ann"}) as socket:
+        await socket.receive_json(timeout=5)
+        await socket.send_bytes(b"\0\0\0\1")
+        for nonsense in ("", "{not json", "[]", "null", '"feature_flags"', "[" * 10_000):
+            await socket.send_str(nonsense)
+        await socket.send_str(json.dumps({"type": "feature_flags", "data": flags}))
+        answer = await socket.receive_json(timeout=5)
+    assert answer["data"]["supports_progress_text_metadata"] is True
+
+
+async def test_a_first_message_about_something_else_declares_nothing(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        await tab.socket.send_str('{"type": "hello"}')
+        await tab.socket.send_str('{"type": "feature_flags", "data": {}}')
+        assert await tab.silent()
+
+
+async def test_a_message_beyond_a_mebibyte_closes_only_its_own_socket(stage: Stage) -> None:
+    async with stage.tab() as tab, stage.tab() as other:
+        await other.socket.send_str("x" * 2**20)
+        assert (await other.socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+        assert other.socket.close_code == 1009
+        await stage.queue()
+        assert remaining(await tab.next()) == 1
 
 
 async def test_a_job_is_shown_in_comfyuis_order(stage: Stage) -> None:
