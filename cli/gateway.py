@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url
+from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url, together
 from cli.listening import listen
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.standby import Standby
@@ -128,14 +128,17 @@ async def _serve_app(
     from aiohttp import web
 
     from gateway.app import runner
+    from gateway.context import SERVICES
+    from gateway.personal_ports import PersonalPorts
 
     running = runner(app)
     await running.setup()
     try:
         await web.SockSite(running, server).start()
         assert running.server is not None  # noqa: S101 - made by setup
+        beside = [PersonalPorts(running, app[SERVICES].settings).follow()]
         if others:
-            await Standby(others, running.server).run()  # until cancelled
-        await asyncio.get_running_loop().create_future()  # until cancelled
+            beside.append(Standby(others, running.server).run())
+        await together(*beside)  # until cancelled
     finally:
         await running.cleanup()

@@ -79,7 +79,7 @@ def _find(request: web.Request, trusted: tuple[str, ...]) -> Source:
     plain = Source(_text(other_end, request.remote), host, request.secure, False, True)
     if not trusted or not within(other_end, trusted):
         return plain
-    client = _client(request.headers.getall("X-Forwarded-For", []), trusted)
+    client = client_of(request.headers.getall("X-Forwarded-For", []), trusted)
     proto = _last(request.headers.getall("X-Forwarded-Proto", []))
     return Source(
         address=plain.address if client is None else str(client),
@@ -90,7 +90,7 @@ def _find(request: web.Request, trusted: tuple[str, ...]) -> Source:
     )
 
 
-def _client(headers: list[str], trusted: tuple[str, ...]) -> IpAddress | None:
+def client_of(headers: list[str], trusted: tuple[str, ...]) -> IpAddress | None:
     """The nearest address that is no trusted proxy: what stands before it anybody may have sent."""
     for text in reversed(",".join(headers).split(",")):
         address = parse_address(text)
