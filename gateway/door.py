@@ -16,7 +16,7 @@ from gateway.ambient import Ambient
 from gateway.effective import EffectiveSettings
 from gateway.errors import Forbidden, WrongHost
 from gateway.keys import Holder, KeyRing
-from gateway.session import Sessions, cookie_name
+from gateway.session import Sessions, cookie_name, cookies_of
 from gateway.source import Source, source
 from scheduler.ledger import Ledger, LedgerUnavailable
 
@@ -110,11 +110,21 @@ class Door:
     async def session_of(self, request: web.Request) -> Holder | None:
         """Whose session cookie a request brings, or None.
 
+        Another host of the same domain can plant one beside ours: sessions of two users are
+        nobody's, so that nobody works under a name that was slipped in.
+
         Raises:
             LedgerUnavailable: secret or overrides were never read.
         """
-        cookie = request.cookies.get(cookie_name(secure=source(request).secure))
-        return None if cookie is None else (await self.sessions()).read(cookie, await self.ring())
+        cookies = cookies_of(request, cookie_name(secure=source(request).secure))
+        if not cookies:
+            return None
+        sessions, ring = await self.sessions(), await self.ring()
+        found = [one for one in (sessions.read(cookie, ring) for cookie in cookies) if one]
+        if len({holder.user for holder in found}) > 1:
+            log.warning("sessions_of_two_users", address=source(request).address)
+            return None
+        return found[0] if found else None
 
     async def open_session(
         self, request: web.Request, response: web.StreamResponse, holder: Holder

@@ -74,7 +74,10 @@ async def hand_over(request: web.BaseRequest, response: web.StreamResponse) -> N
     """Signal ``on_response_prepare``: the cookie that ``offer_session`` promised."""
     holder = request.get(_OFFER)
     if holder is not None and isinstance(request, web.Request):
-        await request.config_dict[DOOR].open_session(request, response, holder)
+        carrier = web.Response()
+        await request.config_dict[DOOR].open_session(request, carrier, holder)
+        for cookie in carrier.cookies.values():  # the response has made its headers of its own
+            response.headers.add(hdrs.SET_COOKIE, cookie.OutputString())
 
 
 def _ask(request: web.Request, holder: Holder) -> web.Response:
@@ -83,4 +86,5 @@ def _ask(request: web.Request, holder: Holder) -> web.Response:
         f" <p>Another site's link wants to log you in here as <b>{escape(holder.user)}</b>.</p>\n"
         f' <a href="{here}">Go on as {escape(holder.user)}</a>'
     )
-    return page("Go on?", content, action="/login")
+    # this page's own address holds the key
+    return page("Go on?", content, action="/login", referrer="no-referrer")

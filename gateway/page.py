@@ -29,12 +29,14 @@ _HEADERS: Final = {
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     ),
-    # no-referrer would make browsers send the form with "Origin: null", a foreign one
-    "Referrer-Policy": "same-origin",
 }
+#: no-referrer would make browsers send a form with "Origin: null", a foreign one
+_REFERRER: Final = "same-origin"
 
 
-def page(title: str, content: str, *, action: str, status: int = 200) -> web.Response:
+def page(
+    title: str, content: str, *, action: str, status: int = 200, referrer: str = _REFERRER
+) -> web.Response:
     """A page around what a form holds.
 
     Args:
@@ -42,6 +44,8 @@ def page(title: str, content: str, *, action: str, status: int = 200) -> web.Res
         content: HTML; whatever a client sent is escaped in it already.
         action: path that the form is posted to.
         status: of the answer.
+        referrer: the page's ``Referrer-Policy``.
     """
     text = _PAGE.format(title=title, content=content, action=action)
-    return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+    headers = {**_HEADERS, "Referrer-Policy": referrer}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)

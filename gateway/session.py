@@ -12,6 +12,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
+from aiohttp import hdrs, web
+
 from gateway.keys import Holder, KeyKind, KeyRing
 
 COOKIE: Final = "vramgate_session"
@@ -23,6 +25,13 @@ _OWN_HOST: Final = "__Host-"
 def cookie_name(*, secure: bool) -> str:
     """The cookie's name; ``secure``: the client came over TLS."""
     return _OWN_HOST + COOKIE if secure else COOKIE
+
+
+def cookies_of(request: web.Request, name: str) -> list[str]:
+    """All values of a cookie; there may be several of one name, from other paths and domains."""
+    parts = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
+    pairs = (part.strip().partition("=") for part in parts)
+    return [value for key, _, value in pairs if key == name]
 
 
 class Sessions:
