@@ -20,6 +20,7 @@ import structlog
 from gateway.context import Services
 from gateway.frames import executing_nothing
 from gateway.live import LiveFeeds
+from gateway.wait_texts import WaitTexts
 from scheduler.closing import failure_data
 from scheduler.ledger import Event, EventKind, LedgerUnavailable
 from scheduler.states import JobState, WorkerState
@@ -48,6 +49,7 @@ class EventFollower:
     Args:
         services: the gateway's services.
         live: the agents' feeds.
+        texts: what waiting clients are told.
         on_overrides: called when an admin has changed overrides.
         on_client: called when a prompt was queued that names its client.
     """
@@ -56,6 +58,7 @@ class EventFollower:
         self,
         services: Services,
         live: LiveFeeds,
+        texts: WaitTexts,
         on_overrides: OverridesChanged | None = None,
         on_client: ClientHeard | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class EventFollower:
         self._hub = services.hub
         self._services = services
         self._live = live
+        self._texts = texts
         self._on_overrides = on_overrides
         self._on_client = on_client
         self._lanes: dict[str, deque[Event]] = {}
@@ -157,6 +161,7 @@ class EventFollower:
         if event.kind is EventKind.SETTLED:
             await self._settled(event)
             return
+        self._texts.heard(event)
         if event.kind is EventKind.REQUEUED:
             self._live.close(event.job, event.attempt)
         # also where the count stays: browsers look at the queue again on each status
@@ -167,6 +172,7 @@ class EventFollower:
             self._hub.status(event.user, event.remaining)
             return
         if event.state is JobState.CANCELLED and event.frames == b"[]":
+            self._texts.heard(event)
             if event.attempt:
                 # an earlier attempt may have been shown, and was never said to be over
                 self._hub.status_now(event.user, event.remaining)
@@ -178,6 +184,7 @@ class EventFollower:
         agent = worker.agent if worker is not None else ""
         await self._live.ended(agent, event.job, event.attempt, _END_WAIT_S)
         self._live.close(event.job, event.attempt)
+        self._texts.heard(event)
         for message in closing_messages(event):
             self._hub.send(event.user, event.client_id, message, event.job)
         self._hub.status_now(event.user, event.remaining)
@@ -221,13 +228,14 @@ class Following:
 
     _services: Services
     _live: LiveFeeds
-    _task: asyncio.Task[None]
+    _tasks: frozenset[asyncio.Task[None]]
 
     async def stop(self) -> None:
         """Close the clients' sockets and the feeds, and end the follower."""
         self._services.hub.close()
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         await self._live.stop()
 
 
@@ -238,10 +246,15 @@ async def start(
 ) -> Following:
     """Begin to follow the ledger and the agents; call when the app starts."""
     live = LiveFeeds(services.hub, services.agents)
-    follower = EventFollower(services, live, on_overrides, on_client)
-    task = asyncio.create_task(follower.run(), name="events")
-    task.add_done_callback(tell_if_dead)
-    return Following(services, live, task)
+    texts = WaitTexts(services.hub, services.ledger, services.clock)
+    follower = EventFollower(services, live, texts, on_overrides, on_client)
+    tasks = {
+        asyncio.create_task(follower.run(), name="events"),
+        asyncio.create_task(texts.run(), name="texts of waiting prompts"),
+    }
+    for task in tasks:
+        task.add_done_callback(tell_if_dead)
+    return Following(services, live, frozenset(tasks))
 
 
 def tell_if_dead(task: asyncio.Task[None]) -> None:

@@ -79,6 +79,7 @@ class Hub:
         self._sockets: dict[str, set[ClientSocket]] = {}
         self._pending: dict[str, _PendingStatus] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._on_declare: list[Callable[[str], None]] = []
         self._standing: Standing = _nothing_runs
         #: set once what happens is followed: a socket that joins sooner could miss an end
         self.followed = asyncio.Event()
@@ -92,6 +93,23 @@ class Hub:
     def sockets(self) -> list[ClientSocket]:
         """All sockets open here."""
         return [socket for sockets in self._sockets.values() for socket in sockets]
+
+    @property
+    def declared(self) -> frozenset[tuple[str, str]]:
+        """User and client id of all sockets whose client has declared what it understands."""
+        return frozenset(
+            (socket.user, socket.client_id) for socket in self.sockets if socket.layout is not None
+        )
+
+    def on_declare(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the user whenever a client declares what it understands."""
+        self._on_declare.append(listener)
+
+    def declare(self, socket: ClientSocket, layout: Layout) -> None:
+        """A client said what it understands."""
+        socket.layout = layout
+        for listener in self._on_declare:
+            listener(socket.user)
 
     def on_users_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever ``users`` has changed."""
@@ -130,10 +148,18 @@ class Hub:
             frame = frame or text_frame(message, job)
             socket.outbox.put(frame)
 
-    def send_binary(self, header: LiveHeader, payload: bytes | memoryview) -> None:
-        """Send an image or text of a job, in the layout each client declared."""
+    def send_binary(
+        self, header: LiveHeader, payload: bytes | memoryview, *, only_declared: bool = False
+    ) -> None:
+        """Send an image or text of a job, in the layout each client declared.
+
+        ``only_declared`` passes over clients that declared nothing: it is no frame of
+        ComfyUI's, and most scripts take any binary frame for an image.
+        """
         made: dict[Layout, Frame] = {}
         for socket in self._meant(header.user, header.client_id):
+            if socket.layout is None and only_declared:
+                continue
             told = socket.layout or _NOTHING_DECLARED
             if told not in made:
                 made[told] = binary_frame(header, payload, told)

@@ -154,9 +154,10 @@ async def _listen(response: web.WebSocketResponse, socket: ClientSocket, found: 
         first = False
         if told.get("type") == "feature_flags":
             flags = told.get("data")
-            socket.layout = frames.layout(flags if isinstance(flags, dict) else {})
+            layout = frames.layout(flags if isinstance(flags, dict) else {})
             limit = found.settings().gateway.max_body
-            socket.outbox.put(frames.feature_flags(limit, socket.layout))
+            socket.outbox.put(frames.feature_flags(limit, layout))
+            found.hub.declare(socket, layout)
 
 
 def _message(text: str) -> dict[str, Any] | None:

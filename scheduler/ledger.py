@@ -128,8 +128,11 @@ class SubmitSide(Protocol):
         """The user's job that its client knows by this id, in any state, or None."""
         ...
 
-    async def unfinished(self, user: str) -> list[Job]:
-        """The user's jobs that have not ended: active ones first, then in queue order."""
+    async def unfinished(self, user: str, *, first: int | None = None) -> list[Job]:
+        """The user's jobs that have not ended: active ones first, then in queue order.
+
+        With ``first`` at most so many of those that may start, and none that is held.
+        """
         ...
 
     async def ended(self, user: str, *, newest: int | None = None) -> list[Job]:

@@ -98,9 +98,9 @@ class _Submit(_Side):
         """The user's job that its client knows by this id, or None."""
         return self.books.find(user, prompt_id)
 
-    async def unfinished(self, user: str) -> list[Job]:
+    async def unfinished(self, user: str, *, first: int | None = None) -> list[Job]:
         """The user's jobs that have not ended: active ones first, then in queue order."""
-        return self.books.unfinished(user)
+        return self.books.unfinished(user, first=first)
 
     async def ended(self, user: str, *, newest: int | None = None) -> list[Job]:
         """The user's ended jobs, oldest first; at most the ``newest`` n."""

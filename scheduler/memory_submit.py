@@ -155,10 +155,10 @@ class BooksSubmit(BooksBase):
         entry = self.look_up(user).prompt_ids.get(prompt_id)
         return None if entry is None else self.jobs([entry[1]])[0]
 
-    def unfinished(self, user: str) -> list[Job]:
+    def unfinished(self, user: str, *, first: int | None = None) -> list[Job]:
         """The user's jobs that have not ended: active ones first, then in queue order."""
         owner = self.look_up(user)
-        waiting = sorted([*owner.queue, *owner.held])
+        waiting = sorted([*owner.queue, *owner.held] if first is None else owner.queue)[:first]
         ids = [*owner.active, *(job_id for _, job_id in waiting)]
         return [self.records[job_id].job for job_id in ids]
 

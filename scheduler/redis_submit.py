@@ -90,9 +90,10 @@ class RedisSubmit(RedisSide):
         (job,) = await self.jobs([job_id])
         return job
 
-    async def unfinished(self, user: str) -> list[Job]:
+    async def unfinished(self, user: str, *, first: int | None = None) -> list[Job]:
         """The user's jobs that have not ended: active ones first, then in queue order."""
-        active, queued, held = await self.server.script("unfinished", self._places(user), [])
+        most = -1 if first is None else first
+        active, queued, held = await self.server.script("unfinished", self._places(user), [most])
         jobs = [
             job
             for job in await self.known_jobs(active + queued + held)

@@ -35,6 +35,24 @@ async def test_a_held_job_keeps_its_place_but_is_not_planned(studio: Studio) -> 
     assert await order(studio) == ["one", "two", "three"]
 
 
+async def test_the_first_of_a_queue_are_listed_behind_what_runs_and_held_ones_left_out(
+    studio: Studio,
+) -> None:
+    _, _, third = await three(studio)
+    await studio.submit(new_job(id="four"))
+    await studio.ledger.hold("ann", "two", held=True)
+    await studio.ledger.move("ann", third.id, front=True)
+
+    async def first(number: int) -> list[str]:
+        return [job.id for job in await studio.ledger.unfinished("ann", first=number)]
+
+    assert await first(2) == ["three", "one"]
+    await studio.run(await studio.job("three"))
+    assert await first(1) == ["three", "one"]
+    assert await first(0) == ["three"]
+    assert await studio.ledger.unfinished("bob", first=5) == []
+
+
 async def test_batch_jobs_stand_behind_all_interactive_ones_whenever_they_came(
     studio: Studio,
 ) -> None:

@@ -1,0 +1,195 @@
+"""Tells frontends why their next prompt waits, as progress text on one of its output nodes.
+
+Only sockets that declared feature flags are told: scripts take any binary frame for an
+image. Only users who have jobs queued are looked at, and only the first of them. What
+stands on a node is replaced when the job starts and when it ends; neither frontend
+removes a text because it is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import structlog
+
+from gateway import wait_words
+from gateway.comfy_api.stored import decode_body
+from gateway.hub import Hub
+from scheduler.ledger import Event, EventKind, LedgerUnavailable, SubmitSide
+from scheduler.live import LiveHeader
+from scheduler.states import Job, JobState
+
+#: seconds between looks; what starts sooner needs no words
+_EVERY_S: Final = 2.0
+#: a user's jobs that are looked at: the first of each of some tabs
+_FIRST: Final = 20
+#: prompts whose nodes are remembered
+_NODES_KEPT: Final = 512
+_TEXT: Final = 3
+
+_log = structlog.get_logger()
+_node_ids = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_output_ids = msgspec.json.Decoder(list[str]).decode
+
+Client = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """A prompt's nodes, and the one that its texts stand on; "" for none."""
+
+    ids: frozenset[str]
+    output: str
+
+
+@dataclass(slots=True)
+class _Told:
+    """What stands on a client's node."""
+
+    job: Job
+    node: str
+    text: str
+    #: server time at which it was admitted, 0 while it waits
+    started_ms: int = 0
+
+
+class WaitTexts:
+    """The texts of this gateway's clients.
+
+    Args:
+        hub: who is here, and the way out.
+        ledger: where jobs and prompts are read.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, hub: Hub, ledger: SubmitSide, clock: Callable[[], float]) -> None:
+        self._hub = hub
+        self._ledger = ledger
+        self._clock = clock
+        #: users who may have jobs queued
+        self._waiting: set[str] = set()
+        self._told: dict[Client, _Told] = {}
+        self._nodes: OrderedDict[str, _Nodes] = OrderedDict()
+        #: jobs that left the queue since the current look began
+        self._left: set[str] = set()
+        hub.on_declare(self._waiting.add)
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            try:
+                await self.look()
+            except LedgerUnavailable:
+                _log.debug("wait_texts_unknown")  # the follower of events says so already
+
+    async def look(self) -> None:
+        """Tell each client here that waits where its next prompt stands, if that has changed."""
+        here = self._hub.declared
+        self._waiting &= {user for user, _ in here}
+        self._told = {client: told for client, told in self._told.items() if client in here}
+        for user in sorted(self._waiting):
+            self._left.clear()
+            jobs = await self._ledger.unfinished(user, first=_FIRST)
+            queued = [job for job in jobs if job.state is JobState.QUEUED]
+            if not queued:
+                self._waiting.discard(user)
+            else:
+                await self._tell_user(user, jobs, queued, here)
+
+    def heard(self, event: Event) -> None:
+        """One event of a user who is here; an end before its closing frames are sent."""
+        if event.kind in (EventKind.SUBMITTED, EventKind.REQUEUED, EventKind.UNHELD):
+            self._waiting.add(event.user)
+        elif event.kind in (EventKind.ADMITTED, EventKind.HELD, EventKind.SETTLED):
+            self._left.add(event.job)
+        if event.client_id is None:
+            return
+        client = (event.user, event.client_id)
+        told = self._told.get(client)
+        if told is None or told.job.id != event.job:
+            return
+        match event.kind:
+            case EventKind.ADMITTED:
+                told.started_ms = event.at_ms
+                self._say(client, told, wait_words.started(_waited_s(told)))
+            case EventKind.HELD:
+                self._say(client, self._told.pop(client), "held: it waits until you let it go on")
+            case EventKind.SETTLED:
+                self._say(client, self._told.pop(client), _last_words(event, told))
+
+    async def _tell_user(
+        self, user: str, jobs: Sequence[Job], queued: Sequence[Job], here: frozenset[Client]
+    ) -> None:
+        places: dict[Client, tuple[Job, int]] = {}
+        for place, job in enumerate(queued, 1):
+            client = (user, job.client_id or "")
+            if job.client_id is not None and client in here:
+                places.setdefault(client, (job, place))
+        active = [job for job in jobs if job.state is not JobState.QUEUED]
+        nodes = await self._read_nodes([*(job for job, _ in places.values()), *active])
+        for client, (job, place) in places.items():
+            node, running = (
+                nodes[job.id].output,
+                [one for one in active if one.client_id == client[1]],
+            )
+            told = self._told.get(client)
+            taken = any(
+                node in nodes[one.id].ids or (told is not None and told.job.id == one.id)
+                for one in running
+            )
+            if taken or not node or job.id in self._left:
+                continue
+            if told is None or told.job.id != job.id:
+                told = self._told[client] = _Told(job, node, "")
+            text = wait_words.waiting(job, place, int(self._clock() * 1000))
+            if text != told.text:
+                self._say(client, told, text)
+
+    def _say(self, client: Client, told: _Told, text: str) -> None:
+        told.text = text
+        header = LiveHeader(
+            user=client[0],
+            job=told.job.id,
+            attempt=0,
+            event=_TEXT,
+            prompt_id=told.job.prompt_id,
+            client_id=client[1],
+            node=told.node,
+        )
+        self._hub.send_binary(header, text.encode(), only_declared=True)
+
+    async def _read_nodes(self, jobs: Iterable[Job]) -> dict[str, _Nodes]:
+        wanted = list(dict.fromkeys(job.id for job in jobs))
+        unknown = [id_ for id_ in wanted if id_ not in self._nodes]
+        for id_, body in zip(unknown, await self._ledger.prompts(unknown), strict=True):
+            self._nodes[id_] = _nodes(body)
+        found = {id_: self._nodes[id_] for id_ in wanted}
+        while len(self._nodes) > _NODES_KEPT:
+            self._nodes.popitem(last=False)
+        return found
+
+
+def _nodes(body: bytes | None) -> _Nodes:
+    if body is None:  # trimmed since it was listed
+        return _Nodes(frozenset(), "")
+    stored = decode_body(body)
+    outputs = _output_ids(stored.outputs)
+    return _Nodes(frozenset(_node_ids(stored.prompt)), outputs[0] if outputs else "")
+
+
+def _waited_s(told: _Told) -> float:
+    return max(0, told.started_ms - told.job.submitted_ms) / 1000
+
+
+def _last_words(event: Event, told: _Told) -> str:
+    if event.state is JobState.CANCELLED:
+        return "cancelled"
+    if event.state is JobState.FAILED or not told.started_ms:
+        return "failed"
+    return wait_words.ended(_waited_s(told), max(0, event.at_ms - told.started_ms) / 1000)
