@@ -73,6 +73,7 @@ def queued_job(job: NewJob, group: str, number: int, now_ms: int) -> Job:
         curve=job.curve,
         host_bytes=job.host_bytes,
         guess=job.guess,
+        requires=job.requires,
         deadline_ms=0 if job.deadline_s is None else now_ms + int(job.deadline_s * 1000),
     )
 

@@ -62,6 +62,10 @@ class Caps:
                 return False
         return True
 
+    def is_confined(self, job: Job) -> bool:
+        """Whether user or group may use only some workers."""
+        return any(limits.workers for _, limits in self._levels(job))
+
     def _levels(self, job: Job) -> Iterable[tuple[tuple[str, str], Limits]]:
         config = self._config
         yield ("user", job.user), config.users.get(job.user, _NONE)

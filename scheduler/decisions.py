@@ -77,3 +77,5 @@ class Plan:
     blocked: Mapping[str, Wait] = field(default_factory=dict)
     #: server time at which a plan of the same books would decide something else; 0: never
     again_ms: int = 0
+    #: jobs that no running worker has the nodes or models for
+    lacking: tuple[Wait, ...] = ()

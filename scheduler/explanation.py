@@ -12,7 +12,9 @@ _LATER = "users and groups who have had less GPU time go first"
 
 def explain(snapshot: Snapshot, plan: Plan) -> Iterator[Wait]:
     """A wait for every job of the snapshot that the plan does not start or end."""
+    yield from plan.lacking
     gone = {d.job.id for d in plan.decisions if isinstance(d, Admit | Refuse)}
+    gone |= {wait.job.id for wait in plan.lacking}
     for backlog in snapshot.backlogs:
         told = plan.blocked.get(backlog.user)
         place = 0

@@ -57,6 +57,7 @@ class Future:
         self._pace = pace
         self._config = replace(config, preemption=None)
         self._agents = snapshot.agents
+        self._catalogues = snapshot.catalogues
         self._groups = dict(snapshot.groups)
         self._active = dict(snapshot.active)
         self._backlogs = {backlog.user: backlog for backlog in snapshot.backlogs}
@@ -129,6 +130,7 @@ class Future:
             active=self._active,
             agents=self._agents,
             groups=self._groups,
+            catalogues=self._catalogues,
         )
         made = plan(snapshot, self.now_ms, self._config)
         for decision in made.decisions:

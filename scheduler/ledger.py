@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from scheduler.catalogue_side import CatalogueSide
 from scheduler.ledger_shared import NoteSide, OverrideSide
 from scheduler.ledger_values import (
     Admitted,
@@ -269,11 +270,7 @@ class PlanSide(Protocol):
         ...
 
     async def forget(self, epoch: int, silent_ms: int) -> list[str]:
-        """Drop agents, workers and GPUs that have no job and said nothing for that long.
-
-        Returns:
-            Their ids.
-        """
+        """Drop agents, workers and GPUs that have no job and said nothing for that long: their ids."""
         ...
 
 
@@ -379,7 +376,9 @@ class WatchSide(Protocol):
         ...
 
 
-class Ledger(SubmitSide, PlanSide, AgentSide, WatchSide, OverrideSide, NoteSide, Protocol):
+class Ledger(
+    SubmitSide, PlanSide, AgentSide, WatchSide, OverrideSide, NoteSide, CatalogueSide, Protocol
+):
     """The whole of it."""
 
     async def close(self) -> None:

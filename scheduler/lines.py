@@ -39,6 +39,8 @@ class Opened:
     refused: list[Refuse]
     #: lines that may not be served now, with the reason
     held: list[tuple[Line, Wait]]
+    #: jobs that no running worker has the nodes or models for: they stand in no line
+    lacking: list[Wait]
 
 
 def open_lines(scene: Scene) -> Opened:
@@ -47,14 +49,27 @@ def open_lines(scene: Scene) -> Opened:
     next_ones = heapq.nsmallest(scene.config.heads, waiting, key=scene.counters.order)
     chosen = {id(backlog) for backlog in next_ones}
     late = [b for b in waiting if id(b) not in chosen and is_forced(scene, b.jobs[0])]
-    opened = Opened([], [], [])
+    opened = Opened([], [], [], [])
     for backlog in (*next_ones, *late):
         jobs = [job for job in backlog.jobs if not _expired(scene, job, opened.refused)]
         for lane in (Lane.INTERACTIVE, Lane.BATCH):
-            own = [j for j in jobs if j.lane is lane and j.id not in scene.config.refused]
+            own = [
+                job
+                for job in jobs
+                if job.lane is lane
+                and job.id not in scene.config.refused
+                and not _is_lacking(scene, job, opened.lacking)
+            ]
             if own:
                 _open(scene, Line(backlog, lane, own), opened)
     return opened
+
+
+def _is_lacking(scene: Scene, job: Job, lacking: list[Wait]) -> bool:
+    wait = scene.equipment.lacking(job)
+    if wait is not None:
+        lacking.append(wait)
+    return wait is not None
 
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from scheduler.bookkeeping import closing_words, cost, event_score, place
+from scheduler.catalogue import Catalogue
 from scheduler.ledger_values import Event, EventKind, Order, Trust
 from scheduler.memory_records import (
     UNSAID,
@@ -84,6 +85,7 @@ class BooksBase:
         self.inboxes: dict[str, deque[Order]] = {}
         self.learned: dict[str, bytes] = {}
         self.week: bytes | None = None
+        self.catalogues: dict[str, Catalogue] = {}
         #: id → until when, URL
         self.gateways: dict[str, tuple[int, str]] = {}
         self.overrides: dict[str, str] = {}

@@ -7,9 +7,10 @@ are the injected clock's; how long a read blocks is the event loop's own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from scheduler.catalogue import Catalogue
 from scheduler.ledger_values import (
     Admitted,
     CancelReply,
@@ -201,6 +202,14 @@ class _Plan(_Side):
     async def put_week(self, week: bytes) -> None:
         """Store it, over what was there."""
         self.books.week = week
+
+    async def put_catalogue(self, digest: str, document: bytes) -> None:
+        """Keep a catalogue."""
+        self.books.catalogues[digest] = Catalogue(document)
+
+    async def catalogues(self, digests: Iterable[str]) -> dict[str, Catalogue]:
+        """Those of these catalogues that are there, by digest."""
+        return self.books.known_catalogues(digests)
 
     async def trim(self, epoch: int, keep: int, older_than_ms: int) -> int:
         """Drop ended jobs beyond ``keep`` per user or older."""

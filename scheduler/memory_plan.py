@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from scheduler.bookkeeping import place, refusal_words
+from scheduler.catalogue import Catalogue
 from scheduler.ledger_values import (
     Admitted,
     EventKind,
@@ -252,7 +253,12 @@ class BooksPlan(BooksBase):
             active=self._active(),
             agents=self._agents(),
             groups=dict(self.turns.counters),
+            catalogues=self.known_catalogues(worker.catalogue for worker in self._workers()),
         )
+
+    def known_catalogues(self, digests: Iterable[str]) -> dict[str, Catalogue]:
+        """Those of these catalogues that are there, by digest."""
+        return {one: self.catalogues[one] for one in set(digests) if one in self.catalogues}
 
     def _backlog(self, user: UserRecord) -> Backlog:
         records = self.records

@@ -170,6 +170,7 @@ class WorkerRecord:
     __slots__ = (
         "agent",
         "call",
+        "catalogue",
         "failed_job",
         "failed_ms",
         "failures",
@@ -203,6 +204,7 @@ class WorkerRecord:
         self.failed_job = ""
         #: when its agent was last told to release
         self.told_ms = 0
+        self.catalogue = ""
         self.call = ""
         #: as the last snapshot showed it; None: it has changed since
         self.noun: Worker | None = None
@@ -224,6 +226,7 @@ class WorkerRecord:
             host_used_bytes=self.host_used_bytes,
             failures=self.failures,
             failed_ms=self.failed_ms,
+            catalogue=self.catalogue,
         )
         return self.noun
 

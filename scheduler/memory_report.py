@@ -70,6 +70,8 @@ class BooksReport(BooksBase):
             news.tell(worker.id, gpu, "worker_appeared")
         elif known.state is not state:
             news.tell(worker.id, gpu, f"worker_{state.value.lower()}")
+        elif known.catalogue != worker.catalogue:
+            news.tell(worker.id, gpu, "catalogue")
         elif known.models != worker.models:
             news.tell(worker.id, gpu, "models")
         record = known or self._new_worker(worker.id)
@@ -80,6 +82,7 @@ class BooksReport(BooksBase):
         record.models, record.has_probe = worker.models, worker.has_probe
         record.limit, record.host_used_bytes = worker.limit, worker.host_used_bytes
         record.heartbeat_ms, record.noun = now, None
+        record.catalogue = worker.catalogue
         self.holds_of(gpu).used[worker.id] = worker.used_bytes
         fleet.workers[worker.id] = gpu
 

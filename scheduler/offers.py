@@ -114,15 +114,18 @@ def _is_kept_quiet(scene: Scene, seat: Seat, *, loads: bool) -> bool:
 
 
 def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
-    """The first job of each main model, that with most waiting work per copy first."""
-    first: dict[str, Job] = {}
+    """The first job of each main model, that with most waiting work per copy first.
+
+    Jobs that not every worker can run are each a kind of their own.
+    """
+    first: dict[tuple[str, str], Job] = {}
     for job in jobs:
-        model = main_model(job)
-        if model not in first:
-            first[model] = job
+        kind = (main_model(job), job.requires if scene.equipment.is_picky(job) else "")
+        if kind not in first:
+            first[kind] = job
             if len(first) == _COLD_TRIES:
                 break
-    found = [(job, model) for model, job in first.items()]
+    found = [(job, model) for (model, _), job in first.items()]
     if len(found) > 1:
         found.sort(key=lambda pair: -scene.warmth.pressure(pair[1]))
     return found

@@ -12,7 +12,7 @@ no more than a few additions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -302,8 +302,10 @@ class Room:
             self._seat(worker, known.get(worker.id, 0), since)
         for job in snapshot.active.values():
             self._run(job)
-        self._largest: int | None = None
-        self._largest_empty: int | None = None
+        #: ids of the GPUs on which a job may run at all; None: on all of them
+        self.cards_of: Callable[[Job], frozenset[str] | None] = lambda job: None
+        self._largest: dict[frozenset[str] | None, int] = {}
+        self._largest_empty: dict[frozenset[str] | None, int] = {}
 
     def _seat(self, worker: Worker, floor: int, since: int) -> None:
         card = self.cards.get(worker.gpu) if worker.gpu else None
@@ -335,31 +337,33 @@ class Room:
             return began_ms + load * 1000 > self._now_ms
         return seat.used < min(BASE_BYTES + weights, seat.reserved)
 
-    def largest_capacity(self) -> int:
-        """The most any one GPU that reports can promise; 0 without a GPU that counts bytes."""
-        if self._largest is None:
-            heard = [c for c in self.cards.values() if c.gpu.heartbeat_ms >= self._since]
-            self._largest = max((c.capacity - c.leftovers for c in heard), default=0)
-        return self._largest
+    def largest_capacity(self, job: Job) -> int:
+        """The most any one GPU can promise that reports and that the job may use; 0 without one."""
+        ids = self.cards_of(job)
+        if ids not in self._largest:
+            heard = [c for c in self._among(ids) if c.gpu.heartbeat_ms >= self._since]
+            self._largest[ids] = max((c.capacity - c.leftovers for c in heard), default=0)
+        return self._largest[ids]
 
     def wants_a_whole_gpu(self, job: Job) -> bool:
-        """No GPU of the pool could promise the job's need: it gets all of one, and its limit.
+        """No GPU that it may use could promise the job's need: it gets all of one, and its limit.
 
         Memory that other processes hold today counts as free, as they may leave, and what a
         worker did not give back, as it may be started anew; a silent GPU counts, as it may
         come back. A job that has waited for that too long takes what there is.
         """
         if job.submitted_ms <= self._resigned_at:
-            return job.need_bytes > self.largest_capacity()
-        if self._largest_empty is None:
-            self._largest_empty = max(
-                (
-                    empty_capacity_bytes(c.gpu, self._safety) - c.contexts
-                    for c in self.cards.values()
-                ),
-                default=0,
+            return job.need_bytes > self.largest_capacity(job)
+        ids = self.cards_of(job)
+        if ids not in self._largest_empty:
+            free = (
+                empty_capacity_bytes(c.gpu, self._safety) - c.contexts for c in self._among(ids)
             )
-        return job.need_bytes > self._largest_empty
+            self._largest_empty[ids] = max(free, default=0)
+        return job.need_bytes > self._largest_empty[ids]
+
+    def _among(self, ids: frozenset[str] | None) -> Iterable[Card]:
+        return [card for card in self.cards.values() if ids is None or card.gpu.id in ids]
 
     def up(self, *, needs_gpu: bool) -> list[Seat]:
         """Seats for such a job that run and whose agent reports, busy ones included.

@@ -72,8 +72,14 @@ class _Planner:
             self._block(line, wait)
         self._serve()
         waits = list(self._blocked.values())
-        self._decisions += preemptions(scene.snapshot, scene.now_ms, scene.config, waits)
-        return Plan(tuple(self._decisions), self._blocked, scene.again_ms)
+        self._decisions += preemptions(
+            scene.snapshot, scene.now_ms, scene.config, waits, self._could_take
+        )
+        return Plan(tuple(self._decisions), self._blocked, scene.again_ms, tuple(opened.lacking))
+
+    def _could_take(self, job: Job, victim: Job) -> bool:
+        seat = self._scene.room.seats.get(victim.worker)
+        return seat is not None and self._scene.may_use(job, seat)
 
     def _serve(self) -> None:
         """Admit the offer with the least key until nobody has one.

@@ -8,7 +8,7 @@ saves, was never interrupted before, and the pool has not wasted too much lately
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from scheduler.decisions import Preempt, Wait
@@ -20,7 +20,11 @@ _HELPS: Final = (WaitReason.NO_WORKER, WaitReason.NO_HEADROOM)
 
 
 def preemptions(
-    snapshot: Snapshot, now_ms: int, config: PlanConfig, blocked: Sequence[Wait]
+    snapshot: Snapshot,
+    now_ms: int,
+    config: PlanConfig,
+    blocked: Sequence[Wait],
+    could_take: Callable[[Job, Job], bool],
 ) -> list[Preempt]:
     """At most one interruption: the first blocked interactive job that one helps.
 
@@ -29,6 +33,7 @@ def preemptions(
         now_ms: server time.
         config: ``preemption`` None: nothing is ever interrupted.
         blocked: who waits, next one first.
+        could_take: whether the first may run at all where the second one runs.
     """
     rule = config.preemption
     if rule is None or any(job.preempting for job in snapshot.active.values()):
@@ -39,7 +44,11 @@ def preemptions(
         job = wait.job
         if job.lane is not Lane.INTERACTIVE or wait.reason not in _HELPS:
             continue
-        victims = [v for v in snapshot.active.values() if _may_go(v, job, now_ms, rule)]
+        victims = [
+            victim
+            for victim in snapshot.active.values()
+            if _may_go(victim, job, now_ms, rule) and could_take(job, victim)
+        ]
         if victims:
             return [Preempt(min(victims, key=lambda v: (_seconds(v, now_ms), v.id)), job)]
     return []

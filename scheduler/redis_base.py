@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scheduler.catalogue import Catalogue
 from scheduler.redis_codec import decode_gpu, decode_group, decode_job, decode_worker
 from scheduler.redis_connection import Connection
 from scheduler.redis_keys import Keys, Place
@@ -36,6 +37,8 @@ class RedisSide:
         self.fleets: dict[str, Fleet] = {}
         #: whose each job is that was seen waiting
         self.owners: dict[str, str] = {}
+        #: what workers offer, by digest
+        self.known_catalogues: dict[str, Catalogue] = {}
 
     async def jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Records by id, in the order asked."""

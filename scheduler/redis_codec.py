@@ -50,6 +50,7 @@ class Spec(msgspec.Struct, frozen=True, array_like=True):
     host_bytes: int = 0
     #: bytes, seconds, load seconds
     guess: tuple[int, float, float] = (0, 0.0, 0.0)
+    requires: str = ""
 
 
 _decode_spec = msgspec.json.Decoder(Spec).decode
@@ -75,6 +76,7 @@ def encode_spec(job: NewJob, group: str) -> bytes:
             tuple((step.bytes, step.seconds) for step in job.curve),
             job.host_bytes,
             (job.guess.bytes, job.guess.seconds, job.guess.load_seconds),
+            job.requires,
         )
     )
 
@@ -152,6 +154,7 @@ def decode_job(fields: Fields) -> Job | None:
         wait_blocker=_text(fields, b"wait_blocker"),
         start_p50_ms=_int(fields, b"start_p50_ms"),
         start_p90_ms=_int(fields, b"start_p90_ms"),
+        requires=spec.requires,
     )
 
 
@@ -181,6 +184,7 @@ def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | Non
         host_used_bytes=_int(fields, b"host_used_bytes"),
         failures=_int(fields, b"failures"),
         failed_ms=_int(fields, b"failed_ms"),
+        catalogue=_text(fields, b"catalogue"),
     )
 
 

@@ -43,6 +43,7 @@ counters:<user>   hash    file name pattern → highest number given;
 profile:<fp>      string  what was learned of a fingerprint; expires
 fingerprints      set     fingerprints with a profile; some may have expired
 week              string  demand by hour of the week
+catalogue:<name>  string  what a worker offers, by digest; expires
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret

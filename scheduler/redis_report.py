@@ -12,8 +12,8 @@ from scheduler.states import Gpu, Worker
 
 #: The ``fleet:<agent>`` hash: what the ledger knows the agent to have.
 Fleet = dict[bytes, bytes]
-#: Arguments of a worker that the agent no longer names: state … host_used_bytes.
-_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0)
+#: Arguments of a worker that the agent no longer names: state … catalogue.
+_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0, "")
 #: Arguments of a GPU that the agent no longer names: index … memory_source.
 _GONE_GPU: tuple[Arg, ...] = (0, "", 0, 0, 0, "", "")
 
@@ -69,6 +69,7 @@ def _worker_args(worker: Worker | None) -> Sequence[Arg]:
         int(worker.has_probe),
         worker.limit.value,
         worker.host_used_bytes,
+        worker.catalogue,
     )
 
 

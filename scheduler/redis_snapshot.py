@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from scheduler.bookkeeping import changed
-from scheduler.redis_base import RedisSide
+from scheduler.redis_catalogues import RedisCatalogues
 from scheduler.redis_codec import Fields, decode_agent, decode_gpu, decode_job, decode_worker, pairs
 from scheduler.redis_connection import Arg
 from scheduler.states import ACTIVE, Agent, Backlog, Gpu, Job, JobState, Snapshot, Worker
@@ -48,7 +48,7 @@ class _Seen:
     nouns: dict[bytes, tuple[bytes, Any]] = field(default_factory=dict)
 
 
-class RedisSnapshot(RedisSide):
+class RedisSnapshot(RedisCatalogues):
     """``PlanSide.snapshot`` over Redis."""
 
     _seen = _Seen()
@@ -65,10 +65,11 @@ class RedisSnapshot(RedisSide):
         new = _Seen(window, run_id)
         await self._read_jobs(users, active, old, new)
         decoder = _Decoder(old, new)
+        pool = decoder.all(workers, _worker)
         snapshot = Snapshot(
             now_ms=now,
             gpus=decoder.all(gpus, decode_gpu),
-            workers=decoder.all(workers, _worker),
+            workers=pool,
             backlogs=tuple([row.backlog for row in new.rows.values()]),
             active={job.id: job for job in new.active.values()},
             agents=decoder.all(agents, decode_agent),
@@ -76,6 +77,7 @@ class RedisSnapshot(RedisSide):
                 group.decode(): int(virtual)
                 for group, virtual in zip(groups[::2], groups[1::2], strict=True)
             },
+            catalogues=await self.catalogues(worker.catalogue for worker in pool),
         )
         self._seen = new
         return snapshot

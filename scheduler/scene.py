@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from scheduler.caps import Caps
 from scheduler.decisions import Wait
+from scheduler.equipment import Equipment
 from scheduler.fairness import Counters
 from scheduler.hosts import Hosts
 from scheduler.placement import Room, Seat
@@ -32,6 +33,7 @@ class Scene:
             heartbeat_ms=config.heartbeat_ms,
             resigned_ms=config.resigned_ms,
         )
+        self.equipment = Equipment(snapshot, self.room)
         #: when a plan of the same books would decide something else; 0: never
         self.again_ms = 0
         #: seats that could take a job now, emptiest first
@@ -51,7 +53,9 @@ class Scene:
         #: grows with each change: what was found out before may be true no more
         self.stamp = 0
         self._gpu_pool = any(worker.gpu for worker in snapshot.workers)
-        self._busy_texts: dict[bool, Wait] = {}
+        self._busy_texts: dict[tuple[bool, str], Wait] = {}
+        self._cards: dict[tuple[str, str, str], frozenset[str] | None] = {}
+        self.room.cards_of = self._cards_of
 
     def look_again(self, at_ms: int) -> None:
         """Something changes then, by time alone."""
@@ -69,14 +73,25 @@ class Scene:
         """
         if job.needs_gpu and self._gpu_pool and not seat.worker.gpu:
             return False
-        return self.caps.allowed(job, seat)
+        return self.caps.allowed(job, seat) and self.equipment.offers(job, seat.worker)
+
+    def _cards_of(self, job: Job) -> frozenset[str] | None:
+        """Ids of the GPUs on which the job may run at all; None: on all of them."""
+        key = (job.user, job.group, job.requires)
+        if key not in self._cards:
+            narrow = self.caps.is_confined(job) or self.equipment.is_picky(job)
+            seats = self.room.seats.values() if narrow else ()
+            found = frozenset(seat.worker.gpu for seat in seats if self.may_use(job, seat))
+            self._cards[key] = found if narrow else None
+        return self._cards[key]
 
     def nobody_free(self, job: Job) -> Wait:
         """That no worker is idle, worded once per kind of job."""
-        known = self._busy_texts.get(job.needs_gpu)
+        kind = (job.needs_gpu, job.requires)
+        known = self._busy_texts.get(kind)
         if known is None:
-            known = nobody_free(job, self.room, self.config, self.now_ms)
-            self._busy_texts[job.needs_gpu] = known
+            known = nobody_free(job, self.room, self.equipment, self.config, self.now_ms)
+            self._busy_texts[kind] = known
         return replace(known, job=job)
 
     def _run_on_hosts(self) -> None:

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 
 from scheduler.caps import gib
 from scheduler.decisions import Wait
+from scheduler.equipment import Equipment
 from scheduler.placement import Room, Seat
 from scheduler.plan_config import PlanConfig
 from scheduler.quarantine import rests_until
 from scheduler.states import GpuState, Job, WaitReason, WorkerState
 
 
-def nobody_free(job: Job, room: Room, config: PlanConfig, now_ms: int) -> Wait:
+def nobody_free(
+    job: Job, room: Room, equipment: Equipment, config: PlanConfig, now_ms: int
+) -> Wait:
     """No idle worker is there for the job: none is up, all are busy, or they cannot be used."""
-    usable = room.up(needs_gpu=job.needs_gpu)
+    lacking = equipment.lacking(job)
+    if lacking is not None:
+        return lacking
+    up = room.up(needs_gpu=job.needs_gpu)
+    usable = [seat for seat in up if equipment.offers(job, seat.worker)]
     if not usable:
         which = "with a GPU " if room.up(needs_gpu=False) else ""
         return Wait(job, WaitReason.NO_WORKER, f"no worker {which}is up; the admins see why")
@@ -37,7 +44,8 @@ def nobody_free(job: Job, room: Room, config: PlanConfig, now_ms: int) -> Wait:
     busy = sum(1 for seat in usable if seat.job)
     if busy == 0:
         return Wait(job, WaitReason.CAP, "no worker that the user may use is free")
-    return Wait(job, WaitReason.NO_WORKER, f"all workers are busy ({busy} of {len(usable)})")
+    which = "all workers" if len(usable) == len(up) else "all workers that have its models"
+    return Wait(job, WaitReason.NO_WORKER, f"{which} are busy ({busy} of {len(usable)})")
 
 
 def shortage(job: Job, seats: Sequence[Seat], room: Room) -> Wait:
@@ -47,7 +55,7 @@ def shortage(job: Job, seats: Sequence[Seat], room: Room) -> Wait:
     if room.wants_a_whole_gpu(job):
         text = (
             f"needs {gib(job.need_bytes)}, more than any GPU can promise "
-            f"({gib(room.largest_capacity())}): waits for a whole GPU"
+            f"({gib(room.largest_capacity(job))}): waits for a whole GPU"
         )
         return Wait(job, WaitReason.NO_HEADROOM, text)
     free = max(0, best.headroom) if best is not None else 0

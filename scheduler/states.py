@@ -1,9 +1,8 @@
 """The nouns of the ledger: jobs, workers, GPUs, and what may become of a job.
 
-Everything here is a value: frozen, without behaviour that needs a clock, a
-socket or Redis. All bytes are *device footprint* (torch reserved + the
-process's context + whatever lies outside torch); all ``*_ms`` are milliseconds
-of the Redis server's clock since the epoch.
+Everything here is a value: frozen, without behaviour that needs a clock, a socket or Redis.
+All bytes are *device footprint* (torch reserved + the process's context + whatever lies outside
+torch); all ``*_ms`` are milliseconds of the Redis server's clock since the epoch.
 
     QUEUED ──admit──▶ RESERVED ──claim──▶ RUNNING ──settle──▶ SUCCEEDED | FAILED
       │ ▲                │                  │
@@ -21,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from scheduler.catalogue import Catalogue
 
 
 class JobState(StrEnum):
@@ -46,15 +47,7 @@ TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
     JobState.RESERVED: frozenset(
         {JobState.RUNNING, JobState.QUEUED, JobState.CANCELLED, JobState.FAILED}
     ),
-    JobState.RUNNING: frozenset(
-        {
-            JobState.SUCCEEDED,
-            JobState.FAILED,
-            JobState.CANCELLING,
-            JobState.QUEUED,
-            JobState.CANCELLED,
-        }
-    ),
+    JobState.RUNNING: TERMINAL | {JobState.CANCELLING, JobState.QUEUED},
     JobState.CANCELLING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
@@ -210,6 +203,8 @@ class NewJob:
     #: it must have started so many seconds after submit, or it fails; None: it may wait
     deadline_s: float | None = None
     guess: Guess = Guess()
+    #: what its worker must offer (``scheduler.catalogue.requires``); "": anything will do
+    requires: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +286,7 @@ class Job:
     #: server time by which it starts as likely as not, and in 90 % of cases; 0: not foreseen
     start_p50_ms: int = 0
     start_p90_ms: int = 0
+    requires: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +334,8 @@ class Worker:
     failures: int = 0
     #: server time of the last of them
     failed_ms: int = 0
+    #: digest of what it offers (``scheduler.catalogue``); "": not told
+    catalogue: str = ""
 
     @property
     def hold_bytes(self) -> int:
@@ -390,3 +388,5 @@ class Snapshot:
     agents: tuple[Agent, ...] = ()
     #: virtual counters of the groups with backlogged users
     groups: Mapping[str, int] = field(default_factory=dict)
+    #: what the workers offer, by digest; one that is not here is taken to offer everything
+    catalogues: Mapping[str, Catalogue] = field(default_factory=dict)

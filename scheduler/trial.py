@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scheduler.bookkeeping import queued_job
-from scheduler.caps import Caps
-from scheduler.placement import Card, Room, Seat, empty_capacity_bytes
+from scheduler.placement import Card, Seat, empty_capacity_bytes
 from scheduler.plan_config import PlanConfig
 from scheduler.reservation import fitting_bytes
+from scheduler.scene import Scene
 from scheduler.states import (
     Backlog,
     Job,
@@ -35,6 +36,8 @@ class Fit(StrEnum):
     NEVER = "never"
     #: its user or group may not use this GPU
     NOT_ALLOWED = "not_allowed"
+    #: no worker there has all nodes and models that it names
+    LACKING = "lacking"
     #: the GPU, or its agent, does not report
     SILENT = "silent"
 
@@ -91,43 +94,47 @@ def places(job: Job, snapshot: Snapshot, config: PlanConfig) -> tuple[Place, ...
         snapshot: the pool as the ledger knows it.
         config: what plans go by.
     """
-    room = Room(
-        snapshot,
-        snapshot.now_ms,
-        config.safety,
-        floors=dict(config.floors),
-        heartbeat_ms=config.heartbeat_ms,
-    )
-    caps = Caps(config, (), 0)
+    scene = Scene(snapshot, snapshot.now_ms, config)
     found = [
-        Place(card.gpu.id, _on_card(job, card, room, caps, config), card.capacity)
-        for card in room.cards.values()
+        Place(card.gpu.id, _on_card(job, card, scene), card.capacity)
+        for card in scene.room.cards.values()
     ]
-    if not job.needs_gpu or not room.cards:
-        bare = [seat for seat in room.seats.values() if seat.card is None]
-        found += [Place(seat.worker.id, _on_seat(job, seat, caps), 0) for seat in bare]
+    if not job.needs_gpu or not scene.room.cards:
+        bare = [seat for seat in scene.room.seats.values() if seat.card is None]
+        found += [Place(seat.worker.id, _on_seat(job, seat, scene), 0) for seat in bare]
     return tuple(found)
 
 
-def _on_seat(job: Job, seat: Seat, caps: Caps) -> Fit:
+def _on_seat(job: Job, seat: Seat, scene: Scene) -> Fit:
     if not seat.heard or seat.state is WorkerState.DOWN:
         return Fit.SILENT
-    if not caps.allowed(job, seat):
-        return Fit.NOT_ALLOWED
+    barred = _barred(job, [seat], scene)
+    if barred is not None:
+        return barred
     return Fit.NOW if _is_free(seat) else Fit.WHEN_FREE
+
+
+def _barred(job: Job, seats: Sequence[Seat], scene: Scene) -> Fit | None:
+    """Why the job may use none of these seats, whatever is free; None: it may use one."""
+    allowed = [seat for seat in seats if scene.caps.allowed(job, seat)]
+    if not allowed:
+        return Fit.NOT_ALLOWED
+    offered = any(scene.equipment.offers(job, seat.worker) for seat in allowed)
+    return None if offered else Fit.LACKING
 
 
 def _is_free(seat: Seat) -> bool:
     return not seat.job and seat.heard and seat.state is WorkerState.READY
 
 
-def _on_card(job: Job, card: Card, room: Room, caps: Caps, config: PlanConfig) -> Fit:
+def _on_card(job: Job, card: Card, scene: Scene) -> Fit:
     up = [seat for seat in card.seats if seat.heard and seat.state is not WorkerState.DOWN]
     if not card.heard or not up:
         return Fit.SILENT
-    seats = [seat for seat in up if caps.allowed(job, seat)]
-    if not seats:
-        return Fit.NOT_ALLOWED
+    barred = _barred(job, up, scene)
+    if barred is not None:
+        return barred
+    room, seats = scene.room, [seat for seat in up if scene.may_use(job, seat)]
     free = [seat for seat in seats if _is_free(seat)]
     if not job.need_bytes:
         return Fit.NOW if free else Fit.WHEN_FREE
@@ -139,7 +146,7 @@ def _on_card(job: Job, card: Card, room: Room, caps: Caps, config: PlanConfig) -
     least = job.curve[0].bytes if told and job.curve else job.need_bytes
     if least <= _left(card, card.capacity):
         return Fit.WHEN_FREE
-    if least <= _left(card, empty_capacity_bytes(card.gpu, config.safety)):
+    if least <= _left(card, empty_capacity_bytes(card.gpu, scene.config.safety)):
         return Fit.WHEN_OTHERS_LEAVE
     return Fit.NEVER
 

@@ -5,7 +5,7 @@
 -- ARGV  1 agent, 2 url, 3 version, 4 fleet rev (as the caller believes), 5 workers, 6 GPUs,
 --       7 host_total_bytes, 8 host_available_bytes,
 --       then for each worker: id, named (1/0), GPU it had, GPU it has, state, used_bytes, models,
---       has_probe, limit, host_used_bytes;
+--       has_probe, limit, host_used_bytes, catalogue;
 --       then for each GPU: id, named (1/0), index, name, total, used, foreign, state, memory_source
 -- Reply {'OK'} | {'MOVED'}
 local TELL_AGAIN_MS = 5000
@@ -52,12 +52,14 @@ local function merge_worker(key, old_holds, new_holds, a)
     changed(id, gpu, 'worker_appeared')
   elseif known.state ~= state then
     changed(id, gpu, 'worker_' .. string.lower(state))
+  elseif (known.catalogue or '') ~= ARGV[a + 10] then
+    changed(id, gpu, 'catalogue')
   elseif known.models ~= models then
     changed(id, gpu, 'models')
   end
   redis.call('HSET', key, 'agent', agent, 'gpu', gpu, 'state', state, 'models', models,
     'has_probe', ARGV[a + 7], 'limit', ARGV[a + 8], 'host_used_bytes', ARGV[a + 9],
-    'heartbeat_ms', now)
+    'heartbeat_ms', now, 'catalogue', ARGV[a + 10])
   redis.call('HSET', holds, 'u:' .. id, ARGV[a + 5])
   redis.call('SADD', KEYS[3], id)
   enlist('w:' .. id, gpu)
@@ -125,7 +127,7 @@ for _ = 1, tonumber(ARGV[5]) do
   else
     lose_worker(KEYS[k], KEYS[k + 1], a)
   end
-  k, a = k + 3, a + 10
+  k, a = k + 3, a + 11
 end
 for _ = 1, tonumber(ARGV[6]) do
   if ARGV[a + 1] == '1' then merge_gpu(KEYS[k], KEYS[k + 1], a) else lose_gpu(KEYS[k], a) end

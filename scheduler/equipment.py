@@ -1,0 +1,80 @@
+"""Which workers have the nodes and models that a job names, while one plan is made (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from scheduler.catalogue import missing
+from scheduler.decisions import Wait
+from scheduler.placement import Room
+from scheduler.states import Job, Snapshot, WaitReason, Worker
+
+#: Names in a sentence; of more the number is told.
+_NAMED: Final = 2
+
+
+class Equipment:
+    """What the workers of one snapshot offer. One that has not told is taken to offer all."""
+
+    def __init__(self, snapshot: Snapshot, room: Room) -> None:
+        self._snapshot = snapshot
+        self._room = room
+        self._lacking: dict[tuple[bool, str], Wait | None] = {}
+        self._partial: dict[str, bool] = {}
+        #: the catalogues of workers that run, by whether a GPU is needed
+        self._up: dict[bool, frozenset[str]] = {}
+
+    def offers(self, job: Job, worker: Worker) -> bool:
+        """Whether a worker has all that the job names."""
+        return not job.requires or self._has(worker.catalogue, job.requires)
+
+    def is_picky(self, job: Job) -> bool:
+        """Whether some worker, running or not, has not all that the job names."""
+        if not job.requires:
+            return False
+        known = self._partial.get(job.requires)
+        if known is None:
+            digests = {worker.catalogue for worker in self._snapshot.workers}
+            known = not all(self._has(digest, job.requires) for digest in digests)
+            self._partial[job.requires] = known
+        return known
+
+    def lacking(self, job: Job) -> Wait | None:
+        """That workers run, and none of them has all that the job names; None: one has."""
+        if not job.requires:
+            return None
+        key = (job.needs_gpu, job.requires)
+        if key not in self._lacking:
+            up = self._digests_up(needs_gpu=job.needs_gpu)
+            some = not up or any(self._has(digest, job.requires) for digest in up)
+            self._lacking[key] = None if some else self._tell(job, up)
+        known = self._lacking[key]
+        return None if known is None else Wait(job, known.reason, known.detail, known.blocker)
+
+    def _digests_up(self, *, needs_gpu: bool) -> frozenset[str]:
+        if needs_gpu not in self._up:
+            seats = self._room.up(needs_gpu=needs_gpu)
+            self._up[needs_gpu] = frozenset(seat.worker.catalogue for seat in seats)
+        return self._up[needs_gpu]
+
+    def _has(self, digest: str, requires: str) -> bool:
+        catalogue = self._snapshot.catalogues.get(digest)
+        return catalogue is None or not missing(catalogue, requires)
+
+    def _tell(self, job: Job, up: Iterable[str]) -> Wait:
+        known = self._snapshot.catalogues
+        wanted = min((missing(known[digest], job.requires) for digest in sorted(up)), key=len)
+        holders = [one.id for one in self._snapshot.workers if self.offers(job, one)]
+        what = " and ".join(self._name(token) for token in wanted[:_NAMED])
+        if len(wanted) > _NAMED:
+            what += f" and {len(wanted) - _NAMED} more"
+        if not holders:
+            text = f"needs {what}; no worker has all that this prompt names, the admins can help"
+            return Wait(job, WaitReason.MODEL_MISSING, text)
+        text = f"needs {what}: only {', '.join(holders)} can run it, and is not up"
+        return Wait(job, WaitReason.MODEL_MISSING, text, holders[0])
+
+    def _name(self, token: str) -> str:
+        names = (one.name_of(token) for one in self._snapshot.catalogues.values())
+        return next((name for name in names if name is not None), "something")
