@@ -96,7 +96,7 @@ class WorkerInfo:
         self._base = _make_base({})
         self._fetched_at = 0.0
         self._stale = True
-        self._alive: frozenset[str] = frozenset()
+        self._alive: frozenset[tuple[str, str]] = frozenset()
         #: counts changes of workers, so that cached lists know whether they are older
         self._changes = 0
         self._fetching: asyncio.Task[None] | None = None
@@ -110,8 +110,8 @@ class WorkerInfo:
     def note_change(self) -> None:
         """The pool was read again (``EventKind.CAPACITY``).
 
-        Such events also tell of memory and jobs; only another set of living workers
-        makes the answers old, and they are asked for again on next use.
+        Such events also tell of memory and jobs; only other living workers, or other
+        nodes and models of theirs, make the answers old, and they are asked for again on next use.
         """
         alive = self._living()
         if alive != self._alive:
@@ -119,9 +119,10 @@ class WorkerInfo:
             self._stale = True
             self._changes += 1
 
-    def _living(self) -> frozenset[str]:
+    def _living(self) -> frozenset[tuple[str, str]]:
+        """Workers with what they offer: one that was restarted may have other nodes."""
         return frozenset(
-            worker.id
+            (worker.id, worker.catalogue)
             for worker in self._agents.pool.workers.values()
             if worker.state is not WorkerState.DOWN
         )

@@ -150,9 +150,17 @@ def _warm_soon(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
     at = scene.warmth.last_start(model, jobs, job.need_seconds)
     if at is None or at - scene.now_ms > load_seconds(job, ()) * 1000:
         return None
+    if scene.equipment.is_picky(job) and not _has_warm_seat(scene, job, model):
+        return None
     seconds = max(0, at - scene.now_ms) / 1000
     text = f"workers that have its models loaded should be free within {seconds:.0f} s"
     return Wait(job, WaitReason.WARM_SOON, text)
+
+
+def _has_warm_seat(scene: Scene, job: Job, model: str) -> bool:
+    """Whether a busy worker has the model loaded that the job may use at all."""
+    seats = scene.room.seats.values()
+    return any(seat.job and model in seat.models and scene.may_use(job, seat) for seat in seats)
 
 
 def _start(scene: Scene, job: Job, seat: Seat) -> Start | None:

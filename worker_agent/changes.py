@@ -27,6 +27,8 @@ def differs(last: Report, now: Report) -> bool:
 def _worker_differs(last: Worker, now: Worker) -> bool:
     if (last.gpu, last.state, last.models) != (now.gpu, now.state, now.models):
         return True
+    if last.catalogue != now.catalogue:
+        return True
     return abs(last.used_bytes - now.used_bytes) > STEP_BYTES
 
 

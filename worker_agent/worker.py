@@ -24,6 +24,7 @@ from worker_agent.crew import run_together
 from worker_agent.frames import Frame
 from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
 from worker_agent.inputs import Inputs
+from worker_agent.inventory import Inventory
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
 from worker_agent.services import Services, patiently
@@ -86,6 +87,7 @@ class WorkerDriver:
         self.id = place.id
         self.link = Link(place.id, lambda: self.client, services.new_id, self._take)
         self.inputs = Inputs(services)
+        self._inventory = Inventory(services, place.id)
         self.outputs = Outputs(place.id, lambda: self.client, place.folders)
         self.schema: Schema = {}
         self._services = services
@@ -185,6 +187,7 @@ class WorkerDriver:
             used_bytes=self._services.book.used(self.id),
             models=self._models,
             host_used_bytes=self._services.host.used(self.id),
+            catalogue=self._inventory.digest,
         )
 
     # ── orders ───────────────────────────────────────────────────────────────
@@ -228,6 +231,7 @@ class WorkerDriver:
 
     async def confirm(self) -> None:
         """The ledger's server has restarted: say again what it may have lost."""
+        self._inventory.put_again()
         for _, attempt in list(self._settled):
             await attempt.confirm()
         if self._current is not None:
@@ -335,6 +339,7 @@ class WorkerDriver:
             try:
                 await self._refresh()
                 await self._describe()
+                await self._inventory.put()
             except WorkerUnreachable as error:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
             if self._process is not None and not self._process.alive():
@@ -350,11 +355,15 @@ class WorkerDriver:
             self._shunned = ""
 
     async def _describe(self) -> None:
-        """After each connection: its classes, and the GPU it computes on."""
+        """What it offers; after each connection also the GPU it computes on."""
         opened = self.link.opened
-        if not self.link.connected.is_set() or self._described == opened:
+        new = self._described != opened
+        due = self._inventory.is_due(busy=self._current is not None)
+        if not self.link.connected.is_set() or not (new or due):
             return
-        self.schema = read_schema(await self.client.object_info())
+        self.schema = read_schema(await self._inventory.take(self.client))
+        if not new:
+            return
         self.inputs.forget()
         self._gpu = self._find_gpu()
         await self._note_base()

@@ -21,6 +21,8 @@ from gateway.comfy_api.inputs import FileKey, file_key, find_files, named_files
 from gateway.comfy_api.posted import Posted
 from gateway.context import Identity, Services
 from gateway.need import Need, need_of
+from gateway.scattered import refuse_scattered
+from scheduler.catalogue import requires
 from scheduler.rehearsal import WINDOW, plan_config, rehearse
 from scheduler.states import InputFile, NewJob
 from scheduler.trial import queued
@@ -55,10 +57,13 @@ async def book(found: Services, who: Identity, posted: Posted) -> Booking | Vali
     if not checked.ok:
         return checked
     need = await need_of(found, checked, object_info, files)
-    job = _job(found, who, posted, need, tuple(files.values()))
+    named = requires(checked.prompt, object_info, checked.outputs)
+    job = _job(found, who, posted, need, tuple(files.values()), named)
     refusal = refuse_memory(job.need_bytes, max_bytes(found.settings(), who.user))
     if refusal is None and need.estimate.infeasible_bytes:
         refusal = refuse_infeasible(need.estimate, await found.ledger.pool())
+    if refusal is None:
+        refusal = await refuse_scattered(found, named)
     if refusal is None and not posted.accept_late:
         refusal = await _refuse_late(found, job)
     return Booking(job, need, checked, refusal)
@@ -100,6 +105,7 @@ def _job(
     posted: Posted,
     need: Need,
     inputs: tuple[InputFile, ...],
+    named: str,
 ) -> NewJob:
     kind, booked = need.kind, need.estimate
     job_id = found.new_id()
@@ -126,6 +132,7 @@ def _job(
         curve=booked.curve,
         host_bytes=booked.host_bytes,
         guess=booked.guess,
+        requires=named,
     )
 
 

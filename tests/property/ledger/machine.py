@@ -113,7 +113,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _heartbeat(self, used: int) -> None:
         workers = [
-            worker(name, f"gpu-{n // 2}", used_bytes=used * GIB * (n % 2))
+            worker(
+                name,
+                f"gpu-{n // 2}",
+                used_bytes=used * GIB * (n % 2),
+                catalogue=f"catalogue-{used % (n + 2)}",
+            )
             for n, name in enumerate(WORKERS)
         ]
         self.do("report", report(workers=workers, gpus=[gpu("gpu-0"), gpu("gpu-1")]))
@@ -133,6 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
             front=front,
             lane=Lane.BATCH if self.submitted % 3 == 0 else Lane.INTERACTIVE,
             idempotency_key=f"key-{self.submitted}",
+            requires="abcdefgh" * (self.submitted % 3),
         )
         self.submitted += 1
         before = self.look()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler import lines, policy, reservation
+from scheduler.catalogue import Catalogue, describe, missing, requires
 from scheduler.decisions import Admit, Release, Reserve
+from scheduler.equipment import Equipment
 from scheduler.explanation import explain
 from scheduler.placement import Card, Seat, capacity_bytes
 from scheduler.plan_config import Limits
@@ -19,6 +22,20 @@ from scheduler.states import Job, MemoryLimit, Snapshot, Step, WorkerState
 from tests.pools import GIB, NO_SAFETY, config, gpu, job, running, snapshot, worker
 
 MODELS = ("checkpoints/a", "checkpoints/b", "checkpoints/c")
+
+
+def _info(*choices: str) -> dict[str, Any]:
+    return {"Load": {"input": {"required": {"name": [list(choices), {}]}}, "output_node": True}}
+
+
+#: what some workers offer, and what jobs ask for
+CATALOGUES = {choices: Catalogue(describe(_info(*choices))[1]) for choices in ("a", "b", "ab")}
+ASKED = {
+    choice: requires(
+        {"1": {"class_type": "Load", "inputs": {"name": choice}}}, _info("a", "b"), ["1"]
+    )
+    for choice in "ab"
+}
 
 
 @st.composite
@@ -47,6 +64,7 @@ def pools(draw: st.DrawFn) -> Snapshot:
                     models=draw(st.sampled_from([(), MODELS[:1], MODELS[1:2], MODELS[:2]])),
                     limit=draw(st.sampled_from(MemoryLimit)),
                     state=draw(st.sampled_from([WorkerState.READY] * 4 + [WorkerState.DOWN])),
+                    catalogue=draw(st.sampled_from(["", "ab", "ab", "a", "b"])),
                 )
             )
             if busy:
@@ -54,7 +72,7 @@ def pools(draw: st.DrawFn) -> Snapshot:
                 active.append(running(f"run-{name}", name, gpu=f"gpu{g}", seconds=seconds))
         gpus.append(gpu(f"gpu{g}", used=used, foreign=foreign))
     jobs = [draw(jobs_(n)) for n in range(draw(st.integers(0, 8)))]
-    return snapshot(gpus, workers, jobs, active=active)
+    return replace(snapshot(gpus, workers, jobs, active=active), catalogues=CATALOGUES)
 
 
 @st.composite
@@ -69,6 +87,7 @@ def jobs_(draw: st.DrawFn, number: int) -> Job:
         curve=curve,
         need_seconds=draw(st.sampled_from([1.0, 60.0])),
         skips=draw(st.sampled_from([0, 0, 0, 3])),
+        requires=draw(st.sampled_from(["", "", ASKED["a"], ASKED["b"]])),
     )
 
 
@@ -88,6 +107,8 @@ def check(pool: Snapshot) -> None:
         target, grant = workers[decision.worker.id], decision.grant
         assert not target.job
         assert target.state is WorkerState.READY
+        offered = pool.catalogues.get(target.catalogue)
+        assert offered is None or not missing(offered, decision.job.requires)
         assert target.id not in taken
         taken.add(target.id)
         others = sum(hold[w.id] for w in pool.workers if w.gpu == target.gpu and w.id != target.id)
@@ -190,6 +211,7 @@ MUTANTS: dict[str, tuple[object, str, object, str]] = {
     "no fit check": (Seat, "headroom", property(lambda seat: 1000 * GIB), "check"),
     "admissions forgotten": (Seat, "take", lambda *args: None, "check"),
     "a card counts no holds": (Card, "add", lambda card, seat: card.seats.append(seat), "check"),
+    "equipment ignored": (Equipment, "offers", lambda self, job, worker: True, "check"),
     "caps ignored": (policy, "find_start", None, "check"),
     "floor ignored": (reservation, "least_bytes", lambda job, seat: 1, "check"),
     "unbounded passing": (lines, "is_forced", lambda scene, job: False, "serve"),
