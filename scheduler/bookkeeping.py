@@ -86,6 +86,11 @@ def place(job: Job) -> int:
     return job.number + (BATCH_PLACE if job.lane is Lane.BATCH else 0)
 
 
+def number_at(place: int) -> int:
+    """The number of the job that stands there; counts stay far below ``BATCH_PLACE``."""
+    return place - BATCH_PLACE if place > BATCH_PLACE // 2 else place
+
+
 def cost(charge: int, granted_seconds: float, run_seconds: float) -> int:
     """What an attempt cost that was charged ``charge`` for ``granted_seconds``.
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from scheduler.catalogue_side import CatalogueSide
+from scheduler.ledger_lists import ListSide
 from scheduler.ledger_shared import NoteSide, OverrideSide
 from scheduler.ledger_values import (
     Admitted,
@@ -377,7 +378,15 @@ class WatchSide(Protocol):
 
 
 class Ledger(
-    SubmitSide, PlanSide, AgentSide, WatchSide, OverrideSide, NoteSide, CatalogueSide, Protocol
+    SubmitSide,
+    ListSide,
+    PlanSide,
+    AgentSide,
+    WatchSide,
+    OverrideSide,
+    NoteSide,
+    CatalogueSide,
+    Protocol,
 ):
     """The whole of it."""
 

@@ -158,7 +158,7 @@ class BooksBase:
         frames: bytes = b"[]",
     ) -> Event:
         """Append the event of a job's transition; ``state`` where the noun has not got it yet."""
-        return self.emit(
+        event = self.emit(
             kind,
             job=job.id,
             user=job.user,
@@ -172,6 +172,8 @@ class BooksBase:
             remaining=self.users[job.user].unfinished,
             frames=frames or b"[]",
         )
+        self.users[job.user].changed = event.id
+        return event
 
     # ── what a snapshot shows has changed ────────────────────────────────────
 

@@ -43,6 +43,7 @@ class BooksHouse(BooksPlan):
             if (n < surplus or score <= horizon) and score <= limit:
                 del listing[job_id]
                 self._forget_job(user, job_id)
+                user.changed = f"trimmed {job_id}"
                 dropped += 1
         return dropped
 

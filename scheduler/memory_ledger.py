@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from scheduler.catalogue import Catalogue
+from scheduler.ledger_lists import JobEntry, JobHead, Listing
 from scheduler.ledger_values import (
     Admitted,
     CancelReply,
@@ -118,6 +119,26 @@ class _Submit(_Side):
     async def hide(self, user: str, job_ids: Sequence[str] | None) -> int:
         """Drop ended jobs from the user's history (None: all)."""
         return self.books.hide(user, job_ids)
+
+    async def changed(self, user: str) -> str:
+        """Names the present state of the user's jobs."""
+        return self.books.changed(user)
+
+    async def stamp(self, user: str) -> None:
+        """Give them another name."""
+        self.books.stamp(user)
+
+    async def listing(self, user: str) -> Listing:
+        """Which jobs the user has, in their orders."""
+        return self.books.listing(user)
+
+    async def heads(self, job_ids: Sequence[str]) -> list[JobHead | None]:
+        """What never changes of these jobs, in the order asked."""
+        return self.books.heads(job_ids)
+
+    async def entry(self, user: str, prompt_id: str) -> JobEntry | None:
+        """The user's job that its client knows by this id, or None."""
+        return self.books.entry(user, prompt_id)
 
     async def remaining(self, user: str) -> int:
         """The user's unfinished jobs."""

@@ -87,6 +87,7 @@ class UserRecord:
     __slots__ = (
         "active",
         "backlog",
+        "changed",
         "charged",
         "counters",
         "done",
@@ -109,6 +110,8 @@ class UserRecord:
         self.name = name
         self.group = ""
         self.number = 0
+        #: names the last change of any of the user's jobs
+        self.changed = ""
         self.last_admitted_ms = 0
         #: microseconds of a whole GPU by weight: with lifts, and without
         self.virtual = 0

@@ -186,6 +186,7 @@ class BooksSubmit(BooksBase):
             if score is not None:
                 owner.hidden[job_id] = score
                 owner.prompt_ids.pop(self.records[job_id].job.prompt_id, None)
+                owner.changed = f"hidden {job_id} {score}"
                 dropped += 1
         return dropped
 

@@ -56,6 +56,7 @@ class RedisHouse(RedisSide):
         for start in range(0, len(job_ids), _BATCH):
             batch = job_ids[start : start + _BATCH]
             keys = [self.keys.leader, listing, self.keys("names", user), *self.keys.of_files(user)]
+            keys.append(self.keys("user", user))
             for job_id in batch:
                 keys += [self.keys(name, job_id) for name in ("job", "prompt", "result", "outputs")]
             forgotten = await self.server.script("trim", keys, [epoch, limit, *batch])

@@ -13,7 +13,8 @@ prompt:<id>       string  the prompt's body as submitted
 result:<id>       string  the result as settled
 outputs:<id>      set     fields of ``files:<user>`` that the job named
 user:<user>       hash    number (counter), group, last_admitted_ms; virtual, charged;
-                          seen (changes of the first jobs so far)
+                          seen (changes of the first jobs so far);
+                          changed (names the last change of any of the jobs)
 group:<group>     hash    virtual, charged; clock: counter of the last user with a turn
 clock             string  counter of the last group with a turn
 turns:<group>     zset    the group's users with a job in ``queue``, by virtual

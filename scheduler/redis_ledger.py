@@ -1,8 +1,9 @@
 """The ledger on Redis or Valkey: one Lua script per transition (``lua/``).
 
-Split by who calls: ``redis_submit``, ``redis_plan``, ``redis_house``, ``redis_agent``,
-``redis_watch``, ``redis_overrides``, ``redis_profiles``; below them ``redis_connection`` (clients,
-retries), ``redis_keys`` (every key) and ``redis_codec`` (hashes ↔ nouns).
+Split by who calls: ``redis_submit``, ``redis_lists``, ``redis_plan``, ``redis_house``,
+``redis_agent``, ``redis_watch``, ``redis_overrides``, ``redis_profiles``; below them
+``redis_connection`` (clients, retries), ``redis_keys`` (every key) and ``redis_codec``
+(hashes ↔ nouns).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scheduler.redis_agent import RedisAgent
 from scheduler.redis_connection import Connection
 from scheduler.redis_house import RedisHouse
 from scheduler.redis_keys import Keys
+from scheduler.redis_lists import RedisLists
 from scheduler.redis_overrides import RedisOverrides
 from scheduler.redis_plan import RedisPlan
 from scheduler.redis_profiles import RedisProfiles
@@ -27,7 +29,14 @@ def _random_call() -> str:
 
 
 class RedisLedger(
-    RedisSubmit, RedisPlan, RedisHouse, RedisAgent, RedisWatch, RedisOverrides, RedisProfiles
+    RedisSubmit,
+    RedisLists,
+    RedisPlan,
+    RedisHouse,
+    RedisAgent,
+    RedisWatch,
+    RedisOverrides,
+    RedisProfiles,
 ):
     """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
 

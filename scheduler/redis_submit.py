@@ -129,8 +129,8 @@ class RedisSubmit(RedisSide):
         dropped = 0
         for start in range(0, len(job_ids), _BATCH):
             batch = job_ids[start : start + _BATCH]
-            jobs = [self.keys("job", id_) for id_ in batch]
-            keys = [done, self.keys("hidden", user), self.keys("names", user), *jobs]
+            own = [done, *(self.keys(kind, user) for kind in ("hidden", "names", "user"))]
+            keys = [*own, *(self.keys("job", id_) for id_ in batch)]
             dropped += await self.server.script("hide", keys, [user, *batch])
         return dropped
 

@@ -54,6 +54,11 @@ local function remaining(K)
   return redis.call('ZCARD', K.queue) + redis.call('ZCARD', K.held) + redis.call('ZCARD', K.active)
 end
 
+-- Readers who keep answers about a user's jobs see by this that their lists have changed.
+local function stamp(user_key, id)
+  redis.call('HSET', user_key, 'changed', id or table.concat(redis.call('TIME'), '.'))
+end
+
 -- Append one event. Empty fields are left out: readers take them as empty. Only
 -- an empty client_id is a client_id of its own.
 local function emit(events, kind, fields)
@@ -74,7 +79,9 @@ local function emit_job(K, kind, job, more)
     worker = job.worker, gpu = job.gpu, remaining = remaining(K),
   }
   for name, value in pairs(more or {}) do fields[name] = value end
-  return emit(K.events, kind, fields)
+  local id = emit(K.events, kind, fields)
+  stamp(K.user, id)
+  return id
 end
 
 -- ── turns: who goes first (docs/decisions/0008) ─────────────────────────────

@@ -1,11 +1,11 @@
 -- Drop ended jobs from the user's history. Their records stay until trimmed; their
 -- prompt ids are free again.
--- KEYS  1 done, 2 hidden, 3 names, then jobs
+-- KEYS  1 done, 2 hidden, 3 names, 4 user, then jobs
 -- ARGV  1 user, then job ids
 -- Reply how many were dropped
 local dropped = 0
-for i = 4, #KEYS do
-  local id = ARGV[i - 2]
+for i = 5, #KEYS do
+  local id = ARGV[i - 3]
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score then
     redis.call('ZREM', KEYS[1], id)
@@ -15,4 +15,5 @@ for i = 4, #KEYS do
     dropped = dropped + 1
   end
 end
+if dropped > 0 then stamp(KEYS[4]) end
 return dropped

@@ -1,5 +1,5 @@
 -- Forget ended jobs of one user, and the files that no later job has named.
--- KEYS  1 leader, 2 done or hidden, 3 names, 4 files, 5 origins, 6 counters,
+-- KEYS  1 leader, 2 done or hidden, 3 names, 4 files, 5 origins, 6 counters, 7 user,
 --       then for each job: job, prompt, result, outputs
 -- ARGV  1 epoch, 2 highest score that the recorder has, then job ids
 -- Reply how many were forgotten, or -1 when the caller leads no more
@@ -36,7 +36,7 @@ for i = 3, #ARGV do
   local id = ARGV[i]
   local score = redis.call('ZSCORE', KEYS[2], id)
   if score and tonumber(score) <= recorded then
-    local k = 4 * i - 5
+    local k = 4 * i - 4
     forget_name(id, load(KEYS[k]) or {})
     for _, field in ipairs(redis.call('SMEMBERS', KEYS[k + 3])) do forget_file(id, field) end
     redis.call('DEL', KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3])
@@ -44,4 +44,5 @@ for i = 3, #ARGV do
     forgotten = forgotten + 1
   end
 end
+if forgotten > 0 then stamp(KEYS[7]) end
 return forgotten
