@@ -15,6 +15,7 @@ from config.settings import Settings
 from gateway import cluster_api, entrance, events, frontend, health, login
 from gateway.agents import Agents
 from gateway.announce import announce
+from gateway.answers import Answers
 from gateway.attempts import ATTEMPTS, Attempts
 from gateway.auth import authenticate
 from gateway.blobs import Blobs
@@ -29,6 +30,7 @@ from gateway.info import WorkerInfo
 from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import close_revoked
+from gateway.roster import Rosters
 from gateway.tickets import Tickets
 from gateway.waiting_room import WAITING_ROOM, WaitingRoom
 from gateway.websocket import handle as websocket
@@ -82,6 +84,8 @@ def make_services(
         agents=agents,
         info=WorkerInfo(agents, ledger, input_files, clock),
         hub=Hub(),
+        answers=Answers(ledger, clock),
+        rosters=Rosters(ledger),
         clock=clock,
         new_id=new_id,
     )

@@ -15,10 +15,12 @@ from scheduler.ledger import Ledger
 
 if TYPE_CHECKING:
     from gateway.agents import Agents
+    from gateway.answers import Answers
     from gateway.blobs import Blobs
     from gateway.hub import Hub
     from gateway.info import WorkerInfo
     from gateway.peers import Peers
+    from gateway.roster import Rosters
 
 
 class Credential(StrEnum):
@@ -86,6 +88,8 @@ class Services:
     agents: Agents
     info: WorkerInfo
     hub: Hub
+    answers: Answers
+    rosters: Rosters
     #: seconds since the epoch; injected so that tests own the clock
     clock: Callable[[], float]
     #: a fresh lowercase uuid4

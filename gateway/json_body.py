@@ -28,9 +28,14 @@ def read_json(body: bytes | str) -> Any:
 
 def json_reply(body: Any, status: int = 200) -> web.Response:
     """An answer in JSON."""
+    return encoded_reply(msgspec.json.encode(body), status)
+
+
+def encoded_reply(body: bytes, status: int = 200) -> web.Response:
+    """An answer that is JSON already."""
     return web.Response(
         status=status,
-        body=msgspec.json.encode(body),
+        body=body,
         content_type="application/json",
         charset="utf-8",
     )

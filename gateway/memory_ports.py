@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.ports import Document, PastJob
+from gateway.ports import Document, PastHead, PastJob
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile
 
@@ -116,11 +116,73 @@ class MemoryArchive:
         self.jobs: dict[str, list[PastJob]] = {}
         self.files: dict[tuple[str, str, str, str], FileRecord] = {}
 
-    async def ended(self, user: str, *, newest: int | None, before_ms: int) -> list[PastJob]:
+    async def ended(
+        self,
+        user: str,
+        *,
+        newest: int | None,
+        before_ms: int,
+        skip: int = 0,
+        but: Sequence[str] = (),
+    ) -> list[PastJob]:
         """The user's jobs that ended before ``before_ms``, oldest first."""
-        found = [job for job in self.jobs.get(user, []) if job.ended_ms < before_ms]
+        found = self._older(user, before_ms, but)
         found.sort(key=lambda job: job.ended_ms)
-        return found if newest is None else found[max(0, len(found) - newest) :]
+        end = max(len(found) - skip, 0)
+        return found[:end] if newest is None else found[max(0, end - newest) : end]
+
+    async def count(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str] = (),
+        states: Sequence[str] | None = None,
+    ) -> int:
+        """How many there are."""
+        found = self._older(user, before_ms, but)
+        return sum(states is None or job.state in states for job in found)
+
+    async def heads(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str],
+        states: Sequence[str],
+        by_duration: bool,
+        descending: bool,
+        most: int | None,
+    ) -> list[PastHead]:
+        """The first ``most`` by creation or duration, then number, then id."""
+        found = [
+            PastHead(
+                id=job.id,
+                number=job.number,
+                state=job.state,
+                created_ms=job.submitted_ms,
+                duration_ms=job.ended_ms - (job.started_ms or job.submitted_ms),
+            )
+            for job in self._older(user, before_ms, but)
+            if job.state in states
+        ]
+        found.sort(
+            key=lambda one: (
+                one.duration_ms if by_duration else one.created_ms,
+                one.number,
+                one.id,
+            ),
+            reverse=descending,
+        )
+        return found[:most]
+
+    async def read(self, user: str, job_ids: Sequence[str]) -> list[PastJob]:
+        """These of the user's jobs."""
+        return [job for job in self.jobs.get(user, []) if job.id in job_ids]
+
+    def _older(self, user: str, before_ms: int, but: Sequence[str]) -> list[PastJob]:
+        mine = self.jobs.get(user, [])
+        return [job for job in mine if job.ended_ms < before_ms and job.id not in but]
 
     async def find(self, user: str, prompt_id: str) -> PastJob | None:
         """One ended job by the id its client knows."""

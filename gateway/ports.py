@@ -12,14 +12,55 @@ from typing import Any, Protocol
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile
 from store.records import Document as Document
+from store.records import PastHead as PastHead
 from store.records import PastJob as PastJob
 
 
 class Archive(Protocol):
     """Ended jobs beyond Redis's window."""
 
-    async def ended(self, user: str, *, newest: int | None, before_ms: int) -> list[PastJob]:
-        """The user's jobs that ended before ``before_ms``, oldest first, at most the newest n."""
+    async def ended(
+        self,
+        user: str,
+        *,
+        newest: int | None,
+        before_ms: int,
+        skip: int = 0,
+        but: Sequence[str] = (),
+    ) -> list[PastJob]:
+        """The user's jobs that ended before ``before_ms``, oldest first.
+
+        At most ``newest`` of them, past the ``skip`` newest; ``but`` are left out.
+        """
+        ...
+
+    async def count(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str] = (),
+        states: Sequence[str] | None = None,
+    ) -> int:
+        """How many ``ended`` would give without a limit; ``states``: only those."""
+        ...
+
+    async def heads(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str],
+        states: Sequence[str],
+        by_duration: bool,
+        descending: bool,
+        most: int | None,
+    ) -> list[PastHead]:
+        """The first ``most`` by creation or duration, then number, then id; bodies unread."""
+        ...
+
+    async def read(self, user: str, job_ids: Sequence[str]) -> list[PastJob]:
+        """These of the user's jobs, as far as they are shown, in no order."""
         ...
 
     async def find(self, user: str, prompt_id: str) -> PastJob | None:

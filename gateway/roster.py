@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.ports import PastHead
 from gateway.shelf import Shelf
 from scheduler.ledger import Ledger
 from scheduler.ledger_lists import JobHead
@@ -18,6 +19,8 @@ from scheduler.states import Job
 #: users whose waiting jobs are remembered, and jobs of all of them
 _USERS: Final = 256
 _HEADS: Final = 100_000
+#: of what ended jobs are sorted by
+_ENDS_BYTES: Final = 16 * 2**20
 #: of bodies of prompts and results as they are shown
 _SHOWN_BYTES: Final = 64 * 2**20
 
@@ -50,6 +53,8 @@ class Rosters:
         self._heads: OrderedDict[str, dict[str, JobHead]] = OrderedDict()
         #: pieces of answers that hold as long as their key means anything
         self.shown: Shelf[bytes] = Shelf(_SHOWN_BYTES)
+        #: by id and score
+        self.ends: Shelf[PastHead] = Shelf(_ENDS_BYTES)
 
     async def read(self, user: str) -> Roster:
         """The user's jobs now.
@@ -76,7 +81,9 @@ class Rosters:
         found = zip(new, await self._ledger.heads(new), strict=True) if new else ()
         fresh = {job_id: head for job_id, head in found if head is not None}
         # those that wait no longer are forgotten
-        heads = {id_: known.get(id_) or fresh[id_] for id_ in job_ids if id_ in known or id_ in fresh}
+        heads = {
+            id_: known.get(id_) or fresh[id_] for id_ in job_ids if id_ in known or id_ in fresh
+        }
         self._heads[user] = heads
         self._heads.move_to_end(user)
         while len(self._heads) > 1 and self._too_many():

@@ -158,6 +158,7 @@ class BooksBase:
         frames: bytes = b"[]",
     ) -> Event:
         """Append the event of a job's transition; ``state`` where the noun has not got it yet."""
+        owner = self.users[job.user]
         event = self.emit(
             kind,
             job=job.id,
@@ -169,13 +170,11 @@ class BooksBase:
             worker=job.worker,
             gpu=job.gpu,
             reason=reason,
-            remaining=self.users[job.user].unfinished,
+            remaining=owner.unfinished,
             frames=frames or b"[]",
         )
-        self.users[job.user].changed = event.id
+        owner.changed = event.id
         return event
-
-    # ── what a snapshot shows has changed ────────────────────────────────────
 
     def touch(self, user: UserRecord) -> None:
         """The user's part of the next snapshot is made anew."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scheduler.ledger import FileRecord
 from store import schema
 from store.engine import writing
-from store.records import PastJob
+from store.records import PastHead, PastJob
 from store.upsert import upsert
 
 #: Marks a row of ``hidden`` that means all of a user's jobs.
@@ -26,6 +26,8 @@ _PAST: Final = (
     _jobs.number,
     _jobs.client_id,
     _jobs.state,
+    _jobs.submitted_ms,
+    _jobs.started_ms,
     _jobs.ended_ms,
     _jobs.prompt,
     _jobs.result,
@@ -40,17 +42,79 @@ class SqlArchive:
         self._engine = engine
         self._clock = clock
 
-    async def ended(self, user: str, *, newest: int | None, before_ms: int) -> list[PastJob]:
-        """The user's jobs that ended before ``before_ms``, oldest first, at most the newest n."""
+    async def ended(
+        self,
+        user: str,
+        *,
+        newest: int | None,
+        before_ms: int,
+        skip: int = 0,
+        but: Sequence[str] = (),
+    ) -> list[PastJob]:
+        """The user's jobs that ended before ``before_ms``, oldest first.
+
+        At most ``newest`` of them, past the ``skip`` newest; ``but`` are left out.
+        """
         wanted = (
-            _shown(user)
-            .where(_jobs.ended_ms < before_ms)
+            _older(_shown(user), before_ms, but)
             .order_by(_jobs.ended_ms.desc(), _jobs.number.desc(), _jobs.id.desc())
             .limit(newest)
+            .offset(skip or None)
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         return [_past(row) for row in reversed(rows)]
+
+    async def count(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str] = (),
+        states: Sequence[str] | None = None,
+    ) -> int:
+        """How many ``ended`` would give without a limit; ``states``: only those."""
+        wanted = _older(_shown(user, func.count()), before_ms, but)
+        if states is not None:
+            wanted = wanted.where(_jobs.state.in_(states))
+        async with self._engine.connect() as connection:
+            return int(await connection.scalar(wanted) or 0)
+
+    async def heads(
+        self,
+        user: str,
+        *,
+        before_ms: int,
+        but: Sequence[str],
+        states: Sequence[str],
+        by_duration: bool,
+        descending: bool,
+        most: int | None,
+    ) -> list[PastHead]:
+        """The first ``most`` by creation or duration, then number, then id; bodies unread."""
+        key = _duration() if by_duration else _jobs.submitted_ms
+        order = [
+            column.desc() if descending else column for column in (key, _jobs.number, _jobs.id)
+        ]
+        columns = (_jobs.id, _jobs.number, _jobs.state, _jobs.submitted_ms, _duration())
+        wanted = (
+            _older(_shown(user, *columns), before_ms, but)
+            .where(_jobs.state.in_(states))
+            .order_by(*order)
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [
+            PastHead(id=id_, number=number, state=state, created_ms=created, duration_ms=duration)
+            for id_, number, state, created, duration in rows
+        ]
+
+    async def read(self, user: str, job_ids: Sequence[str]) -> list[PastJob]:
+        """These of the user's jobs, as far as they are shown, in no order."""
+        wanted = _shown(user).where(_jobs.id.in_(job_ids))
+        async with self._engine.connect() as connection:
+            return [_past(row) for row in (await connection.execute(wanted)).all()]
 
     async def find(self, user: str, prompt_id: str) -> PastJob | None:
         """One ended job by the id its client knows; the newest, if the id was used twice."""
@@ -108,8 +172,19 @@ def _ran_or_failed() -> ColumnElement[bool]:
     return or_(_jobs.state != "CANCELLED", _jobs.started_ms > 0)
 
 
-def _shown(user: str) -> Select[*tuple[Any, ...]]:
-    return select(*_PAST).where(
+def _duration() -> ColumnElement[int]:
+    return _jobs.ended_ms - func.coalesce(func.nullif(_jobs.started_ms, 0), _jobs.submitted_ms)
+
+
+def _older(
+    wanted: Select[*tuple[Any, ...]], before_ms: int, but: Sequence[str]
+) -> Select[*tuple[Any, ...]]:
+    older = wanted.where(_jobs.ended_ms < before_ms)
+    return older.where(_jobs.id.not_in(but)) if but else older
+
+
+def _shown(user: str, *columns: Any) -> Select[*tuple[Any, ...]]:
+    return select(*(columns or _PAST)).where(
         _jobs.user_name == user, _jobs.prompt.is_not(None), _ran_or_failed(), ~_is_hidden()
     )
 
@@ -130,6 +205,8 @@ def _past(row: Row[*tuple[Any, ...]]) -> PastJob:
         number=row.number,
         client_id=row.client_id,
         state=row.state,
+        submitted_ms=row.submitted_ms,
+        started_ms=row.started_ms,
         ended_ms=row.ended_ms,
         prompt=row.prompt,
         result=row.result or _NO_RESULT,

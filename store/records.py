@@ -16,11 +16,26 @@ class PastJob:
     number: int
     client_id: str | None
     state: str
+    submitted_ms: int
+    #: 0: it never ran
+    started_ms: int
     ended_ms: int
     #: body as submitted, JSON object
     prompt: bytes
     #: JSON object ``{"outputs", "status", "meta"}``
     result: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastHead:
+    """What a long list needs of an ended job."""
+
+    id: str
+    number: int
+    state: str
+    created_ms: int
+    #: from its start, or from its posting where it never ran, to its end
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

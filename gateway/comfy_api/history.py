@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from aiohttp import web
-from msgspec import Raw
 
-from gateway.comfy_api.queue import ids, json_body
-from gateway.comfy_api.stored import decode_body, queue_item
+from gateway.comfy_api.ended import ended_jobs, find_ended, of_past, window
+from gateway.comfy_api.queue import ids, json_body, number
 from gateway.context import Services, identity, services
-from gateway.errors import BadRequest
-from gateway.json_body import json_reply
-from gateway.ports import PastJob
-from scheduler.closing import failure_data, wordless_entry
-from scheduler.states import TERMINAL, Job, JobState
+from gateway.json_body import encoded_reply
+from scheduler.states import TERMINAL
 
 #: most entries of one answer: each may hold a whole workflow of 100 KiB
 _MOST: Final = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """One ended prompt, wherever it was found."""
-
-    id: str
-    prompt_id: str
-    number: int
-    state: JobState
-    ended_ms: int
-    #: body as submitted
-    prompt: bytes
-    #: JSON object ``{"outputs", "status", "meta"}``
-    result: bytes
-    #: zero where only the ledger would know
-    submitted_ms: int = 0
-    started_ms: int = 0
-
-    def entry(self) -> dict[str, Any]:
-        """ComfyUI's history entry."""
-        stored = decode_body(self.prompt)
-        parts = msgspec.json.decode(self.result, type=dict[str, Raw])
-        return {"prompt": queue_item(self.number, self.prompt_id, stored), **parts}
 
 
 def routes() -> list[web.RouteDef]:
@@ -63,24 +33,35 @@ async def get_history(request: web.Request) -> web.Response:
         BadRequest: ``max_items`` or ``offset`` is no number.
     """
     found, user = services(request), identity(request).user
-    max_items, offset = _number(request, "max_items"), _number(request, "offset")
+    max_items, offset = number(request, "max_items"), number(request, "offset")
     if max_items is not None and max_items <= 0:
-        return json_reply({})
-    if offset is None or offset < 0:
-        newest = found.settings().store.keep_jobs if max_items is None else max_items
-        entries = await newest_ended(found, user, min(newest, _MOST))
-    else:
-        entries = (await newest_ended(found, user, _MOST))[offset:]
-        entries = entries[:max_items]
-    return json_reply({one.prompt_id: one.entry() for one in entries})
+        return encoded_reply(b"{}")
+    if offset is not None and offset < 0:
+        offset = None
+    most = found.settings().store.keep_jobs if max_items is None and offset is None else max_items
+    most = min(_MOST if most is None else most, _MOST)
+
+    async def build() -> bytes:
+        if offset is None:
+            entries = await _newest(found, user, skip=0, most=most)
+        else:
+            entries = await _from(found, user, offset, most)
+        return b"{" + b",".join(entries) + b"}"
+
+    question = f"history {most} {offset}"
+    return encoded_reply(await found.answers.get(user, question, build))
 
 
 async def get_entry(request: web.Request) -> web.Response:
     """One entry, or an empty object for an id that is not the caller's or has not ended."""
-    one = await find_ended(
-        services(request), identity(request).user, request.match_info["prompt_id"]
-    )
-    return json_reply({} if one is None else {one.prompt_id: one.entry()})
+    found, user = services(request), identity(request).user
+    prompt_id = request.match_info["prompt_id"]
+
+    async def build() -> bytes:
+        one = await find_ended(found, user, prompt_id)
+        return b"{}" if one is None else b"{" + one.entry() + b"}"
+
+    return encoded_reply(await found.answers.get(user, f"entry {prompt_id}", build))
 
 
 async def post_history(request: web.Request) -> web.Response:
@@ -100,94 +81,48 @@ async def post_history(request: web.Request) -> web.Response:
         ended = [job.id for job in jobs if job is not None and job.state in TERMINAL]
         await found.ledger.hide(user, ended)
         await found.archive.hide(user, prompt_ids)
+    await found.ledger.stamp(user)  # the store's part is gone only now
     return web.Response()
 
 
-async def newest_ended(found: Services, user: str, newest: int) -> list[Ended]:
-    """The user's newest ended prompts, oldest first."""
-    jobs = await found.ledger.ended(user, newest=newest)
-    recent = await _with_bodies(found, jobs)
-    missing = newest - len(recent)
+async def _from(found: Services, user: str, offset: int, most: int) -> list[bytes]:
+    """Entries from the ``offset`` oldest on, among the newest ``_MOST``."""
+    ended = (await found.rosters.read(user)).ended
+    limit = window(ended)
+    older = await found.archive.count(user, before_ms=limit.before_ms, but=limit.but)
+    rest = min(len(ended) + older, _MOST) - offset
+    if rest <= 0:
+        return []
+    taken = min(rest, most)
+    return await _newest(found, user, skip=rest - taken, most=taken)
+
+
+async def _newest(found: Services, user: str, *, skip: int, most: int) -> list[bytes]:
+    """Entries past the ``skip`` newest, at most ``most``, oldest first."""
+    ended = (await found.rosters.read(user)).ended
+    end = max(len(ended) - skip, 0)
+    recent = await _recent(found, user, ended[max(end - most, 0) : end])
+    missing = most - min(end, most)
     if missing <= 0:
         return recent
-    # one more millisecond: a job of the same one may have left the ledger already
-    before_ms = jobs[0].ended_ms + 1 if jobs else int(found.clock() * 1000) + 1
-    seen = {one.id for one in recent}
-    past = await found.archive.ended(user, newest=missing + len(recent), before_ms=before_ms)
-    older = [_of_past(one) for one in past if one.id not in seen and _shows(one)]
-    return older[-missing:] + recent
-
-
-async def find_ended(found: Services, user: str, prompt_id: str) -> Ended | None:
-    """One ended prompt of the user's, or None."""
-    job = await found.ledger.find(user, prompt_id)
-    if job is not None:
-        if job.state not in TERMINAL:
-            return None
-        recent = await _with_bodies(found, [job])
-        if recent:
-            return recent[0]
-    past = await found.archive.find(user, prompt_id)
-    return _of_past(past) if past is not None and _shows(past) else None
-
-
-async def _with_bodies(found: Services, jobs: Sequence[Job]) -> list[Ended]:
-    """Jobs with what was posted and what came of it; cancelled unrun ones are left out."""
-    job_ids = [job.id for job in jobs]
-    bodies = await found.ledger.prompts(job_ids)
-    results = await found.ledger.results(job_ids)
-    ended = []
-    for job, body, result in zip(jobs, bodies, results, strict=True):
-        if result is None and job.state is JobState.FAILED:
-            result = _failed_unrun(job)
-        if body is not None and result is not None:
-            ended.append(_of_job(job, body, result))
-    return ended
-
-
-def _of_job(job: Job, body: bytes, result: bytes) -> Ended:
-    return Ended(
-        id=job.id,
-        prompt_id=job.prompt_id,
-        number=job.number,
-        state=job.state,
-        ended_ms=job.ended_ms,
-        prompt=body,
-        result=result,
-        submitted_ms=job.submitted_ms,
-        started_ms=job.started_ms,
+    limit = window(ended)
+    past = await found.archive.ended(
+        user,
+        newest=missing,
+        before_ms=limit.before_ms,
+        skip=max(skip - len(ended), 0),
+        but=limit.but,
     )
+    return [of_past(one).entry() for one in past] + recent
 
 
-def _of_past(past: PastJob) -> Ended:
-    return Ended(
-        id=past.id,
-        prompt_id=past.prompt_id,
-        number=past.number,
-        state=JobState(past.state),
-        ended_ms=past.ended_ms,
-        prompt=past.prompt,
-        result=past.result,
-    )
-
-
-def _shows(past: PastJob) -> bool:
-    """ComfyUI keeps nothing of a prompt that was cancelled before it ran."""
-    return past.result not in (b"", b"{}", b"null")
-
-
-def _failed_unrun(job: Job) -> bytes:
-    """A result for a job that the scheduler ended before any worker saw it."""
-    reason = job.reason.value if job.reason is not None else ""
-    data = failure_data(job.prompt_id, reason, job.wait_detail, at_ms=job.ended_ms)
-    return msgspec.json.encode(wordless_entry([["execution_error", data]]))
-
-
-def _number(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequest(f"{name} must be a number.") from None
+async def _recent(found: Services, user: str, ended: Sequence[tuple[str, int]]) -> list[bytes]:
+    """Entries of jobs that the ledger has; each is read and put together once."""
+    shown = found.rosters.shown
+    entries = {key: shown.get(("entry", *key)) for key in ended}
+    new = [key for key, entry in entries.items() if entry is None]
+    for key, one in zip(new, await ended_jobs(found, user, [key[0] for key in new]), strict=True):
+        if one is not None:
+            entries[key] = entry = one.entry()
+            shown.put(("entry", *key), entry, len(entry))
+    return [entry for entry in entries.values() if entry is not None]

@@ -7,17 +7,22 @@ shared ComfyUI it stops whatever runs. ``docs/decisions`` lists the difference.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
-from gateway.comfy_api.stored import decode_body, queue_item
+from gateway.comfy_api.stored import decode_body, item_tail
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
-from gateway.json_body import NotJson, json_reply, read_json
+from gateway.json_body import NotJson, encoded_reply, read_json
+from gateway.roster import Waiting
 from scheduler.states import ACTIVE, Job, JobState
 
+#: pending prompts of one answer that are shown with all that was posted: each may hold a
+#: workflow of 100 KiB, and browsers ask again at every change
+_WHOLE: Final = 200
 #: cancellations under way at once, when a user clears a long queue
 _PARALLEL: Final = 16
 
@@ -32,18 +37,54 @@ def routes() -> list[web.RouteDef]:
 
 
 async def get_queue(request: web.Request) -> web.Response:
-    """The caller's prompts: running ones, and pending ones in their order."""
-    ledger, user = services(request).ledger, identity(request).user
-    jobs = await ledger.unfinished(user)
-    bodies = await ledger.prompts([job.id for job in jobs])
-    running: list[Any] = []
-    pending: list[Any] = []
-    for job, body in zip(jobs, bodies, strict=True):
-        if body is None:
-            continue  # ended and trimmed since it was listed
-        item = queue_item(job.number, job.prompt_id, decode_body(body))
-        (running if job.state in ACTIVE else pending).append(item)
-    return json_reply({"queue_running": running, "queue_pending": pending})
+    """The caller's prompts: running ones, and pending ones in their order.
+
+    ``max_items`` and ``offset`` (not ComfyUI's) show a part of the pending ones. Beyond the
+    first ``_WHOLE`` of an answer an item has its number, id and client_id only.
+
+    Raises:
+        BadRequest: ``max_items`` or ``offset`` is no number.
+    """
+    found, user = services(request), identity(request).user
+    most, offset = number(request, "max_items"), number(request, "offset")
+    start = max(offset or 0, 0)
+    end = None if most is None else start + max(most, 0)
+
+    async def build() -> bytes:
+        roster = await found.rosters.read(user)
+        waiting = roster.waiting[start:end]
+        whole = [(job.id, job.prompt_id) for job in roster.active]
+        whole += [(one.id, one.head.prompt_id) for one in waiting[:_WHOLE]]
+        tails = await _tails(found, whole)
+        running = [b"[%d,%b" % (job.number, tails[job.id]) for job in roster.active]
+        pending = [b"[%d,%b" % (one.number, tails.get(one.id) or _bare(one)) for one in waiting]
+        parts = (b",".join(running), b",".join(pending))
+        return b'{"queue_running":[%b],"queue_pending":[%b]}' % parts
+
+    return encoded_reply(await found.answers.get(user, f"queue {start} {end}", build))
+
+
+async def _tails(found: Services, jobs: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    """Items without their numbers, by job; each body is read and put together once."""
+    shown = found.rosters.shown
+    tails = {job_id: shown.get(("item", job_id)) for job_id, _ in jobs}
+    new = [job for job in jobs if tails[job[0]] is None]
+    bodies = await found.ledger.prompts([job_id for job_id, _ in new])
+    for (job_id, prompt_id), body in zip(new, bodies, strict=True):
+        # None: ended and trimmed since it was listed
+        tail = _tail(prompt_id, None) if body is None else item_tail(prompt_id, decode_body(body))
+        tails[job_id] = tail
+        shown.put(("item", job_id), tail, len(tail))
+    return {job_id: tail for job_id, tail in tails.items() if tail is not None}
+
+
+def _bare(one: Waiting) -> bytes:
+    return _tail(one.head.prompt_id, one.head.client_id)
+
+
+def _tail(prompt_id: str, client_id: str | None) -> bytes:
+    extra = {} if client_id is None else {"client_id": client_id}
+    return msgspec.json.encode([prompt_id, {}, extra, []])[1:]
 
 
 async def post_queue(request: web.Request) -> web.Response:
@@ -108,6 +149,21 @@ async def json_body(request: web.Request) -> dict[str, Any]:
 def ids(value: Any) -> list[str]:
     """The strings of a posted list of ids."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def number(request: web.Request, name: str) -> int | None:
+    """A whole number of the query, None where it is not there.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise BadRequest(f"{name} must be a number.") from None
 
 
 def _prompt_id(body: bytes) -> str | None:

@@ -60,6 +60,13 @@ def decode_body(body: bytes) -> StoredPrompt:
     return _decode(body)
 
 
+def item_tail(prompt_id: str, stored: StoredPrompt) -> bytes:
+    """``queue_item`` encoded, without its number, which may change: all from the id on."""
+    _, _, prompt, extra, outputs = queue_item(0, prompt_id, stored)
+    name = msgspec.json.encode(prompt_id)
+    return b"%b,%b,%b,%b]" % (name, bytes(prompt), bytes(extra), bytes(outputs))
+
+
 def queue_item(number: int, prompt_id: str, stored: StoredPrompt) -> list[Any]:
     """``[number, prompt_id, prompt, extra_data, outputs]``, as ComfyUI lists a prompt."""
     extra = _with_client_id(stored.extra_data, stored.client_id)

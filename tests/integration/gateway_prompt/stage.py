@@ -21,6 +21,7 @@ from config.settings import Role, Settings
 from dashboard import app as dashboard
 from gateway import events, websocket
 from gateway.agents import Agents
+from gateway.answers import Answers
 from gateway.blobs import Blobs
 from gateway.comfy_api import history, jobs, prompt, queue
 from gateway.context import SERVICES, Credential, Identity, Services, identity, set_identity
@@ -29,6 +30,7 @@ from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from gateway.peers import Peers
+from gateway.roster import Rosters
 from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
 from scheduler.redis_ledger import RedisLedger
@@ -360,6 +362,8 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         agents=agents,
         info=WorkerInfo(agents, ledger, input_files, time.time),
         hub=Hub(),
+        answers=Answers(ledger, time.time),
+        rosters=Rosters(ledger),
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),
     )

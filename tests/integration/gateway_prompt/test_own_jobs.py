@@ -26,6 +26,8 @@ def past(number: int, ended_ms: int) -> PastJob:
         number=number,
         client_id="tab",
         state="SUCCEEDED",
+        submitted_ms=ended_ms - 10,
+        started_ms=ended_ms - 5,
         ended_ms=ended_ms,
         prompt=json.dumps(body).encode(),
         result=b'{"outputs": {}, "status": {"status_str": "success"}, "meta": {}}',
