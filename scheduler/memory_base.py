@@ -138,8 +138,6 @@ class BooksBase:
         """Records by id, in the order asked."""
         return [record.job if (record := self.records.get(id_)) else None for id_ in job_ids]
 
-    # ── telling ──────────────────────────────────────────────────────────────
-
     def tell(self, agent: str, order: Order) -> None:
         """Put an order into an agent's inbox."""
         self.inboxes.setdefault(agent, deque()).append(order)
