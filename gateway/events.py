@@ -18,8 +18,10 @@ import msgspec
 import structlog
 
 from gateway.context import Services
-from gateway.frames import executing_nothing
+from gateway.frames import executing_nothing, text_frame
+from gateway.hub import ClientSocket, Hub
 from gateway.live import LiveFeeds
+from gateway.missed_ends import KEPT_S, MissedEnds
 from gateway.wait_texts import WaitTexts
 from scheduler.closing import failure_data
 from scheduler.ledger import Event, EventKind, LedgerUnavailable
@@ -34,6 +36,8 @@ _POOL_MAX_AGE_S: Final = 2.0
 _RETRY_S: Final = 0.5
 #: seconds that closing frames wait for an agent's end mark
 _END_WAIT_S: Final = 1.0
+#: reads of the stream's last moments at most, when the gateway starts
+_LOOKS_BACK: Final = 10
 #: settled attempts remembered as shown
 _SHOWN_KEPT: Final = 4096
 
@@ -50,6 +54,7 @@ class EventFollower:
         services: the gateway's services.
         live: the agents' feeds.
         texts: what waiting clients are told.
+        missed: where ends go that nobody here hears.
         on_overrides: called when an admin has changed overrides.
         on_client: called when a prompt was queued that names its client.
     """
@@ -59,6 +64,7 @@ class EventFollower:
         services: Services,
         live: LiveFeeds,
         texts: WaitTexts,
+        missed: MissedEnds,
         on_overrides: OverridesChanged | None = None,
         on_client: ClientHeard | None = None,
     ) -> None:
@@ -67,6 +73,7 @@ class EventFollower:
         self._services = services
         self._live = live
         self._texts = texts
+        self._missed = missed
         self._on_overrides = on_overrides
         self._on_client = on_client
         self._lanes: dict[str, deque[Event]] = {}
@@ -92,10 +99,26 @@ class EventFollower:
             try:
                 cursor = await self._ledger.last_event_id()
                 await self._look_at_pool()
+                await self._look_back(cursor)
             except LedgerUnavailable as error:
                 await self._away(error)
             else:
                 return cursor
+
+    async def _look_back(self, newest: str) -> None:
+        """Ends of the last moments, whose clients may come here from a gateway that has gone."""
+        now_ms = _event_ms(newest)
+        cursor = f"{max(0, now_ms - int(KEPT_S * 1000))}-0"
+        for _ in range(_LOOKS_BACK):
+            events = await self._ledger.events(cursor, 0)
+            for event in events:
+                ago_s = (now_ms - _event_ms(event.id)) / 1000
+                # what is newer will be followed
+                if event.kind is EventKind.SETTLED and ago_s >= 0:
+                    self._missed.keep(event, certain=False, ago_s=ago_s)
+            if not events or _event_ms(events[-1].id) >= now_ms:
+                return
+            cursor = events[-1].id
 
     async def _follow(self, cursor: str) -> str:
         """Read once; the cursor to go on from."""
@@ -125,8 +148,16 @@ class EventFollower:
                 await self._on_overrides()
         elif event.user in self._hub.users:
             self._enqueue(event)
-        elif event.kind in (EventKind.SETTLED, EventKind.REQUEUED):
+        elif event.kind is EventKind.SETTLED:
             self._live.close(event.job, event.attempt)
+            if not self._was_shown(event):
+                self._miss(event)
+        elif event.kind is EventKind.REQUEUED:
+            self._live.close(event.job, event.attempt)
+
+    def _miss(self, event: Event) -> None:
+        alone = len(self._services.agents.pool.gateways) < 2
+        self._missed.keep(event, certain=alone)
 
     async def _look_at_pool(self) -> None:
         """Who is there now: feeds follow agents, definitions follow workers."""
@@ -171,24 +202,22 @@ class EventFollower:
         if self._was_shown(event):
             self._hub.status(event.user, event.remaining)
             return
-        if event.state is JobState.CANCELLED and event.frames == b"[]":
-            self._texts.heard(event)
-            if event.attempt:
-                # an earlier attempt may have been shown, and was never said to be over
-                self._hub.status_now(event.user, event.remaining)
-                self._hub.send(event.user, event.client_id, executing_nothing(event.prompt_id))
-            else:
-                self._hub.status(event.user, event.remaining)
-            return
-        worker = self._services.agents.pool.workers.get(event.worker)
-        agent = worker.agent if worker is not None else ""
-        await self._live.ended(agent, event.job, event.attempt, _END_WAIT_S)
-        self._live.close(event.job, event.attempt)
+        if event.state is not JobState.CANCELLED or event.frames != b"[]":
+            worker = self._services.agents.pool.workers.get(event.worker)
+            agent = worker.agent if worker is not None else ""
+            await self._live.ended(agent, event.job, event.attempt, _END_WAIT_S)
+            self._live.close(event.job, event.attempt)
         self._texts.heard(event)
-        for message in closing_messages(event):
+        if event.client_id is not None and not self._hub.hears(event.user, event.client_id):
+            self._miss(event)
+        messages = last_messages(event)
+        for message in messages[:-1]:
             self._hub.send(event.user, event.client_id, message, event.job)
+        if not messages:
+            self._hub.status(event.user, event.remaining)
+            return
         self._hub.status_now(event.user, event.remaining)
-        self._hub.send(event.user, event.client_id, executing_nothing(event.prompt_id), event.job)
+        self._hub.send(event.user, event.client_id, messages[-1], event.job)
 
     def _was_shown(self, event: Event) -> bool:
         """Whether its client has seen this end: a restarted server that lost it is told again."""
@@ -199,6 +228,15 @@ class EventFollower:
         if len(self._shown) > _SHOWN_KEPT:
             self._shown.popitem(last=False)
         return False
+
+
+def last_messages(event: Event) -> list[dict[str, Any]]:
+    """All that the client of a settled job is owed, but for the count before the last one."""
+    if event.state is not JobState.CANCELLED or event.frames != b"[]":
+        return [*closing_messages(event), executing_nothing(event.prompt_id)]
+    # cancelled before it ran: ComfyUI says nothing; but an earlier attempt may have been
+    # shown, and was never said to be over
+    return [executing_nothing(event.prompt_id)] if event.attempt else []
 
 
 def closing_messages(event: Event) -> list[dict[str, Any]]:
@@ -245,9 +283,12 @@ async def start(
     on_client: ClientHeard | None = None,
 ) -> Following:
     """Begin to follow the ledger and the agents; call when the app starts."""
+    missed = MissedEnds(services.clock)
+    # before the feeds: what has ended is told before what runs
+    _tell_missed(services.hub, missed)
     live = LiveFeeds(services.hub, services.agents)
     texts = WaitTexts(services.hub, services.ledger, services.clock)
-    follower = EventFollower(services, live, texts, on_overrides, on_client)
+    follower = EventFollower(services, live, texts, missed, on_overrides, on_client)
     tasks = {
         asyncio.create_task(follower.run(), name="events"),
         asyncio.create_task(texts.run(), name="texts of waiting prompts"),
@@ -255,6 +296,23 @@ async def start(
     for task in tasks:
         task.add_done_callback(tell_if_dead)
     return Following(services, live, frozenset(tasks))
+
+
+def _tell_missed(hub: Hub, missed: MissedEnds) -> None:
+    def owed(user: str, client_id: str, *, only_certain: bool = True) -> list[Any]:
+        events = missed.take(user, client_id, only_certain=only_certain)
+        return [(event.job, message) for event in events for message in last_messages(event)]
+
+    def declared(socket: ClientSocket) -> None:
+        for job, message in owed(socket.user, socket.client_id, only_certain=False):
+            socket.outbox.put(text_frame(message, job))
+
+    hub.on_join(owed)
+    hub.on_declare(declared)
+
+
+def _event_ms(event_id: str) -> int:
+    return int(event_id.partition("-")[0])
 
 
 def tell_if_dead(task: asyncio.Task[None]) -> None:

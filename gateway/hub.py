@@ -36,12 +36,8 @@ def _call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
     return asyncio.get_running_loop().call_later(delay_s, callback)
 
 
-#: messages for a socket that has just come, each with its job: where running jobs stand
-Standing = Callable[[str, str], list[tuple[str, dict[str, Any]]]]
-
-
-def _nothing_runs(user: str, client_id: str) -> list[tuple[str, dict[str, Any]]]:
-    return []
+#: messages, each with its job, for a socket of this user and client id that has just come
+Greeting = Callable[[str, str], list[tuple[str, dict[str, Any]]]]
 
 
 @dataclass(eq=False, slots=True)
@@ -79,8 +75,8 @@ class Hub:
         self._sockets: dict[str, set[ClientSocket]] = {}
         self._pending: dict[str, _PendingStatus] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._on_declare: list[Callable[[str], None]] = []
-        self._standing: Standing = _nothing_runs
+        self._on_declare: list[Callable[[ClientSocket], None]] = []
+        self._greetings: list[Greeting] = []
         #: set once what happens is followed: a socket that joins sooner could miss an end
         self.followed = asyncio.Event()
 
@@ -101,30 +97,35 @@ class Hub:
             (socket.user, socket.client_id) for socket in self.sockets if socket.layout is not None
         )
 
-    def on_declare(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with the user whenever a client declares what it understands."""
+    def on_declare(self, listener: Callable[[ClientSocket], None]) -> None:
+        """Call ``listener`` whenever a client has declared what it understands."""
         self._on_declare.append(listener)
 
     def declare(self, socket: ClientSocket, layout: Layout) -> None:
         """A client said what it understands."""
         socket.layout = layout
         for listener in self._on_declare:
-            listener(socket.user)
+            listener(socket)
 
     def on_users_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever ``users`` has changed."""
         self._listeners.append(listener)
 
-    def on_join(self, standing: Standing) -> None:
-        """Ask ``standing`` what a socket that has just come should be told."""
-        self._standing = standing
+    def on_join(self, greeting: Greeting) -> None:
+        """Ask ``greeting`` too what a socket that has just come should be told."""
+        self._greetings.append(greeting)
+
+    def hears(self, user: str, client_id: str) -> bool:
+        """Whether a socket of this client is open here."""
+        return any(True for _ in self._meant(user, client_id))
 
     def join(self, socket: ClientSocket) -> None:
-        """From now on the socket hears what is meant for it, first where its jobs stand."""
+        """From now on the socket hears what is meant for it, first what it has missed."""
         new = socket.user not in self._sockets
         self._sockets.setdefault(socket.user, set()).add(socket)
-        for job, message in self._standing(socket.user, socket.client_id):
-            socket.outbox.put(text_frame(message, job))
+        for greeting in self._greetings:
+            for job, message in greeting(socket.user, socket.client_id):
+                socket.outbox.put(text_frame(message, job))
         if new:
             self._tell()
 

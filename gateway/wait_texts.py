@@ -77,7 +77,7 @@ class WaitTexts:
         self._nodes: OrderedDict[str, _Nodes] = OrderedDict()
         #: jobs that left the queue since the current look began
         self._left: set[str] = set()
-        hub.on_declare(self._waiting.add)
+        hub.on_declare(lambda socket: self._waiting.add(socket.user))
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
