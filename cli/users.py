@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 
@@ -16,10 +17,11 @@ from cli.errors import CliError, UsageError
 from cli.listening import url_of
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.runstate import read_state
+from config.checks import is_loopback
 from config.loading import name_problem
 from config.overrides import Person, people
 from config.problems import did_you_mean
-from config.settings import AuthMode, Role, Settings
+from config.settings import AuthMode, Role, Settings, User
 from scheduler.ledger import Ledger, LedgerUnavailable
 
 app = typer.Typer(
@@ -34,7 +36,10 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's na
 
 @app.command("list")
 def list_users(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """List users, their groups and roles, and which keys they have."""
+    """List users, their groups and roles, and how they come in. No keys are shown.
+
+    [bold]Example[/bold]: vramgate users list --config vramgate.yaml
+    """
     ground = read_ground(config, data_dir)
     settings = ground.source.current()
     found = _with_ledger(ground, lambda ledger: all_people(ledger, settings))
@@ -44,13 +49,14 @@ def list_users(config: ConfigOption = None, data_dir: DataDirOption = None) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "group", "role", "key", "personal URL", "from", box=None)
+    table = Table("name", "group", "role", "key", "personal URL", "no key from", "from", box=None)
     for person in found.values():
         user = person.user
         state = "revoked" if person.revoked else "yes" if person.has_key else "none"
         personal = "yes" if person.has_url_key and not person.revoked else ""
         source = "added" if person.added else "file"
-        table.add_row(user.name, user.group, user.role.value, state, personal, source)
+        places = "" if person.revoked else _places(user)
+        table.add_row(user.name, user.group, user.role.value, state, personal, places, source)
     Console().print(table)
     if settings.auth.mode is AuthMode.OPEN:
         print("auth.mode is open: keys are not asked for (set auth.mode: keys in the config file)")
@@ -97,7 +103,12 @@ def add(
 
 @app.command()
 def rotate(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Give a user a new key and print it, once; the old key and its sessions end."""
+    """Give a user a new key and print it, once; the old key and its sessions end.
+
+    The personal URL has a key of its own and stays; `vramgate users url NAME` replaces it.
+
+    [bold]Example[/bold]: vramgate users rotate anna
+    """
     ground = read_ground(config, data_dir)
 
     async def work(ledger: Ledger) -> str:
@@ -115,7 +126,12 @@ def rotate(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOpt
 
 @app.command()
 def revoke(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Lock a user out: key, personal URL and sessions end. `rotate` lets the user in again."""
+    """Lock a user out: key, personal URL, sessions and open sockets end, at every gateway.
+
+    The user's own port and networks let nobody in either. `rotate` lets the user in again.
+
+    [bold]Example[/bold]: vramgate users revoke anna
+    """
     ground = read_ground(config, data_dir)
 
     async def work(ledger: Ledger) -> None:
@@ -133,7 +149,10 @@ def personal_url(
 ) -> None:
     """Make a personal URL, for clients that take a URL and no key, and print it, once.
 
-    It holds a key of its own; one made earlier for the same user ends.
+    It holds a key of its own; one made earlier for the same user ends. Its host is that of
+    gateway.advertise, else the first of gateway.allowed_hosts, else the listening address.
+
+    [bold]Example[/bold]: vramgate users url anna
     """
     ground = read_ground(config, data_dir)
     base = base_url(ground)
@@ -146,6 +165,7 @@ def personal_url(
 
     _show_key(name, "personal URL", _with_ledger(ground, work))
     _hint_open(ground)
+    _hint_loopback(ground, base)
 
 
 @app.command("hash")
@@ -214,7 +234,11 @@ def base_url(ground: Ground) -> str:
     if settings.advertise:
         return settings.advertise.rstrip("/")
     state = read_state(ground.data_dir)
-    return state.gateway if state is not None else url_of(settings.host, settings.port)
+    here = state.gateway if state is not None else url_of(settings.host, settings.port)
+    if settings.allowed_hosts and not is_loopback(settings.host):
+        name = settings.allowed_hosts[0]
+        return f"http://{name}" if ":" in name else f"http://{name}:{urlsplit(here).port}"
+    return here
 
 
 def _with_ledger(ground: Ground, work: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
@@ -237,10 +261,28 @@ def _show_key(name: str, what: str, value: str) -> None:
     print(value)
 
 
+def _places(user: User) -> str:
+    """From where the user is known without a key."""
+    port = () if user.port is None else (f"port {user.port}",)
+    return ", ".join((*port, *user.networks))
+
+
 def _hint_open(ground: Ground) -> None:
     if ground.source.current().auth.mode is AuthMode.OPEN:
         print(
             "auth.mode is open: keys are not asked for until the config file says auth.mode: keys",
+            file=sys.stderr,
+        )
+
+
+def _hint_loopback(ground: Ground, base: str) -> None:
+    """The gateway listens on all addresses, and its URL names the one that others cannot use."""
+    if is_loopback(urlsplit(base).hostname or "") and not is_loopback(
+        ground.source.current().gateway.host
+    ):
+        print(
+            "other machines need this one's name in place of the loopback address: "
+            "set gateway.advertise, for example http://gpubox:8288",
             file=sys.stderr,
         )
 

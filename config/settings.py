@@ -182,7 +182,7 @@ class Gateway(Model):
     max_body: Bytes = 100 * 2**20
     """Largest prompt or upload, as ComfyUI's `--max-upload-size` (100 MiB)."""
     advertise: str | None = None
-    """Base URL at which agents on other hosts reach this gateway; unset: made from host and port."""
+    """Base URL at which agents on other hosts reach this gateway, and of personal URLs; unset: made from host and port."""
 
 
 class Redis(Model):

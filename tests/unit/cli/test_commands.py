@@ -120,6 +120,39 @@ def test_users_are_added_listed_and_locked_out_without_a_restart(
     assert "revoked" in users("list").stdout
 
 
+@pytest.mark.parametrize(
+    ("gateway", "base", "hinted"),
+    [
+        (
+            "{host: 0.0.0.0, port: 9000, advertise: 'https://gate.studio/'}",
+            "https://gate.studio",
+            False,
+        ),
+        ("{host: 0.0.0.0, port: 9000, allowed_hosts: [gpubox, gate]}", "http://gpubox:9000", False),
+        ("{host: 0.0.0.0, allowed_hosts: ['gpubox:80']}", "http://gpubox:80", False),
+        ("{host: 10.0.0.5, port: 9000}", "http://10.0.0.5:9000", False),
+        ("{host: 0.0.0.0, port: 9000}", "http://127.0.0.1:9000", True),
+    ],
+)
+def test_a_personal_url_has_the_host_that_clients_use(
+    valkey_url: str, pool_name: str, tmp_path: Path, gateway: str, base: str, hinted: bool
+) -> None:
+    config = tmp_path / "vramgate.yaml"
+    config.write_text(
+        f"auth: {{mode: keys}}\ngateway: {gateway}\nusers:\n"
+        "  - {name: anna, key: my-secret-key, port: 8301, networks: [10.1.2.0/24]}\n"
+    )
+    environ = {"VRAMGATE_REDIS__URL": valkey_url, "VRAMGATE_REDIS__POOL": pool_name}
+    where = ("--config", str(config), "--data-dir", str(tmp_path))
+    done = vramgate("users", "url", "anna", *where, **environ)
+    assert done.stdout.startswith(f"{base}/k/"), done.stderr
+    assert ("set gateway.advertise" in done.stderr) is hinted
+    listed = vramgate("users", "list", *where, COLUMNS="200", **environ).stdout
+    assert "port 8301, 10.1.2.0/24" in listed
+    assert "my-secret-key" not in listed
+    assert done.stdout.strip().rpartition("/k/")[2].strip("/") not in listed
+
+
 def test_a_command_without_a_running_instance_says_how_to_start_one(tmp_path: Path) -> None:
     done = vramgate("users", "list", "--data-dir", str(tmp_path))
     assert done.returncode == 1
