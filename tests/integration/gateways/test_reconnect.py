@@ -77,6 +77,20 @@ async def test_what_is_asked_of_either_is_answered_alike(pair: Pair, pool: Pool)
         assert await pair[0].get(path) == await pair[1].get(path), path
 
 
+async def test_what_is_deleted_at_one_is_gone_at_the_other(pair: Pair, pool: Pool) -> None:
+    done = [await post(pair[0]) for _ in range(3)]
+    for prompt_id in done:
+        await pool.settle(await pool.start(prompt_id))
+    for body, left in (({"delete": done[:1]}, done[1:]), ({"clear": True}, [])):
+        for replica in pair:
+            assert set(done[1:]) <= set(await replica.get("/history"))
+        await pair[0].post("/history", body)
+        for replica in pair:
+            assert list(await replica.get("/history")) == left
+            listed = await replica.get("/api/jobs?sort_order=asc")
+            assert [job["id"] for job in listed["jobs"]] == left
+
+
 async def test_a_prompt_is_stopped_through_the_other_gateway(pair: Pair, pool: Pool) -> None:
     running, waiting, last = [await post(pair[0]) for _ in range(3)]
     await pool.start(running)
