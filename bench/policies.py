@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli.errors import CliError
 from cli.simulation import collect, report, table
-from config.settings import parse_bytes
+from config.values import parse_bytes
 from simulator.world.parallel import default_processes
 from simulator.world.policies import policies
 from simulator.world.run import Setup, Simulation

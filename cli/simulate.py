@@ -74,7 +74,7 @@ def simulate(
     """
     # other commands need none of this, and it takes a moment to import
     from cli.simulation import collect, report, table
-    from config.settings import parse_bytes
+    from config.values import parse_bytes
     from simulator.world.faults import FaultSpec
     from simulator.world.parallel import default_processes
     from simulator.world.policies import policies

@@ -20,7 +20,8 @@ from config.checks import check
 from config.environment import Draft, read_environ
 from config.problems import ConfigError, Problem, did_you_mean
 from config.schema import model_at
-from config.settings import Name, Settings
+from config.settings import Settings
+from config.values import Name
 from config.yaml_lines import Path as Place
 from config.yaml_lines import dotted, read_yaml
 

@@ -12,7 +12,8 @@ import structlog
 from config.loading import Loaded
 from config.problems import ConfigError
 from config.schema import NEEDS_RESTART
-from config.settings import Model, Settings
+from config.settings import Settings
+from config.values import Model
 
 log = structlog.get_logger()
 _M = TypeVar("_M", bound=Model)

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from config.settings import Settings, parse_bytes, parse_seconds
+from config.settings import Settings
+from config.values import parse_bytes, parse_seconds
 
 #: Read once when a process starts; everything else follows the file while it runs.
 NEEDS_RESTART: Final = (

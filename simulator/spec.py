@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from config.settings import parse_bytes
+from config.values import parse_bytes
 
 _EXAMPLE = "gpus=2,vram=24GiB,workers=2,speed=10"
 #: Every simulated worker is a process of its own, of about 60 MiB.

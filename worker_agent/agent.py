@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,7 @@ class Agent:
             reader: None on a host without NVML; closed when ``run`` ends.
             specs: workers to start; ``settings.agent.workers`` are driven besides.
             agent_id: stable name of this agent.
-            data_dir: where ``workers.json`` lies.
+            data_dir: where ``workers.json`` lies, and files while they are passed on.
             token: the cluster token.
             version: of this program, shown to gateways.
             clock: monotonic seconds.
@@ -94,6 +95,7 @@ class Agent:
         self._hub = LiveHub()
         self._book = GpuBook(reader, agent_id, self._settings.admission.foreign_window, clock)
         self._host = HostBook(clock)
+        self._scratch = _emptied(data_dir / "scratch")
         self._supervisor = Supervisor(specs, data_dir / "workers.json")
         self._drivers: dict[str, WorkerDriver] = {}
         self._reported: Report | None = None
@@ -122,6 +124,7 @@ class Agent:
             book=self._book,
             host=self._host,
             session=session,
+            scratch=self._scratch,
             token=self._token,
             clock=self._clock,
             wall=self._wall,
@@ -325,3 +328,10 @@ class Agent:
     def _folders_of(self, worker: str) -> Mapping[str, Path]:
         spec = self._specs.get(worker)
         return spec.folders if spec is not None else {}
+
+
+def _emptied(folder: Path) -> Path:
+    """A folder without what an agent that was killed left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -120,35 +120,32 @@ class ComfyClient:
 
     # ── files ────────────────────────────────────────────────────────────────
 
-    async def upload(self, folder: str, name: str, content: bytes) -> str:
+    async def upload(self, folder: str, name: str, content: Path) -> str:
         """Store an input file; the path below the input folder under which it now lies.
 
         An existing file of other bytes is never replaced (a prompt may be
         reading it, workers may share a folder): ComfyUI then picks a new name.
         """
-        form = aiohttp.FormData()
-        form.add_field("image", content, filename=name, content_type="application/octet-stream")
-        form.add_field("type", "input")
-        form.add_field("subfolder", folder)
-        async with self._asked("POST", "/upload/image", data=form, timeout=_SLOW) as reply:
-            if reply.status != 200:
-                raise WorkerUnreachable(f"{self._base}/upload/image answered {reply.status}")
-            answer = _object(await reply.read())
+        answer = await self._send({"type": "input", "subfolder": folder}, name, content)
         stored = str(answer.get("subfolder") or "").replace("\\", "/").strip("/")
         return f"{stored}/{answer['name']}" if stored else str(answer["name"])
 
     async def replace(self, key: tuple[str, str, str], content: Path) -> None:
         """Write a file over one that the worker has made: type, subfolder and name."""
         type_, folder, name = key
+        await self._send({"type": type_, "subfolder": folder, "overwrite": "true"}, name, content)
+
+    async def _send(self, fields: Mapping[str, str], name: str, content: Path) -> dict[str, Any]:
+        """``POST /upload/image``, streamed from disk."""
         form = aiohttp.FormData()
-        form.add_field("type", type_)
-        form.add_field("subfolder", folder)
-        form.add_field("overwrite", "true")
+        for field, value in fields.items():
+            form.add_field(field, value)
         with content.open("rb") as file:
             form.add_field("image", file, filename=name, content_type="application/octet-stream")
             async with self._asked("POST", "/upload/image", data=form, timeout=_LONG) as reply:
                 if reply.status != 200:
                     raise WorkerUnreachable(f"{self._base}/upload/image answered {reply.status}")
+                return _object(await reply.read())
 
     @asynccontextmanager
     async def view(

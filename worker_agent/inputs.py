@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import structlog
 
+from config.free_space import FULL
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile, Job
 from worker_agent.comfy_client import ComfyClient
@@ -23,6 +26,7 @@ _log = structlog.get_logger(__name__)
 #: rounds over all gateways before a job goes back to the queue, and the pause between
 _ROUNDS: Final = 3
 _PAUSE_S: Final = 1.0
+_CHUNK: Final = 256 * 1024
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=30.0)
 
 
@@ -93,40 +97,48 @@ class Inputs:
         if record.worker == job.worker:
             path = _join(record.worker_subfolder, record.worker_filename)
             return f"{path} [{record.type}]"
-        content = await self._fetch_output(record)
         target = worker_path(
             job.user, f"{record.worker}/{_join(record.subfolder, record.filename)}"
         )
         folder, _, name = target.rpartition("/")
-        return f"{await client.upload(folder, name, content)} [input]"
+        with self._copy() as copy:
+            await self._fetch_output(record, copy)
+            return f"{await client.upload(folder, name, copy)} [input]"
 
     async def _upload_pinned(self, client: ComfyClient, user: str, file: InputFile) -> str:
         key = (user, file.path, file.sha256)
         if key not in self._known:
-            content = await self._fetch_input(file)
             path, _ = split_annotation(file.path)
             folder, _, name = worker_path(user, path).rpartition("/")
-            self._known[key] = await client.upload(folder, name, content)
+            with self._copy() as copy:
+                await self._fetch_input(file, copy)
+                self._known[key] = await client.upload(folder, name, copy)
         return self._known[key]
 
-    async def _fetch_input(self, file: InputFile) -> bytes:
+    @contextmanager
+    def _copy(self) -> Iterator[Path]:
+        """Where a file lies on its way to the worker: films do not fit into memory."""
+        with tempfile.TemporaryDirectory(dir=self._services.scratch) as folder:
+            yield Path(folder) / "input"
+
+    async def _fetch_input(self, file: InputFile, copy: Path) -> None:
         for round_ in range(_ROUNDS):
             if round_:
                 await asyncio.sleep(_PAUSE_S)
             pool = await patiently(self._services.ledger.pool, "pool")
             # gateway processes of one host share their port, and their disk
             urls = {url.rstrip("/") for url in pool.gateways.values()}
-            answers: list[int] = []
+            answers: list[str | int] = []
             for url in sorted(urls):
-                answer = await self._try(f"{url}/cluster/v1/inputs/{file.sha256}", {})
-                if isinstance(answer, bytes) and _is(answer, file.sha256):
-                    return answer
-                answers.append(answer if isinstance(answer, int) else 0)
+                found = await self._try(f"{url}/cluster/v1/inputs/{file.sha256}", {}, copy)
+                if found == file.sha256:
+                    return
+                answers.append(found)
             if answers and all(answer == 404 for answer in answers):
                 raise InputGone(f"The uploaded file {file.path} is gone; upload it again.")
         raise InputsUnavailable(f"no gateway hands out {file.sha256[:12]}")
 
-    async def _fetch_output(self, record: FileRecord) -> bytes:
+    async def _fetch_output(self, record: FileRecord, copy: Path) -> None:
         query = {
             "type": record.type,
             "subfolder": record.worker_subfolder,
@@ -135,26 +147,26 @@ class Inputs:
         sibling = self._services.client_of(record.worker)
         if sibling is not None:
             async with sibling.view(query, {}) as reply:
-                answer: bytes | int = await reply.read() if reply.status == 200 else reply.status
+                answer = await _keep(reply, copy)
         else:
             pool = await patiently(self._services.ledger.pool, "pool")
             agent = pool.agents.get(record.agent)
             if agent is None:
                 raise InputsUnavailable(f"agent {record.agent} is away")
             url = f"{agent.url.rstrip('/')}/v1/workers/{record.worker}/file"
-            answer = await self._try(url, query)
-        if isinstance(answer, bytes):
-            return answer
+            answer = await self._try(url, query, copy)
+        if isinstance(answer, str):
+            return
         if answer == 404:
             raise InputGone(f"The output {record.filename} is gone.")
         raise InputsUnavailable(f"agent {record.agent} answered {answer}")
 
-    async def _try(self, url: str, query: Mapping[str, str]) -> bytes | int:
-        """The body, or the status (0: no answer) where there is none."""
+    async def _try(self, url: str, query: Mapping[str, str], copy: Path) -> str | int:
+        """The digest of what came, or the status (0: no answer) where nothing did."""
         try:
             async with self._authorised(url, query) as reply:
-                return await reply.read() if reply.status == 200 else reply.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                return await _keep(reply, copy)
+        except (aiohttp.ClientError, TimeoutError) as error:
             _log.info("input_fetch_failed", detail=repr(error))
             return 0
 
@@ -188,5 +200,24 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _is(content: bytes, sha256: str) -> bool:
-    return hashlib.sha256(content).hexdigest() == sha256
+async def _keep(reply: aiohttp.ClientResponse, copy: Path) -> str | int:
+    """Write an answer's body to a file: its SHA-256, or the status where it has none.
+
+    Raises:
+        InputsUnavailable: this host's disk is full.
+    """
+    if reply.status != 200:
+        return reply.status
+    digest = hashlib.sha256()
+    try:
+        with copy.open("wb") as file:
+            async for chunk in reply.content.iter_chunked(_CHUNK):
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+    except OSError as error:
+        if isinstance(error, aiohttp.ClientError):
+            raise
+        if error.errno in FULL:
+            _log.error("disk_full", folder=str(copy.parent), detail=str(error))
+        raise InputsUnavailable(f"the file cannot be kept here: {error}") from error
+    return digest.hexdigest()

@@ -30,8 +30,18 @@ class TooLong(Exception):
 class Outputs:
     """The output and temp folders of one worker."""
 
-    def __init__(self, worker: str, client: FindClient, folders: Mapping[str, Path]) -> None:
-        """``folders``: by type, where they lie on this host; empty: elsewhere."""
+    def __init__(
+        self, worker: str, client: FindClient, folders: Mapping[str, Path], scratch: Path
+    ) -> None:
+        """Look after a worker's files.
+
+        Args:
+            worker: whose.
+            client: to reach it.
+            folders: by type, where they lie on this host; empty: elsewhere.
+            scratch: where copies lie meanwhile.
+        """
+        self._scratch = scratch
         self._worker = worker
         self._client = client
         self._folders = folders
@@ -64,7 +74,7 @@ class Outputs:
             if path is not None:
                 await asyncio.to_thread(embedded.clean, path, user, known)
             return
-        with tempfile.TemporaryDirectory(prefix="vramgate-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             copy = Path(folder) / "output"
             if await self._fetch(key, copy) and await asyncio.to_thread(
                 embedded.clean, copy, user, known

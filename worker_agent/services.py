@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
@@ -38,6 +39,8 @@ class Services:
     book: GpuBook
     host: HostBook
     session: aiohttp.ClientSession
+    #: where files lie while they are passed on
+    scratch: Path
     #: the cluster token; never logged
     token: str
     #: monotonic seconds

@@ -88,7 +88,7 @@ class WorkerDriver:
         self.link = Link(place.id, lambda: self.client, services.new_id, self._take)
         self.inputs = Inputs(services)
         self._inventory = Inventory(services, place.id)
-        self.outputs = Outputs(place.id, lambda: self.client, place.folders)
+        self.outputs = Outputs(place.id, lambda: self.client, place.folders, services.scratch)
         self.schema: Schema = {}
         self._services = services
         self._place = place
