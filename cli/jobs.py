@@ -62,6 +62,8 @@ def chores(ground: Ground) -> list[Chore]:
     """
     ground.source.reload()
     settings, data_dir = ground.source.current(), ground.data_dir
+    # by name: keys and tokens in it must not lie about in Redis
+    config = str(ground.loaded.file or "")
     store, ledger = store_url(settings, data_dir), redis_url(settings, data_dir)
     return [
         Chore("upkeep", "dashboard.history.upkeep.tend", (store, str(data_dir / "files"))),
@@ -70,6 +72,7 @@ def chores(ground: Ground) -> list[Chore]:
             "cli.week.learn_week",
             (store, ledger, settings.redis.pool, settings.scheduler.rhythm_zone),
         ),
+        Chore("files", "cli.retention.tend_files", (config, str(data_dir))),
     ]
 
 

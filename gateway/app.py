@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from config.settings import Settings
-from gateway import cluster_api, entrance, events, frontend, health, login
+from gateway import cluster_api, entrance, events, frontend, health, login, own_files
 from gateway.agents import Agents
 from gateway.announce import announce
 from gateway.answers import Answers
@@ -135,6 +135,7 @@ def runner(app: web.Application) -> web.AppRunner:
 
 def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
     app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
+    app.add_routes(own_files.routes())
     app.add_routes([*info.internal_routes(), *info.api_only_routes()])
     bare = [route for part in _COMFY_API for route in part.routes()]
     bare.append(web.get("/ws", websocket))

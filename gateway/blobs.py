@@ -45,6 +45,11 @@ class Blobs:
         self._root.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where the bytes lie."""
+        return self._root
+
     def path(self, digest: str) -> Path | None:
         """Where these bytes lie, or None where they do not (or it is no digest)."""
         if _DIGEST.fullmatch(digest) is None:

@@ -13,9 +13,12 @@ from typing import Final
 import structlog
 from aiohttp import hdrs, http_exceptions, web
 
+from config.free_space import FULL
 from gateway.context import SERVICES
 from gateway.errors import GatewayError, error_reply, reply, too_large
+from gateway.room import disk_full
 from scheduler.ledger import LedgerUnavailable
+from store.errors import StoreFull
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -67,6 +70,14 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
         return reply(400, "invalid_body", "The body cannot be read.", details=str(error)[:200])
     except ConnectionResetError:
         raise  # the client has gone; there is nobody to tell
+    except StoreFull:
+        log.error("disk_full", route=_route(request))
+        return error_reply(disk_full())
+    except OSError as error:
+        if error.errno not in FULL:
+            return _unexpected(request)
+        log.error("disk_full", route=_route(request), detail=error.strerror)
+        return error_reply(disk_full())
     except Exception:
         return _unexpected(request)
 

@@ -5,10 +5,12 @@
     ├── Unauthorized     401  no valid credential
     ├── Forbidden        403  known, but not allowed
     ├── TooLarge         413  body over ``gateway.max_body``
+    ├── QuotaExceeded    413  the user's uploads have reached their limit
     ├── WrongHost        421  a host name that this gateway does not answer to
     ├── TooManyAttempts  429  too many wrong keys from one address
     ├── UpstreamDown     502  the agent that holds the answer does not give it
-    └── Unavailable      503  nothing can answer right now, later it can
+    ├── Unavailable      503  nothing can answer right now, later it can
+    └── DiskFull         507  no room to keep what was sent
 
 Handlers raise these; ``gateway.edge`` turns them into replies. Answers that ComfyUI
 gives with an empty body are plain ``web.Response`` values, not errors.
@@ -66,6 +68,13 @@ class TooLarge(GatewayError):
     type = "too_large"
 
 
+class QuotaExceeded(GatewayError):
+    """The user's uploads have reached their limit."""
+
+    status = 413
+    type = "quota_exceeded"
+
+
 class WrongHost(GatewayError):
     """A host name that this gateway does not answer to."""
 
@@ -92,6 +101,13 @@ class Unavailable(GatewayError):
 
     status = 503
     type = "unavailable"
+
+
+class DiskFull(GatewayError):
+    """No room to keep what was sent."""
+
+    status = 507
+    type = "disk_full"
 
 
 def too_large(limit_bytes: int) -> TooLarge:

@@ -38,6 +38,15 @@ class MemoryInputFiles:
         await self.put(user, type, file)
         return True
 
+    async def used_bytes(self, user: str) -> int:
+        """Bytes of all the user's uploads."""
+        mine = (own for (name, _), own in self._files.items() if name == user)
+        return sum(file.size_bytes for own in mine for file in own.values())
+
+    async def delete(self, user: str, type: str, path: str) -> bool:
+        """Forget a name."""
+        return self._files.get((user, type), {}).pop(path, None) is not None
+
     async def owns(self, sha256: str) -> bool:
         """Whether any user still names these bytes."""
         return any(file.sha256 == sha256 for own in self._files.values() for file in own.values())

@@ -129,6 +129,14 @@ class InputFiles(Protocol):
         """Name these bytes unless the name is taken, at once for all gateways; True: it is theirs."""
         ...
 
+    async def used_bytes(self, user: str) -> int:
+        """Bytes of all the user's uploads, whatever others share of them."""
+        ...
+
+    async def delete(self, user: str, type: str, path: str) -> bool:
+        """Forget a name; its bytes go once nobody needs them. False: there was none."""
+        ...
+
     async def owns(self, sha256: str) -> bool:
         """Whether any user still names these bytes."""
         ...

@@ -7,6 +7,7 @@ The agent serves one endpoint, guarded by the cluster token
     GET  /v1/workers/{worker}/comfy/{path} allow-listed GET of the worker, query kept, body streamed
     GET  /v1/workers/{worker}/file         ?type=&subfolder=&filename= in the *worker's* names;
                                            + preview, channel as ComfyUI's /view; Range, ETag, HEAD
+    DELETE /v1/workers/{worker}/file       the same query; 204, 404 gone already, 403 out of its reach
     GET  /v1/health                        {"agent": id, "version": …}
 
 A gateway serves one route to agents, guarded alike::

@@ -8,6 +8,7 @@ lock when it begins and waits for it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,11 +16,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.engine.url import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from store.errors import UnknownStore
+from store.errors import StoreFull, UnknownStore
 
 #: How long a writer waits for the others. A batch takes milliseconds; a minute is a stuck disk.
 BUSY_SECONDS: Final = 60.0
@@ -29,6 +30,8 @@ _DRIVERS: Final = {
     "postgres": "postgresql+asyncpg",
 }
 _WRITES: Final = "vramgate_writes"
+#: SQLSTATE ``disk_full``
+_PG_DISK_FULL: Final = "53100"
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -64,9 +67,24 @@ def open_engine(url: str) -> AsyncEngine:
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that writes: committed at the end, rolled back by an exception."""
-    async with engine.execution_options(**{_WRITES: True}).begin() as connection:
-        yield connection
+    """A transaction that writes: committed at the end, rolled back by an exception.
+
+    Raises:
+        StoreFull: there is no room for it; nothing was written.
+    """
+    try:
+        async with engine.execution_options(**{_WRITES: True}).begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        if _says_full(error):
+            raise StoreFull("the database's disk is full; make room there") from error
+        raise
+
+
+def _says_full(error: DBAPIError) -> bool:
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    return getattr(error.orig, "sqlstate", None) == _PG_DISK_FULL
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

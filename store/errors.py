@@ -2,7 +2,8 @@
 
 StoreError
 ├── UnknownStore    the URL names no database that we speak
-└── BadPath         a document's path leaves its user's folder
+├── BadPath         a document's path leaves its user's folder
+└── StoreFull       the database's disk is full
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class UnknownStore(StoreError):
 
 class BadPath(StoreError, ValueError):
     """Nothing may be written there."""
+
+
+class StoreFull(StoreError):
+    """The database's disk is full: make room, nothing was written."""

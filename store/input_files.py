@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scheduler.states import InputFile
@@ -57,6 +57,22 @@ class SqlInputFiles:
         """Name these bytes unless the name is taken; True: it is theirs, whoever else tried."""
         async with writing(self._engine) as connection:
             return await claim_row(connection, schema.input_files, self._row(user, type, file))
+
+    async def used_bytes(self, user: str) -> int:
+        """Bytes of all the user's uploads, whatever others share of them."""
+        wanted = select(func.coalesce(func.sum(_files.size_bytes), 0)).where(
+            _files.user_name == user
+        )
+        async with self._engine.connect() as connection:
+            return int(await connection.scalar(wanted) or 0)
+
+    async def delete(self, user: str, type: str, path: str) -> bool:
+        """Forget a name; its bytes go once nobody needs them. False: there was none."""
+        gone = delete(schema.input_files).where(
+            _files.user_name == user, _files.type == type, _files.path == path
+        )
+        async with writing(self._engine) as connection:
+            return bool((await connection.execute(gone)).rowcount)
 
     async def owns(self, sha256: str) -> bool:
         """Whether any user still names these bytes."""

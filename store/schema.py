@@ -128,6 +128,11 @@ files: Final = Table(
     Column("worker_subfolder", Words, nullable=False),
     Column("worker_filename", Words, nullable=False),
     Column("job_id", Words, nullable=False),
+    # None: not asked yet
+    Column("size_bytes", BigInteger),
+    # None: no copy was delivered
+    Column("delivered_ms", BigInteger),
+    Index(None, "job_id"),
 )
 
 #: Uploads: the user's name for each, and which bytes it means.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +15,7 @@ from aiohttp import hdrs, web
 
 from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
-from worker_agent.outputs import find
+from worker_agent.outputs import find, own_file
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +39,8 @@ _FROM_WORKER: Final = (
 _VIEW_QUERY: Final = ("type", "subfolder", "filename", "preview", "channel")
 #: of the frontend's root only these; everything deeper is listed by its first segment
 _ROOT_FILES: Final = re.compile(r"(?:index\.html|favicon\.ico|[A-Za-z0-9_.-]+\.(?:js|css))?")
+#: inputs may be read by a job right now, and are small
+_DELETED: Final = frozenset({"output", "temp"})
 _CHUNK: Final = 256 * 1024
 
 FindClient = Callable[[str], ComfyClient | None]
@@ -94,6 +97,21 @@ class WorkerFiles:
             if found is None:
                 raise _bad_gateway(error) from error
             return web.FileResponse(found)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """``DELETE /v1/workers/{worker}/file``: 204; 404 no such file; 403 not seen from here."""
+        self._client(request)
+        query = request.query
+        key = (query.get("type", ""), query.get("subfolder", ""), query.get("filename", ""))
+        folders = self._folders_of(request.match_info["worker"])
+        if key[0] not in _DELETED or key[0] not in folders:
+            raise web.HTTPForbidden(text="this agent does not see that folder")
+        path = await asyncio.to_thread(own_file, folders, key)
+        if path is None:
+            raise web.HTTPNotFound
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        _log.info("file_deleted", worker=request.match_info["worker"], type=key[0])
+        return web.Response(status=204)
 
     def _client(self, request: web.Request) -> ComfyClient:
         client = self._client_of(request.match_info["worker"])

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from config.free_space import free_bytes
 from worker_agent import embedded
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.tenancy import FileKey
@@ -42,9 +43,24 @@ class Outputs:
             scratch: where copies lie meanwhile.
         """
         self._scratch = scratch
+        #: less room than there should be: no job is to start here
+        self.full = False
         self._worker = worker
         self._client = client
         self._folders = folders
+
+    async def look(self, min_free_bytes: int) -> None:
+        """See whether there is room for what a job makes; said once each time it changes."""
+        folder = self._folders.get("output")
+        if folder is None:
+            return
+        free = await asyncio.to_thread(free_bytes, folder)
+        full = free is not None and free < min_free_bytes
+        if full and not self.full:
+            _log.error("disk_full", worker=self._worker, folder=str(folder), free_bytes=free)
+        elif self.full and not full:
+            _log.info("disk_has_room", worker=self._worker, free_bytes=free)
+        self.full = full
 
     async def clean(self, keys: Sequence[FileKey], user: str, known: Mapping[str, str]) -> None:
         """Take what is ours out of the graphs embedded in these files.
@@ -104,3 +120,12 @@ def find(folders: Mapping[str, Path], key: FileKey) -> Path | None:
         return None
     path = (folder / subfolder / filename).resolve()
     return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+def own_file(folders: Mapping[str, Path], key: FileKey) -> Path | None:
+    """The file, if no link leads to it: what is deleted must be what was meant."""
+    found = find(folders, key)
+    if found is None:
+        return None
+    named = folders[key[0]].resolve() / key[1] / key[2]
+    return found if found == named else None

@@ -183,7 +183,7 @@ class WorkerDriver:
             id=self.id,
             agent=self._services.agent,
             gpu=self._gpu,
-            state=WorkerState.READY if self.up else WorkerState.DOWN,
+            state=WorkerState.READY if self.up and not self.outputs.full else WorkerState.DOWN,
             used_bytes=self._services.book.used(self.id),
             models=self._models,
             host_used_bytes=self._services.host.used(self.id),
@@ -342,6 +342,7 @@ class WorkerDriver:
                 await self._inventory.put()
             except WorkerUnreachable as error:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
+            await self.outputs.look(self._services.settings.files.min_free)
             if self._process is not None and not self._process.alive():
                 self._died()
             pause = _POLL if self.up else _POLL / 4

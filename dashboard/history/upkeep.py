@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine import open_engine, writing
+from store.engine import open_engine
 from store.migrate import migrate
-from store.schema import files, input_files, jobs
 
 _log = structlog.get_logger()
 
-#: Previews and masks: workers empty their own temp folder at each start, so a record of a
-#: week ago leads nowhere.
-TEMP_DAYS: Final = 7
 #: A half-received upload is dropped by its own request, unless the gateway was killed.
 INCOMING_HOURS: Final = 24
 
 
 def tend(store_url: str, files_dir: str) -> dict[str, int]:
-    """The job: forget temporary files, clear half uploads, let SQLite tidy up.
+    """The job: clear half uploads, let SQLite tidy up.
 
     Args:
         store_url: as in ``store.url``.
@@ -41,28 +37,13 @@ async def _tend(store_url: str, files_dir: Path, now: float) -> dict[str, int]:
     engine = open_engine(store_url)
     try:
         await migrate(engine)  # nobody else may have been here yet
-        dropped = await forget_temporary(engine, int((now - TEMP_DAYS * 86400) * 1000))
         await _optimize(engine)
     finally:
         await engine.dispose()
-    dropped["incoming"] = clear_incoming(files_dir / "incoming", now - INCOMING_HOURS * 3600)
+    half = clear_incoming(files_dir / "incoming", now - INCOMING_HOURS * 3600)
+    dropped = {"incoming": half}
     _log.info("store_tended", **dropped)
     return dropped
-
-
-async def forget_temporary(engine: AsyncEngine, before_ms: int) -> dict[str, int]:
-    """Drop records of temporary files from before that time (milliseconds since the epoch)."""
-    old_jobs = select(jobs.c.id).where(jobs.c.ended_ms < before_ms)
-    async with writing(engine) as connection:
-        outputs = await connection.execute(
-            delete(files).where(files.c.type == "temp", files.c.job_id.in_(old_jobs))
-        )
-        uploads = await connection.execute(
-            delete(input_files).where(
-                input_files.c.type == "temp", input_files.c.put_ms < before_ms
-            )
-        )
-    return {"outputs": outputs.rowcount, "uploads": uploads.rowcount}
 
 
 def clear_incoming(folder: Path, before: float) -> int:

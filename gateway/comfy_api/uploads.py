@@ -14,8 +14,8 @@ from config.settings import Role
 from gateway import pictures
 from gateway.blobs import Blob
 from gateway.comfy_api.files import output_record
-from gateway.context import Services, identity, services
-from gateway.errors import BadRequest, Forbidden, too_large
+from gateway.context import Identity, Services, identity, services
+from gateway.errors import BadRequest, Forbidden, GatewayError, too_large
 from gateway.json_body import NotJson, json_reply, read_json
 from gateway.names import (
     FILE_TYPES,
@@ -27,6 +27,7 @@ from gateway.names import (
     counted,
     split_annotation,
 )
+from gateway.room import over_quota, room_for_upload, upload_quota
 from scheduler.states import InputFile
 
 #: bytes of a form's field that is no file
@@ -90,13 +91,15 @@ async def _read(request: web.Request) -> _Form:
         Forbidden: viewers send nothing.
         BadRequest: no multipart body.
         TooLarge: more than ``gateway.max_body`` in all.
+        QuotaExceeded: more than the user may keep.
+        DiskFull: there is no room.
     """
     if identity(request).role is Role.VIEWER:
         raise Forbidden("A viewer cannot upload files; ask your admin for another role.")
     if not request.content_type.startswith("multipart/"):
         raise BadRequest("An upload must be a multipart form with a file named image.")
     svc, form = services(request), _Form()
-    left = _Allowance(svc.settings().gateway.max_body)
+    left = await _allowance(svc, identity(request))
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
@@ -107,17 +110,33 @@ async def _read(request: web.Request) -> _Form:
     return form
 
 
+async def _allowance(svc: Services, who: Identity) -> _Allowance:
+    """What this body may bring.
+
+    Raises:
+        QuotaExceeded: nothing.
+        DiskFull: there is no room.
+    """
+    most = svc.settings().gateway.max_body
+    room = await room_for_upload(svc, who)
+    if room is None or room + _FIELD_LIMIT >= most:
+        return _Allowance(most, too_large(most))
+    # the fields beside the file and the form's own lines are not kept
+    return _Allowance(room + _FIELD_LIMIT, over_quota(room))
+
+
 @dataclass(slots=True)
 class _Allowance:
     """Bytes that the body may still have, over all its parts."""
 
     limit_bytes: int
+    refusal: GatewayError
     seen_bytes: int = 0
 
     def take(self, size: int) -> None:
         self.seen_bytes += size
         if self.seen_bytes > self.limit_bytes:
-            raise too_large(self.limit_bytes)
+            raise self.refusal
 
 
 async def _take(svc: Services, form: _Form, part: BodyPartReader, left: _Allowance) -> None:
@@ -167,6 +186,7 @@ def _overwrites(form: _Form) -> bool:
 async def _name(request: web.Request, wanted: FileName, blob: Blob, *, overwrite: bool) -> FileName:
     """Give the bytes the wanted name, or the next free one; the same bytes keep theirs."""
     svc, user = services(request), identity(request).user
+    await _check_quota(svc, identity(request), blob)
     name = wanted
     if overwrite:
         await svc.input_files.put(user, name.type, _named(name, blob))
@@ -174,6 +194,16 @@ async def _name(request: web.Request, wanted: FileName, blob: Blob, *, overwrite
         name = await _take_free(svc, user, wanted, blob)
     svc.info.note_files(user)
     return name
+
+
+async def _check_quota(svc: Services, who: Identity, blob: Blob) -> None:
+    """Raises QuotaExceeded: other uploads have come meanwhile, or a mask is larger than it was."""
+    limit = upload_quota(svc.settings(), who.user, who.group)
+    if limit is None:
+        return
+    left = limit - await svc.input_files.used_bytes(who.user)
+    if blob.size_bytes > left:
+        raise over_quota(left)
 
 
 async def _take_free(svc: Services, user: str, wanted: FileName, blob: Blob) -> FileName:
