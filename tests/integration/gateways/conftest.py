@@ -49,6 +49,9 @@ class Files:
             raise web.HTTPNotFound
         return web.Response(body=body)
 
+    async def delete(self, request: web.Request) -> web.Response:
+        raise web.HTTPForbidden
+
 
 class Replica:
     """One gateway."""
