@@ -24,6 +24,7 @@ from bench.soak_artist import Artist
 from bench.soak_books import Books, Posted, follow
 from bench.soak_memory import Memory
 from bench.soak_studio import Deaf, Script, Studio, User
+from cli.services import gateway_names
 from scheduler.redis_ledger import RedisLedger
 from tests.endtoend.stack import Stack
 
@@ -47,6 +48,7 @@ class Options:
     scripts: int
     deaf: int
     gpus: int
+    kills: int
     seed: int
 
 
@@ -84,7 +86,7 @@ async def _soak(options: Options, stack: Stack, users: list[User]) -> dict[str, 
     began = time.monotonic()
     following = asyncio.create_task(follow(ledger, books, await ledger.last_event_id()))
     try:
-        await _day(options, studio, memory)
+        await _day(options, stack, studio, memory)
         late = await _drained(books)
         await _check_all(studio)
         following.cancel()
@@ -105,8 +107,8 @@ async def _soak(options: Options, stack: Stack, users: list[User]) -> dict[str, 
         await ledger.close()
 
 
-async def _day(options: Options, studio: Studio, memory: Memory) -> None:
-    """Let everybody work; samples are taken meanwhile."""
+async def _day(options: Options, stack: Stack, studio: Studio, memory: Memory) -> None:
+    """Let everybody work; samples are taken meanwhile, and gateways killed."""
     artists = studio.users[: options.artists]
     scripts = studio.users[options.artists :]
     crowd: list[Callable[[], Awaitable[None]]] = [
@@ -120,12 +122,21 @@ async def _day(options: Options, studio: Studio, memory: Memory) -> None:
     while (passed := time.monotonic() - began) < seconds and not everybody.done():
         hour = passed * options.speedup / 3600
         await asyncio.to_thread(memory.look, hour)
+        if studio.books.counts["kills"] < int(passed / seconds * (options.kills + 1)):
+            await asyncio.to_thread(_kill_one, options.gateways, stack, studio.books)
         _say_where(hour, options.hours, studio)
         await asyncio.wait({everybody}, timeout=max(seconds / _SAMPLES, _LOOK_S))
     studio.closing.set()
     await everybody
     if sys.stderr.isatty():
         print(file=sys.stderr)
+
+
+def _kill_one(gateways: int, stack: Stack, books: Books) -> None:
+    """Kill -9 of one gateway after the other."""
+    names = gateway_names(gateways)
+    stack.kill(names[books.counts["kills"] % len(names)])
+    books.counts["kills"] += 1
 
 
 def _say_where(hour: float, hours: float, studio: Studio) -> None:
@@ -202,6 +213,7 @@ def main() -> None:
     parser.add_argument("--scripts", type=int, default=4, help="scripts (4)")
     parser.add_argument("--deaf", type=int, default=4, help="clients that hardly read (4)")
     parser.add_argument("--gpus", type=int, default=2, help="simulated GPUs, two workers each (2)")
+    parser.add_argument("--kills", type=int, default=0, help="times that a gateway is killed (0)")
     parser.add_argument("--seed", type=int, default=1, help="of what people do (1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     given = vars(parser.parse_args())

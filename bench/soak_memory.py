@@ -78,9 +78,12 @@ class Memory:
     def look(self, hour: float) -> None:
         """Take one sample of everything."""
         for name, pid in self._now().items():
+            if not pid:  # it has died, and is being started again
+                continue
             if self._pids.setdefault(name, pid) != pid:
                 self.restarts += 1
                 self._pids[name] = pid
+                self.processes.pop(name, None)  # another process, another memory
             try:
                 used = rss_bytes(pid) / _MIB
                 if name.startswith("gateway"):
