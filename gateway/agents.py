@@ -48,6 +48,8 @@ _REPLY_HEADERS: Final = (
 )
 #: an agent is on the studio's network; a file may be large, but bytes keep coming
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+#: a file of 1 MB goes through in a few pieces, not in sixteen
+_READ_BYTES: Final = 256 * 1024
 #: whether there is a page at all is told at once, or the worker counts as silent
 _GLANCE: Final = aiohttp.ClientTimeout(total=2)
 #: what an agent answers where its worker does not
@@ -107,6 +109,7 @@ class Agents:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=_TIMEOUT,
                 auto_decompress=False,
+                read_bufsize=_READ_BYTES,
             )
         return self._session
 
@@ -258,7 +261,7 @@ class Agents:
         extra = {key: request.query[key] for key in ("preview", "channel") if key in request.query}
 
         async def ask() -> aiohttp.ClientResponse:
-            return await self._ask(request, await self._file_url(record, extra))
+            return await self._ask(request, await self.file_url(record, extra, "file"))
 
         return await self._stream(request, ask, headers, PATIENCE_S)
 
@@ -274,7 +277,7 @@ class Agents:
         )
 
     async def _keep_file(self, record: FileRecord, blobs: Blobs, limit_bytes: int) -> Blob | None:
-        url = await self._file_url(record, {})
+        url = await self.file_url(record, {}, "file")
         headers = {**self.headers, hdrs.ACCEPT_ENCODING: "identity"}
         try:
             async with self.session.get(url, headers=headers, allow_redirects=False) as answer:
@@ -285,7 +288,8 @@ class Agents:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(record.agent, error) from error
 
-    async def _file_url(self, record: FileRecord, extra: Mapping[str, str]) -> URL:
+    async def file_url(self, record: FileRecord, extra: Mapping[str, str], route: str) -> URL:
+        """Where its agent tells about an output; UpstreamDown where that is not connected."""
         query = {
             "type": record.type,
             "subfolder": record.worker_subfolder,
@@ -294,7 +298,7 @@ class Agents:
         }
         if record.agent not in self._pool.agents:
             await self.refresh()
-        path = f"/v1/workers/{quote(record.worker, safe='')}/file?{urlencode(query)}"
+        path = f"/v1/workers/{quote(record.worker, safe='')}/{route}?{urlencode(query)}"
         return URL(self._agent_url(record.agent) + path, encoded=True)
 
     def _worker_url(self, worker: Worker, path: str, query: str) -> URL:

@@ -27,6 +27,7 @@ from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.near_files import NearFiles
 from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import close_revoked
@@ -82,6 +83,7 @@ def make_services(
         blobs=blobs,
         peers=Peers(agents, blobs, url),
         agents=agents,
+        near=NearFiles(agents, clock),
         info=WorkerInfo(agents, ledger, input_files, clock),
         hub=Hub(),
         answers=Answers(ledger, clock),

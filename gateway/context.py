@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.blobs import Blobs
     from gateway.hub import Hub
     from gateway.info import WorkerInfo
+    from gateway.near_files import NearFiles
     from gateway.peers import Peers
     from gateway.roster import Rosters
 
@@ -86,6 +87,7 @@ class Services:
     blobs: Blobs
     peers: Peers
     agents: Agents
+    near: NearFiles
     info: WorkerInfo
     hub: Hub
     answers: Answers

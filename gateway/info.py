@@ -24,6 +24,7 @@ from gateway.errors import UpstreamDown
 from gateway.model_sizes import by_model
 from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs, merge
 from gateway.ports import InputFiles
+from gateway.shelf import Shelf
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Worker, WorkerState
 
@@ -32,6 +33,8 @@ _MAX_AGE_S: Final = 60.0
 #: an upload through another gateway shows up in the file choices after this long
 _NAMES_MAX_AGE_S: Final = 2.0
 _USERS: Final = 256
+#: of answers that are not compressed; few clients want them so, and each is half a megabyte
+_PLAIN_BYTES: Final = 16 * 2**20
 _LISTS: Final = 256
 _PARALLEL: Final = 4
 #: seconds that a page's settings wait for a worker
@@ -63,6 +66,7 @@ class _Base:
     pieces: Mapping[str, bytes]
     etag: str
     packed: OrderedDict[str, Packed] = field(default_factory=OrderedDict)
+    plain: Shelf[bytes] = field(default_factory=lambda: Shelf(_PLAIN_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,13 +367,14 @@ def _pack(base: _Base, names: _Names) -> Packed:
     }
 
     def plain() -> bytes:
-        return (
-            b"{"
-            + b",".join(
+        kept = base.plain.get(names.version)
+        if kept is None:
+            pieces = (
                 msgspec.json.encode(name) + b":" + own.get(name, piece)
                 for name, piece in base.pieces.items()
             )
-            + b"}"
-        )
+            kept = b"{" + b",".join(pieces) + b"}"
+            base.plain.put(names.version, kept, len(kept))
+        return kept
 
     return Packed(f"{base.etag}-{names.version}", plain, gzip.compress(plain(), 5, mtime=0))

@@ -8,6 +8,8 @@ The agent serves one endpoint, guarded by the cluster token
     GET  /v1/workers/{worker}/file         ?type=&subfolder=&filename= in the *worker's* names;
                                            + preview, channel as ComfyUI's /view; Range, ETag, HEAD
     DELETE /v1/workers/{worker}/file       the same query; 204, 404 gone already, 403 out of its reach
+    GET  /v1/workers/{worker}/place        ?type=&subfolder=&filename= as above: ``FilePlace``; 404:
+                                           no such file; null: the worker's folders are out of sight
     GET  /v1/health                        {"agent": id, "version": …}
 
 A gateway serves one route to agents, guarded alike::
@@ -69,6 +71,19 @@ WORKER_GET_ALLOWED = frozenset(
 
 #: the same below ``api/``: what ComfyUI offers there and nowhere else
 WORKER_GET_ALLOWED_API = frozenset({"workflow_templates"})
+
+
+class FilePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one of a worker's files lies on the agent's host, and which file that is.
+
+    A gateway that finds a file of just this inode, size and time under that path shares the
+    disk, and may read it there. Any other file under that name is not the one that was meant.
+    """
+
+    path: str
+    inode: int
+    size_bytes: int
+    modified_ns: int
 
 
 class LiveFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -45,6 +45,7 @@ def build(
             web.get("/v1/live", live, allow_head=False),
             web.get("/v1/workers/{worker}/file", files.file),
             web.delete("/v1/workers/{worker}/file", files.delete),
+            web.get("/v1/workers/{worker}/place", files.place),
             web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
         ]
     )

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
+from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API, FilePlace
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.outputs import find, own_file
 
@@ -37,6 +38,8 @@ _FROM_WORKER: Final = (
     hdrs.CACHE_CONTROL,
 )
 _VIEW_QUERY: Final = ("type", "subfolder", "filename", "preview", "channel")
+#: with these a worker draws the picture anew
+_DRAWN: Final = frozenset({"preview", "channel"})
 #: of the frontend's root only these; everything deeper is listed by its first segment
 _ROOT_FILES: Final = re.compile(r"(?:index\.html|favicon\.ico|[A-Za-z0-9_.-]+\.(?:js|css))?")
 #: inputs may be read by a job right now, and are small
@@ -89,6 +92,11 @@ class WorkerFiles:
         """``GET /v1/workers/{worker}/file``, in the worker's names."""
         client = self._client(request)
         query = {name: request.query[name] for name in _VIEW_QUERY if name in request.query}
+        if not query.keys() & _DRAWN:
+            # what needs no drawing need not keep the worker from its work
+            found = await asyncio.to_thread(self._on_disk, request.match_info["worker"], query)
+            if found is not None:
+                return web.FileResponse(found)
         asked = client.view(query, _headers(request), method=request.method)
         try:
             return await _stream(request, asked)
@@ -112,6 +120,30 @@ class WorkerFiles:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         _log.info("file_deleted", worker=request.match_info["worker"], type=key[0])
         return web.Response(status=204)
+
+    async def place(self, request: web.Request) -> web.Response:
+        """``GET /v1/workers/{worker}/place``, in the worker's names."""
+        self._client(request)
+        worker = request.match_info["worker"]
+        found = await asyncio.to_thread(self._place, worker, request.query)
+        if found is None and self._folders_of(worker):
+            raise web.HTTPNotFound(text="there is no such file")
+        return web.Response(body=msgspec.json.encode(found), content_type="application/json")
+
+    def _place(self, worker: str, query: Mapping[str, str]) -> FilePlace | None:
+        path = self._on_disk(worker, query)
+        if path is None:
+            return None
+        try:
+            status = path.stat()
+        except OSError:  # gone since it was found
+            return None
+        return FilePlace(
+            path=str(path),
+            inode=status.st_ino,
+            size_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
+        )
 
     def _client(self, request: web.Request) -> ComfyClient:
         client = self._client_of(request.match_info["worker"])

@@ -71,7 +71,9 @@ async def view(request: web.Request) -> web.StreamResponse:
     svc, user = services(request), identity(request).user
     record = await output_record(svc, user, named)
     if record is not None:
-        return await svc.agents.file(record, request, _output_headers(request, named.filename))
+        headers = _output_headers(request, named.filename)
+        near = None if _drawn(request) else await svc.near.serve(record, headers)
+        return near or await svc.agents.file(record, request, headers)
     upload = await svc.input_files.find(user, named.type, named.path)
     path = None if upload is None else await svc.peers.path(upload)
     if upload is None or path is None:
@@ -104,6 +106,11 @@ def _asked_for(request: web.Request) -> FileName | int:
     except Escape:
         return 403
     return FileName(kind, subfolder, filename)
+
+
+def _drawn(request: web.Request) -> bool:
+    """Whether a picture is to be drawn anew, which its worker does."""
+    return "preview" in request.query or request.query.get("channel") in ("rgb", "a")
 
 
 def _output_headers(request: web.Request, filename: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -19,6 +20,7 @@ from gateway.app import build, make_services
 from gateway.context import Services
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from scheduler.ledger import Ledger, Report
+from scheduler.live import FilePlace
 from scheduler.states import Agent, Worker
 from tests.factories import GIB, gpu, worker
 
@@ -51,6 +53,8 @@ class FakeAgent:
 
     routes: dict[str, Any] = field(default_factory=dict)
     files: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    #: as ``files``, but where the agent says that they lie; None: out of sight
+    places: dict[tuple[str, str, str], FilePlace | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -58,6 +62,7 @@ class FakeAgent:
         app = web.Application()
         app.router.add_get("/v1/workers/{worker}/comfy/{path:.*}", self.comfy)
         app.router.add_get("/v1/workers/{worker}/file", self.file)
+        app.router.add_get("/v1/workers/{worker}/place", self.place)
         app.router.add_get("/v1/live", self.live)
         return app
 
@@ -92,6 +97,14 @@ class FakeAgent:
             kind = "text/html" if found.startswith(b"<html") else "application/octet-stream"
             return web.Response(body=found, headers=headers, content_type=kind)
         return web.json_response(found)
+
+    async def place(self, request: web.Request) -> web.StreamResponse:
+        self.guard(request)
+        self.asked.append("place")
+        key = (request.query["type"], request.query["subfolder"], request.query["filename"])
+        if key not in self.places:
+            raise web.HTTPNotFound
+        return web.Response(body=msgspec.json.encode(self.places[key]))
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         self.guard(request)

@@ -29,6 +29,7 @@ from gateway.errors import GatewayError, error_reply
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
+from gateway.near_files import NearFiles
 from gateway.peers import Peers
 from gateway.roster import Rosters
 from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
@@ -360,6 +361,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         blobs=blobs,
         peers=Peers(agents, blobs, lambda: None),
         agents=agents,
+        near=NearFiles(agents, time.time),
         info=WorkerInfo(agents, ledger, input_files, time.time),
         hub=Hub(),
         answers=Answers(ledger, time.time),

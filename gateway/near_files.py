@@ -1,0 +1,127 @@
+"""Outputs that lie on a disk of this host's: read there, not through agent and worker.
+
+Whether it is the same disk is nobody's word: the agent names path, inode, size and time of a
+file of its own choosing (it has looked through symbolic links and found the end inside the
+worker's folders), and the file that opens here must be that very one. On another host, in a
+container with other mounts, or after somebody has put another file or a link in its place, it is
+not; then the agent is asked again, and at last the file is streamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import aiohttp
+import msgspec
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+
+from gateway.agents import Agents
+from gateway.errors import UpstreamDown
+from gateway.shelf import Shelf
+from scheduler.ledger import FileRecord
+from scheduler.live import FilePlace
+
+#: of what is remembered of places
+_PLACES_BYTES: Final = 4 * 2**20
+_PLACE_BYTES: Final = 1000
+#: seconds for which a worker's files are taken to be out of reach once one was
+_FAR_S: Final = 30.0
+#: how an open file is named so that it can be read again, whatever its path means by now
+_OPEN_FILES: Final = Path("/proc/self/fd")
+#: a special file in the place of a picture must not hold anybody up
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class NearFiles:
+    """Finds outputs on this host's disks.
+
+    Args:
+        agents: who know where files lie.
+        clock: seconds.
+    """
+
+    def __init__(self, agents: Agents, clock: Callable[[], float]) -> None:
+        self._agents = agents
+        self._clock = clock
+        self._places: Shelf[FilePlace] = Shelf(_PLACES_BYTES)
+        #: worker → until when its files are not looked for here
+        self._far: dict[str, float] = {}
+
+    async def serve(
+        self, record: FileRecord, headers: Mapping[str, str]
+    ) -> web.StreamResponse | None:
+        """The file as it lies here, with ranges and conditions; None: it does not."""
+        known = self._places.get(record)
+        file = None if known is None else await asyncio.to_thread(_open, known)
+        if file is None:
+            file = await self._look(record)
+        return None if file is None else _OpenFileResponse(file, headers)
+
+    async def _look(self, record: FileRecord) -> BinaryIO | None:
+        """Ask the agent where the file lies, and open that."""
+        if self._far.get(record.worker, 0.0) > self._clock():
+            return None
+        try:
+            place = await self._place(record)
+        except (UpstreamDown, aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+            return None  # whoever streams it next waits for the agent, and says what is wrong
+        file = None
+        if isinstance(place, FilePlace):
+            self._places.put(record, place, _PLACE_BYTES)
+            file = await asyncio.to_thread(_open, place)
+        if place is not None and file is None:
+            self._far[record.worker] = self._clock() + _FAR_S
+        return file
+
+    async def _place(self, record: FileRecord) -> FilePlace | Literal["far"] | None:
+        """None: there is no such file; far: its worker's folders are in nobody's sight."""
+        url = await self._agents.file_url(record, {}, "place")
+        headers = {**self._agents.headers, hdrs.ACCEPT_ENCODING: "identity"}
+        async with self._agents.session.get(url, headers=headers, allow_redirects=False) as answer:
+            if answer.status != 200:
+                return None
+            found = msgspec.json.decode(await answer.read(), type=FilePlace | None)
+            return found or "far"
+
+
+def _open(place: FilePlace) -> BinaryIO | None:
+    """The file of this place, if it is the one that is meant."""
+    if not _OPEN_FILES.is_dir():
+        return None
+    try:
+        handle = os.open(place.path, _FLAGS)
+    except (OSError, ValueError):
+        return None
+    file = os.fdopen(handle, "rb")
+    found = os.fstat(handle)
+    same = (found.st_ino, found.st_size, found.st_mtime_ns)
+    if stat.S_ISREG(found.st_mode) and same == (
+        place.inode,
+        place.size_bytes,
+        place.modified_ns,
+    ):
+        return file
+    file.close()
+    return None
+
+
+class _OpenFileResponse(web.FileResponse):
+    """A file that is open already: no path is looked up again."""
+
+    def __init__(self, file: BinaryIO, headers: Mapping[str, str]) -> None:
+        super().__init__(_OPEN_FILES / str(file.fileno()), headers=headers)
+        self._file = file
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        """Send, and close."""
+        try:
+            return await super().prepare(request)
+        finally:
+            self._file.close()
