@@ -1,8 +1,8 @@
 """What runs right now, straight from the agents: one WebSocket to each of them.
 
 Frames of users who have a socket here come in and go on to the hub. On the way
-the current node and the newest ``progress_state`` of each running job are kept,
-so that a client that connects in the middle sees where it stands.
+the start, the current node and the newest ``progress_state`` of each running job are
+kept, so that a client that connects in the middle sees where it stands.
 
 A job's closing frames come another way, through the ledger's stream. So that
 nothing is shown after the end, ``ended`` waits for the agent's end mark, and
@@ -48,6 +48,7 @@ class _Running:
     client_id: str | None
     attempt: int
     agent: str
+    start: dict[str, Any] | None = None
     executing: dict[str, Any] | None = None
     progress_state: dict[str, Any] | None = None
 
@@ -113,12 +114,16 @@ class LiveFeeds:
         return feed is not None and feed.connected
 
     def standing(self, user: str, client_id: str) -> list[tuple[str, dict[str, Any]]]:
-        """Messages for a socket that has just come: where its running jobs stand."""
+        """Messages for a socket that has just come: where its running jobs stand.
+
+        ``executing`` first, as ComfyUI does. ``execution_start`` too: newer frontends offer
+        to cancel only what they have seen start, and a page that was loaded anew has not.
+        """
         found = []
         for job, running in self._running.items():
             if running.user != user or running.client_id not in (None, client_id):
                 continue
-            for message in (running.executing, running.progress_state):
+            for message in (running.executing, running.start, running.progress_state):
                 if message is not None:
                     found.append((job, message))
         return found
@@ -212,7 +217,9 @@ class LiveFeeds:
             running = _Running(frame.user, frame.client_id, frame.attempt, agent)
             self._running[frame.job] = running
         type_ = message.get("type")
-        if type_ == "executing":
+        if type_ == "execution_start":
+            known, running.start = running.start, message
+        elif type_ == "executing":
             known, running.executing = running.executing, message
         elif type_ == "progress_state":
             known, running.progress_state = running.progress_state, message

@@ -29,8 +29,8 @@ Closing frames (``execution_success|error|interrupted``, ``executing`` null,
 ``status``) are *not* sent here: they go through the ledger's stream, so that
 they survive a gateway. Before an agent settles it sends ``LiveFrame`` with
 ``end`` set: whoever has seen it has seen everything of that attempt.
-On subscribe the agent first repeats the current node of each running job of
-the new users (``executing`` and the newest ``progress_state``, ``replay`` set).
+On subscribe the agent first repeats where each running job of the new users stands
+(``executing``, ``execution_start`` and the newest ``progress_state``, ``replay`` set).
 """
 
 from __future__ import annotations

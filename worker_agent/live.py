@@ -33,6 +33,7 @@ class _Running:
     """What a newcomer is told of a running job."""
 
     user: str
+    start: LiveFrame | None = None
     executing: LiveFrame | None = None
     progress: LiveFrame | None = None
 
@@ -124,7 +125,7 @@ class LiveHub:
         for running in self._running.values():
             if running.user not in new:
                 continue
-            for frame in (running.executing, running.progress):
+            for frame in (running.executing, running.start, running.progress):
                 if frame is not None:
                     feed.put(_text(msgspec.structs.replace(frame, replay=True)))
 
@@ -157,6 +158,8 @@ class LiveHub:
     def _remember(self, frame: LiveFrame) -> None:
         running = self._running.setdefault((frame.job, frame.attempt), _Running(frame.user))
         match _type(frame):
+            case "execution_start":
+                running.start = frame
             case "executing":
                 running.executing = frame
             case "progress_state":

@@ -256,7 +256,7 @@ async def test_who_reconnects_in_the_middle_hears_the_rest(ann: Client) -> None:
     async with ann.socket() as second:
         frames = await second.until_done(prompt_id)
     kinds = [frame["type"] for frame in frames]
-    assert kinds[:2] == ["status", "executing"]
+    assert kinds[:3] == ["status", "executing", "execution_start"]
     assert frames[0]["data"]["sid"] == ann.client_id
     assert frames[1]["data"]["node"] == "3"
     assert "progress" in kinds

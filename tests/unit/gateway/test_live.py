@@ -60,6 +60,21 @@ async def test_standing_is_told_only_to_the_jobs_own_user_and_client() -> None:
     assert feeds.standing("bob", "c") == []
 
 
+async def test_who_comes_in_the_middle_is_told_node_start_and_progress_in_this_order() -> None:
+    _, feeds, _ = a_watched_user()
+    for type_ in ("execution_start", "executing", "progress_state", "executed"):
+        say(feeds, type_)
+    told = [message["type"] for _, message in feeds.standing("ann", "c")]
+    assert told == ["executing", "execution_start", "progress_state"]
+
+
+async def test_a_repeated_start_is_shown_only_where_it_was_not_known() -> None:
+    _, feeds, socket = a_watched_user()
+    say(feeds, "execution_start", replay=True)
+    say(feeds, "execution_start", replay=True)
+    assert socket.outbox.waiting == 1
+
+
 async def test_a_job_without_client_id_stands_for_all_of_its_users_clients() -> None:
     _, feeds, _ = a_watched_user()
     say(feeds, client_id=None)

@@ -112,6 +112,7 @@ async def test_only_subscribed_users_are_heard(hub: LiveHub) -> None:
 
 
 async def test_a_new_subscriber_is_told_where_running_jobs_stand_once(hub: LiveHub) -> None:
+    hub.publish(frame("execution_start"))
     hub.publish(frame("executing", node="1"))
     hub.publish(frame("progress_state", value=3))
     hub.publish(frame("executed", node="1"))
@@ -119,7 +120,7 @@ async def test_a_new_subscriber_is_told_where_running_jobs_stand_once(hub: LiveH
     hub.subscribe(feed, frozenset({"ann"}))
     hub.subscribe(feed, frozenset({"ann", "bob"}))
     got = await drain(feed)
-    assert types(got) == ["executing", "progress_state"]
+    assert types(got) == ["executing", "execution_start", "progress_state"]
     assert all(row.replay for row in got)
 
 
