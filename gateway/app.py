@@ -20,7 +20,7 @@ from gateway.attempts import ATTEMPTS, Attempts
 from gateway.auth import authenticate
 from gateway.blobs import Blobs
 from gateway.cluster_api import CLUSTER_TOKEN
-from gateway.comfy_api import files, history, info, jobs, prompt, queue, uploads, userdata
+from gateway.comfy_api import files, history, info, jobs, logs, prompt, queue, uploads, userdata
 from gateway.context import SERVICES, Services
 from gateway.door import DOOR, Door, refresh_overrides
 from gateway.edge import add_headers, outermost
@@ -138,7 +138,7 @@ def runner(app: web.Application) -> web.AppRunner:
 def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
     app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
     app.add_routes(own_files.routes())
-    app.add_routes([*info.internal_routes(), *info.api_only_routes()])
+    app.add_routes([*info.internal_routes(), *logs.internal_routes(), *info.api_only_routes()])
     bare = [route for part in _COMFY_API for route in part.routes()]
     bare.append(web.get("/ws", websocket))
     app.add_routes(bare)

@@ -21,6 +21,7 @@ from gateway.context import Services
 from gateway.frames import executing_nothing, text_frame
 from gateway.hub import ClientSocket, Hub
 from gateway.live import LiveFeeds
+from gateway.log_feed import LogFeed
 from gateway.missed_ends import KEPT_S, MissedEnds
 from gateway.wait_texts import WaitTexts
 from scheduler.closing import failure_data
@@ -74,6 +75,7 @@ class EventFollower:
         self._live = live
         self._texts = texts
         self._missed = missed
+        self._log = LogFeed(services.hub, services.ledger, services.agents)
         self._on_overrides = on_overrides
         self._on_client = on_client
         self._lanes: dict[str, deque[Event]] = {}
@@ -184,7 +186,9 @@ class EventFollower:
         """Show one user's events in order; ends when there are none left."""
         try:
             while lane:
-                await self._show(lane.popleft())
+                event = lane.popleft()
+                await self._show(event)
+                await self._log.tell(event)
         finally:
             del self._lanes[user]
 

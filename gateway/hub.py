@@ -49,6 +49,8 @@ class ClientSocket:
     outbox: Outbox
     #: what the client has declared; None: nothing, like most scripts
     layout: Layout | None = None
+    #: it asked for ``logs`` frames
+    log: bool = False
     #: closes the connection politely: the gateway stops, or the key has ended
     close: Callable[[], None] = lambda: None
     #: digest of the key that it was opened with; empty where none is asked for
@@ -165,6 +167,24 @@ class Hub:
             if told not in made:
                 made[told] = binary_frame(header, payload, told)
             socket.outbox.put(made[told])
+
+    def want_log(self, user: str, client_id: str, *, wanted: bool) -> None:
+        """Let the client's sockets hear the user's log, or no longer."""
+        for socket in self._meant(user, client_id):
+            socket.log = wanted
+
+    def clients(self, user: str) -> frozenset[str]:
+        """The client ids of the user's sockets here."""
+        return frozenset(socket.client_id for socket in self._meant(user, None))
+
+    def send_log(self, user: str, entry: Mapping[str, str]) -> None:
+        """Send a line to the user's sockets that asked for the log."""
+        frame: Frame | None = None
+        for socket in self._meant(user, None):
+            if socket.log:
+                data = {"entries": [entry], "size": None}
+                frame = frame or text_frame({"type": "logs", "data": data})
+                socket.outbox.put(frame)
 
     def status(self, user: str, remaining: int) -> None:
         """Tell the user's sockets the count soon: the newest of a burst, a final 0 at once."""

@@ -1,4 +1,4 @@
-"""ComfyUI's routes about the server: node definitions, models, versions, logs.
+"""ComfyUI's routes about the server: node definitions, models, versions.
 
 Answers come from ``WorkerInfo`` (merged over workers, host paths left out) or are the
 gateway's own. Nothing here tells one user about another.
@@ -74,9 +74,6 @@ def routes() -> list[web.RouteDef]:
 def internal_routes() -> list[web.RouteDef]:
     """``/internal/*``, which ComfyUI does not repeat under ``/api``."""
     return [
-        web.get("/internal/logs", logs),
-        web.get("/internal/logs/raw", raw_logs),
-        web.patch("/internal/logs/subscribe", subscribe_logs),
         web.get("/internal/folder_paths", folder_paths),
         web.get("/internal/files/{type}", files),
     ]
@@ -253,22 +250,6 @@ async def view_metadata(request: web.Request) -> web.StreamResponse:
 
 async def free(request: web.Request) -> web.Response:
     """Accepted as a hint: the scheduler releases memory when a job needs it."""
-    await request.read()
-    return web.Response()
-
-
-async def logs(request: web.Request) -> web.Response:
-    """A worker's log tells of everybody's work, so there is none to see."""
-    return json_reply("")
-
-
-async def raw_logs(request: web.Request) -> web.Response:
-    """As ``logs``, in the terminal panel's shape."""
-    return json_reply({"entries": [], "size": {"cols": 80, "rows": 24}})
-
-
-async def subscribe_logs(request: web.Request) -> web.Response:
-    """Accepted; no log lines will follow."""
     await request.read()
     return web.Response()
 

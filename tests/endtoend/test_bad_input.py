@@ -378,7 +378,7 @@ async def test_a_bad_query_is_told_so(
         ("POST", "/api/jobs/cancel", b"[]", 400),
         ("POST", "/api/jobs/cancel", b'{"job_ids": ["\xff"]}', 400),
         ("POST", "/users", b"{}", 403),
-        ("PATCH", "/internal/logs/subscribe", b"[]", 200),
+        ("PATCH", "/internal/logs/subscribe", b"[]", 400),
         ("PUT", "/prompt", b"", 405),
         ("TRACE", "/prompt", None, 405),
         ("POST", "/object_info", b"", 405),

@@ -249,7 +249,7 @@ class TestLists:
 
 
 class TestOwnAnswers:
-    async def test_there_is_no_log_to_read(self, gateway: Gateway) -> None:
+    async def test_the_log_of_somebody_who_has_run_nothing_is_empty(self, gateway: Gateway) -> None:
         assert await gateway.json("/internal/logs") == ""
         raw = await gateway.json("/internal/logs/raw")
         assert raw == {"entries": [], "size": {"cols": 80, "rows": 24}}

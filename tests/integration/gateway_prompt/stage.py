@@ -23,7 +23,7 @@ from gateway import events, websocket
 from gateway.agents import Agents
 from gateway.answers import Answers
 from gateway.blobs import Blobs
-from gateway.comfy_api import history, jobs, prompt, queue
+from gateway.comfy_api import history, jobs, logs, prompt, queue
 from gateway.context import SERVICES, Credential, Identity, Services, identity, set_identity
 from gateway.errors import GatewayError, error_reply
 from gateway.hub import Hub
@@ -385,6 +385,7 @@ async def a_stage(
     app[SERVICES], app[STAGE] = services, stage
     for part in (prompt, queue, history, jobs):
         app.add_routes(part.routes())
+    app.add_routes(logs.internal_routes())
     app.router.add_get("/ws", websocket.handle)
     pages = dashboard.build(ledger, services.settings, asking, try_out=trier(services))
     app.add_subapp("/dashboard", pages)
