@@ -36,7 +36,7 @@ class Ambient:
     """
 
     def __init__(self, settings: Settings, overrides: Mapping[str, str]) -> None:
-        self._proxy_create = settings.auth.proxy_create
+        self._auth = settings.auth
         self._locked_out = locked_out(overrides)
         found = people(settings.users, overrides)
         self._users = {name: one.user for name, one in found.items() if not one.revoked}
@@ -63,7 +63,11 @@ class Ambient:
         user = self._users.get(name)
         if user is not None:
             return _known(user, _PROXY)
-        if not self._proxy_create or name in self._locked_out or name_problem(name) is not None:
+        if (
+            not self._auth.proxy_create
+            or name in self._locked_out
+            or name_problem(name) is not None
+        ):
             return None
         return _known(User(name=name), _PROXY)
 
@@ -76,7 +80,8 @@ class Ambient:
             case "network":
                 return any(one.name == user and str(net) == where for one, net in self._networks)
             case _:
-                return stamp == _PROXY and self.named(user) is not None
+                told = self._auth.proxy_header is not None and stamp == _PROXY
+                return told and self.named(user) is not None
 
     def _ports(self) -> Iterator[tuple[int, str]]:
         return ((one.port, one.name) for one in self._users.values() if one.port is not None)

@@ -30,7 +30,7 @@ from gateway.info import WorkerInfo
 from gateway.near_files import NearFiles
 from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
-from gateway.revocation import close_revoked
+from gateway.revocation import OPEN_SOCKETS, OpenSockets, close_revoked
 from gateway.roster import Rosters
 from gateway.tickets import Tickets
 from gateway.waiting_room import WAITING_ROOM, WaitingRoom
@@ -121,6 +121,7 @@ def build(
     app[DOOR] = Door(services.settings, services.ledger, services.clock)
     app[ATTEMPTS] = Attempts(services.clock)
     app[WAITING_ROOM] = WaitingRoom(Tickets(services.ledger, services.clock), app[DOOR])
+    app[OPEN_SOCKETS] = OpenSockets()
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(entrance.hand_over)
@@ -163,7 +164,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         asyncio.create_task(work, name=name)
         for name, work in (
             ("announce", announce(services.ledger, services.new_id(), services.peers.here)),
-            ("close revoked sockets", close_revoked(app[DOOR], services.hub)),
+            ("close revoked sockets", close_revoked(app[DOOR], services.hub, app[OPEN_SOCKETS])),
             ("keep tickets", room.keep()),
         )
     }

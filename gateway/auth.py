@@ -17,15 +17,16 @@ from config.settings import Role
 from gateway import browser_rules, entrance
 from gateway.ambient import Known
 from gateway.attempts import ATTEMPTS
-from gateway.context import Credential, Identity, has_identity, set_identity
+from gateway.context import Credential, Identity, has_identity, identity, set_identity
 from gateway.credentials import challenge, shown_key
 from gateway.door import DOOR, Door
 from gateway.errors import Forbidden, TooManyAttempts, Unauthorized
 from gateway.keys import Holder, KeyKind
+from gateway.revocation import OPEN_SOCKETS
 from gateway.roles import refuse_viewer
 from gateway.session import cookie_name
 from gateway.source import parse_address, source
-from gateway.waiting_room import WAITING_ROOM, by_ticket
+from gateway.waiting_room import SOCKET_PATHS, WAITING_ROOM, by_ticket
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,7 +43,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     """Let in who may come in; see the module's docstring."""
     path = request.rel_url.raw_path
     if has_identity(request):  # comes from its personal URL
-        return await handler(request)
+        return await _go_on(request, handler)
     if path in _OPEN_PATHS or path.startswith(_CLUSTER):
         return await handler(request)
     door = request.app[DOOR]
@@ -60,7 +61,15 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if who.credential is Credential.TOKEN and holder is not None and _opens_page(request):
         target = request.rel_url.without_query_params("token")
         return await entrance.enter(request, door, holder, target)
-    return await handler(request)
+    return await _go_on(request, handler)
+
+
+async def _go_on(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve a known user; a socket only for as long as the user is known (``revocation``)."""
+    if not browser_rules.is_socket(request.headers) or request.rel_url.raw_path in SOCKET_PATHS:
+        return await handler(request)
+    with request.app[OPEN_SOCKETS].during(request, identity(request)):
+        return await handler(request)
 
 
 def _admit(request: web.Request, door: Door, who: Identity) -> None:

@@ -97,6 +97,11 @@ def _same_host(origin: str, host: str, allowed: Collection[str]) -> bool:
     return name == host_name(host) and port == own_port
 
 
+def is_socket(headers: Mapping[str, str]) -> bool:
+    """Whether this is a WebSocket's handshake."""
+    return headers.get("Upgrade", "").lower() == "websocket"
+
+
 def refuses(method: str, headers: Mapping[str, str], host: str, allowed: Collection[str]) -> bool:
     """Whether a request on an ambient credential must be refused.
 
@@ -105,9 +110,8 @@ def refuses(method: str, headers: Mapping[str, str], host: str, allowed: Collect
     """
     if not is_foreign(headers, host, allowed):
         return False
-    upgrade = headers.get("Upgrade", "").lower() == "websocket"
     loads = headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
-    return method not in SAFE_METHODS or upgrade or loads
+    return method not in SAFE_METHODS or is_socket(headers) or loads
 
 
 def comes_by_link(headers: Mapping[str, str]) -> bool:

@@ -10,9 +10,10 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from config.settings import AuthMode, Settings
+from config.settings import AuthMode, Role, Settings
 from gateway import browser_rules
 from gateway.ambient import Ambient
+from gateway.context import Identity
 from gateway.effective import EffectiveSettings
 from gateway.errors import Forbidden, WrongHost
 from gateway.keys import Holder, KeyRing
@@ -95,6 +96,16 @@ class Door:
         """
         await self._make()
         return self._ring.holds(user, stamp) or self._ambient.holds(user, stamp)
+
+    async def stands(self, who: Identity) -> bool:
+        """Whether an identity would be made again as it is, its role included.
+
+        Raises:
+            LedgerUnavailable: overrides were never read.
+        """
+        user = self.settings().user(who.user)
+        role = Role.ARTIST if user is None else user.role
+        return role is who.role and await self.holds(who.user, who.key)
 
     async def sessions(self) -> Sessions:
         """The session cookies' signer; its secret is shared by all gateways.

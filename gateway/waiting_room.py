@@ -147,7 +147,7 @@ class WaitingRoom:
         )
         return (
             request.rel_url.raw_path in SOCKET_PATHS
-            and request.headers.get("Upgrade", "").lower() == "websocket"
+            and browser_rules.is_socket(request.headers)
             and may_be_ticket(client_id)
             and not page
         )

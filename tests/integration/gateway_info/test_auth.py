@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import WSServerHandshakeError, encode_basic_auth, web
 from yarl import URL
@@ -49,6 +51,35 @@ async def test_every_way_to_show_a_key_leads_to_the_same_user(
     await gateway.services.documents.change_settings("ann", {"mine": 1})
     answer = await gateway.client.get("/api/settings", **how)
     assert await answer.json() == {"mine": 1}
+
+
+@pytest.mark.parametrize(
+    "login",
+    ["ann:key-of-ann-01", ":key-of-ann-01", "api:key-of-ann-01", "token:key-of-ann-01"],
+)
+async def test_user_and_key_in_the_url_are_basic_on_http_and_sockets(
+    gateway: Gateway, login: str
+) -> None:
+    await gateway.services.documents.change_settings("ann", {"mine": 1})
+    user, _, key = login.partition(":")
+    url = URL(str(gateway.client.make_url("/"))).with_user(user).with_password(key)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        assert await (await http.get(url / "settings")).json() == {"mine": 1}
+        async with http.ws_connect(url.with_scheme("ws") / "ws") as socket:
+            assert (await socket.receive_json(timeout=5))["type"] == "status"
+
+
+async def test_a_key_alone_before_the_host_is_enough(gateway: Gateway) -> None:
+    alone = base64.b64encode(b"key-of-ann-01:").decode()
+    assert await who(gateway, headers={"Authorization": f"Basic {alone}"}) == 200
+    wrong = base64.b64encode(b"ann:").decode()
+    assert await who(gateway, headers={"Authorization": f"Basic {wrong}"}) == 401
+
+
+async def test_a_token_is_enough_for_a_socket(gateway: Gateway) -> None:
+    for path in ("/ws?clientId=c&token=key-of-ann-01", "/api/ws?token=key-of-ann-01&clientId=c"):
+        async with gateway.client.ws_connect(path) as socket:
+            assert (await socket.receive_json(timeout=5))["data"]["sid"] == "c"
 
 
 @pytest.mark.parametrize(
@@ -409,3 +440,34 @@ async def test_further_apps_are_behind_the_same_door(start: Start) -> None:
     assert await answer.text() == "ann"
     behind = await gateway.client.get("/k/url-of-bob-01/dashboard/")
     assert await behind.text() == "bob"
+
+
+@pytest.mark.parametrize("path", ["/dashboard/live", "/k/url-of-ann-01/dashboard/live"])
+async def test_sockets_of_further_apps_end_with_the_key_and_with_the_role(
+    start: Start, path: str
+) -> None:
+    async def live(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(identity(request).role)
+        async for _ in socket:
+            pass
+        return socket
+
+    extra = web.Application()
+    extra.router.add_get("/live", live)
+    gateway = await start(KEYS, extra={"/dashboard": extra})
+    key = {"users.ann.key_hash": '""', "users.ann.url_key_hash": '""'}
+    viewer = {"key_hash": hash_key("key-of-ann-01"), "url_key_hash": hash_key("url-of-ann-01")}
+    role = {"users.ann": json.dumps({**viewer, "role": "viewer"})}
+    for change in (key, role):
+        headers = {} if path.startswith("/k/") else ANN
+        socket = await gateway.client.ws_connect(path, headers=headers)
+        assert await socket.receive_str(timeout=5) == "artist"
+        await gateway.ledger.override(change)
+        ended = await socket.receive(timeout=5)
+        assert ended.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+        await gateway.ledger.override(dict.fromkeys(change))
+        assert gateway.client.app is not None
+        await refresh_overrides(gateway.client.app)
+        gateway.client.session.cookie_jar.clear()
