@@ -82,7 +82,8 @@ def _declared_inputs(node: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]
 def inside(path: str) -> str:
     """The path without anything that leads out of its folder; "" if nothing is left."""
     clean = "".join(char for char in path.replace("\\", "/") if category(char) not in ("Cc", "Cs"))
-    return "/".join(part for part in clean.split("/") if part not in ("", ".", ".."))
+    # Windows drops dots and spaces at a name's end: to it ``.. `` climbs as well
+    return "/".join(part for part in clean.split("/") if part.strip(". "))
 
 
 def worker_path(user: str, path: str) -> str:
