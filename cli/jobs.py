@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 QUEUE: Final = "vramgate"
 #: How often there are chores.
 UPKEEP_S: Final = 3600
+#: How often outputs are delivered, where they are.
+DELIVERY_S: Final = 10
 _UPKEEP_TIMEOUT_S: Final = 600
 _RESULT_KEPT_S: Final = 86400
 
@@ -41,17 +43,19 @@ def jobs(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
             " Redis or Valkey"
         )
     set_up_logging(settings.log, "jobs")
-    work(url, lambda: chores(ground))
+    work(url, lambda: chores(ground), lambda: errands(ground))
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """One hourly job."""
+    """One regular job."""
 
     name: str
     #: dotted name of a function that may be called twice, and killed
     function: str
     args: tuple[str, ...]
+    #: seconds between two runs
+    every_s: int = UPKEEP_S
 
 
 def chores(ground: Ground) -> list[Chore]:
@@ -76,12 +80,22 @@ def chores(ground: Ground) -> list[Chore]:
     ]
 
 
-def work(url: str, due: Callable[[], list[Chore]]) -> None:
+def errands(ground: Ground) -> list[Chore]:
+    """What is to be done every few seconds, by the settings as they are now."""
+    ground.source.reload()
+    if ground.source.current().files.deliver is None:
+        return []
+    config = str(ground.loaded.file or "")
+    return [Chore("delivery", "cli.delivery.deliver", (config, str(ground.data_dir)), DELIVERY_S)]
+
+
+def work(url: str, due: Callable[[], list[Chore]], often: Callable[[], list[Chore]] = list) -> None:
     """Serve the queue until SIGTERM.
 
     Args:
         url: RQ's server.
         due: what is to be done each hour.
+        often: what is to be done every few seconds.
 
     Raises:
         CliError: the server does not answer.
@@ -93,8 +107,8 @@ def work(url: str, due: Callable[[], list[Chore]]) -> None:
     connection = redis.Redis.from_url(url, socket_timeout=None)
     queue = Queue(QUEUE, connection=connection, serializer="json")
     stopping = threading.Event()
-    clock = threading.Thread(target=_tick, args=(lambda: _ask(queue, due()), stopping), daemon=True)
-    clock.start()
+    for ask, every_s in ((due, UPKEEP_S), (often, DELIVERY_S)):
+        threading.Thread(target=_tick, args=(queue, ask, stopping, every_s), daemon=True).start()
     try:
         # One process and no fork for each job: the jobs are ours, short and few.
         SimpleWorker([queue], connection=connection, serializer="json").work(
@@ -106,19 +120,21 @@ def work(url: str, due: Callable[[], list[Chore]]) -> None:
         stopping.set()
 
 
-def _tick(ask: Callable[[], None], stopping: threading.Event) -> None:
+def _tick(
+    queue: Queue, due: Callable[[], list[Chore]], stopping: threading.Event, every_s: int
+) -> None:
     import redis
 
     while not stopping.is_set():
         try:
-            ask()
+            _ask(queue, due())
         except (redis.RedisError, CliError) as error:
             logging.getLogger(__name__).warning("upkeep could not be queued: %s", error)
-        stopping.wait(UPKEEP_S - time.time() % UPKEEP_S)
+        stopping.wait(every_s - time.time() % every_s)
 
 
 def _ask(queue: Queue, due: Iterable[Chore]) -> None:
-    """Queue one run of each for this hour; the ids make several of us queue them once."""
+    """Queue one run of each for this time; the ids make several of us queue them once."""
     from rq.exceptions import DuplicateJobError
 
     for chore in due:
@@ -126,8 +142,8 @@ def _ask(queue: Queue, due: Iterable[Chore]) -> None:
             queue.enqueue(
                 chore.function,
                 args=chore.args,
-                job_id=f"{chore.name}-{int(time.time() // UPKEEP_S)}",
+                job_id=f"{chore.name}-{int(time.time() // chore.every_s)}",
                 unique=True,
                 job_timeout=_UPKEEP_TIMEOUT_S,
-                result_ttl=_RESULT_KEPT_S,
+                result_ttl=min(_RESULT_KEPT_S, 24 * chore.every_s),
             )

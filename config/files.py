@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator
@@ -12,6 +13,11 @@ from config.values import Bytes, Model, Seconds
 _WORD: Final = re.compile(r"\{([^{}]*)\}")
 #: what a delivery folder may be made of
 DELIVERY_WORDS: Final = ("group", "user", "date", "year", "month", "day")
+
+
+def fixed_root(template: str) -> Path:
+    """The folder of a delivery template before its first word: nothing is written outside."""
+    return Path(template.partition("{")[0].rpartition("/")[0] or "/")
 
 
 def _deliver(template: str) -> str:
@@ -24,7 +30,7 @@ def _deliver(template: str) -> str:
         raise ValueError("a brace is not closed")
     if not template.startswith("/") or ".." in template.split("/"):
         raise ValueError("write an absolute folder without '..', for example /mnt/shots/{user}")
-    if template.partition("{")[0].rpartition("/")[0] == "":
+    if fixed_root(template) == Path("/"):
         raise ValueError("its first folder must be fixed, for example /mnt/shots/{user}")
     return template
 

@@ -3,101 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import pytest
-from aiohttp.test_utils import TestServer
-from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.hosts import Hosts
 from cli.leftovers import GRACE_S, Leftovers
-from cli.retention import Retention, _unneeded
-from config.settings import Settings
+from cli.retention import _unneeded
 from scheduler.ledger import Pool
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import Agent, InputFile, Lane, NewJob
-from store import schema
-from store.engine import open_engine, writing
+from scheduler.states import InputFile, Lane, NewJob
 from store.input_files import SqlInputFiles
-from store.migrate import migrate
 from store.outputs import SqlOutputs
-from worker_agent import endpoint
-from worker_agent.comfy_client import ComfyClient, new_session
-from worker_agent.files import WorkerFiles
-from worker_agent.live import LiveHub
-
-TOKEN = "a-cluster-token-for-tests"
-DAY_MS = 86_400_000
-NOW_MS = 1_800_000_000_000
-
-
-@dataclass
-class Place:
-    """A store with files of ann's and bob's, and the worker's folder that they lie in."""
-
-    engine: AsyncEngine
-    hosts: Hosts
-    folder: Path
-
-    async def made(
-        self, user: str, name: str, days: float, body: bytes, type: str = "output"
-    ) -> Path:
-        """A job of that age made this file."""
-        path = self.folder / type / "vg" / user / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-        job = f"{user}-{name}"
-        where = {"user_name": user, "type": type, "subfolder": "", "filename": name}
-        on_disk = {"worker_subfolder": f"vg/{user}", "worker_filename": name}
-        row = {**where, **on_disk, "agent": "host", "worker": "host-0", "job_id": job}
-        async with writing(self.engine) as connection:
-            await connection.execute(insert(schema.jobs).values(**_job(job, user, days)))
-            await connection.execute(insert(schema.files).values(**row))
-        return path
-
-    async def tend(self, **files: Any) -> dict[str, int]:
-        users = [{"name": "ann"}, {"name": "bob", "output_quota": "1GiB"}]
-        settings = Settings.model_validate({"files": files, "users": users})
-        run = Retention(settings, SqlOutputs(self.engine), self.hosts, NOW_MS)
-        await run.run()
-        return run.done
-
-    async def recorded(self) -> list[str]:
-        async with self.engine.connect() as connection:
-            return sorted(await connection.scalars(select(schema.files.c.filename)))
-
-
-def _job(id: str, user: str, days: float) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for column in schema.jobs.columns:
-        if not column.nullable and column.server_default is None:
-            row[column.name] = "" if isinstance(column.type, schema.Words) else 0
-    ended = NOW_MS - int(days * DAY_MS)
-    return {**row, "id": id, "user_name": user, "state": "SUCCEEDED", "ended_ms": ended}
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'a.db'}")
-    await migrate(engine)
-    folder = tmp_path / "worker"
-    folders = {name: folder / name for name in ("output", "temp")}
-    async with new_session() as session:
-        silent = ComfyClient(session, "http://127.0.0.1:9")  # the worker is down
-        files = WorkerFiles(
-            lambda worker: silent if worker in ("host-0", "host-1") else None,
-            lambda worker: folders if worker == "host-0" else {},
-        )
-        async with TestServer(endpoint.build("host", "1", TOKEN, LiveHub(), files)) as server:
-            agent = Agent(id="host", url=str(server.make_url("")), version="1", heartbeat_ms=0)
-            async with Hosts(Pool(now_ms=0, agents={"host": agent}), TOKEN) as hosts:
-                yield Place(engine, hosts, folder)
-    await engine.dispose()
+from tests.unit.cli.place import NOW_MS, TOKEN, Place
 
 
 async def test_nothing_is_deleted_that_nobody_said_should_be(place: Place) -> None:
