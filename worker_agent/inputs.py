@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 _ROUNDS: Final = 3
 _PAUSE_S: Final = 1.0
 _CHUNK: Final = 256 * 1024
+#: uploads that a worker is known to have; an older one would be sent to it again
+_KNOWN: Final = 4096
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=30.0)
 
 
@@ -113,6 +115,8 @@ class Inputs:
             with self._copy() as copy:
                 await self._fetch_input(file, copy)
                 self._known[key] = await client.upload(folder, name, copy)
+            if len(self._known) > _KNOWN:
+                del self._known[next(iter(self._known))]
         return self._known[key]
 
     @contextmanager
