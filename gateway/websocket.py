@@ -32,6 +32,8 @@ from scheduler.ledger import LedgerUnavailable
 _HEARTBEAT_S: Final = 25.0
 #: seconds that a client gets to answer our close; then the connection ends anyway
 _CLOSE_S: Final = 1.0
+#: the same, for one that is so far behind that our close does not reach it
+_GOODBYE_S: Final = 2.0
 #: seconds that a client waits for a gateway that has just been started
 _FOLLOWED_S: Final = 5.0
 #: the only message that means anything is small
@@ -69,6 +71,9 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         await _serve(response, socket, found)
     finally:
         found.hub.leave(socket)
+        if request.transport is not None and request.transport.get_write_buffer_size():
+            # a silent client: nobody will read what is left, and it would be kept for ever
+            _abort(request)
         if guest is not None:
             request.app[WAITING_ROOM].leave(guest)
     return response
@@ -90,16 +95,29 @@ def _make(request: web.Request, response: DeflatingResponse, client_id: str) -> 
 
     def cut() -> None:
         _log.warning("client_too_slow", user=socket.user, client_id=client_id)
-        if request.transport is not None:
-            request.transport.abort()
+        _abort(request)
 
     def close() -> None:
-        task = asyncio.create_task(response.close(code=WSCloseCode.GOING_AWAY))
+        task = asyncio.create_task(_say_goodbye(request, response))
         closing.add(task)
         task.add_done_callback(closing.discard)
 
     socket = ClientSocket(_NOBODY, client_id, Outbox(response, cut), close=close)
     return socket
+
+
+async def _say_goodbye(request: web.Request, response: DeflatingResponse) -> None:
+    """Close, and cut the connection of a client that does not even read that."""
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            await response.close(code=WSCloseCode.GOING_AWAY)
+    except TimeoutError:
+        _abort(request)
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _join(socket: ClientSocket, found: Services, user: str, key: str) -> None:

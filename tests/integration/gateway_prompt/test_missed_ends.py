@@ -109,8 +109,7 @@ async def test_what_ended_is_told_before_what_runs(stage: Stage) -> None:
         second = await stage.start(await stage.queue())
         said = {"node": "1", "prompt_id": second.prompt_id}
         await stage.agent.say(second, "executing", said)
-        await stage.until(lambda: bool(stage.agent.subscribed))
-        await asyncio.sleep(0.2)
+        await stage.until(lambda: bool(stage.following._live.standing("ann", "tab")))
         frames = await greeted(stage)
     assert [frame["data"].get("node") for frame in frames if frame["type"] == "executing"] == [
         None,
