@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.files import Files
+from config.nodes import Nodes
+from config.packs import PackName, PackRoute
+from config.roles import Role as Role
 from config.values import Bytes, Model, Name, Network, Seconds
 
 
@@ -23,14 +26,6 @@ class AuthMode(StrEnum):
 
     KEYS = "keys"
     OPEN = "open"
-
-
-class Role(StrEnum):
-    """What a user may do."""
-
-    ARTIST = "artist"
-    ADMIN = "admin"
-    VIEWER = "viewer"
 
 
 class User(Model):
@@ -135,6 +130,10 @@ class Gateway(Model):
     """Largest prompt or upload, as ComfyUI's `--max-upload-size` (100 MiB)."""
     advertise: str | None = None
     """Base URL at which agents on other hosts reach this gateway, and of personal URLs; unset: made from host and port."""
+    packs: tuple[PackName, ...] = ()
+    """Node packs whose reviewed routes clients may use (docs/packs.md); none: only their static `/extensions/…`."""
+    routes: tuple[PackRoute, ...] = ()
+    """Routes of a studio's own node packs. A GET of a pack may do anything: read its code first (docs/packs.md)."""
 
 
 class Redis(Model):
@@ -316,6 +315,7 @@ class Settings(Model):
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     gateway: Gateway = Gateway()
+    nodes: Nodes = Nodes()
     redis: Redis = Redis()
     jobs: Jobs = Jobs()
     store: Store = Store()

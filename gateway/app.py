@@ -28,6 +28,7 @@ from gateway.effective import EffectiveSettings
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.near_files import NearFiles
+from gateway.packs.serve import PACK_TABLE, PackTable, node_packs
 from gateway.peers import Peers
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import OPEN_SOCKETS, OpenSockets, close_revoked
@@ -39,6 +40,9 @@ from gateway.worker_ui import WORKER_UI, WorkerUi
 from scheduler.ledger import Ledger
 
 _COMFY_API: Final = (files, history, info, jobs, prompt, queue, uploads, userdata)
+#: takes what no other route has, and how aiohttp writes that
+_LAST_PATH: Final = "/{path:.*}"
+_LAST: Final = "/{path}"
 #: seconds that running requests get when the gateway stops
 _SHUTDOWN_S: Final = 5.0
 
@@ -113,7 +117,7 @@ def build(
     if not cluster_token:
         raise ValueError("the cluster token is empty; set cluster.token or cluster.token_file")
     app = web.Application(
-        middlewares=[outermost, authenticate],
+        middlewares=[outermost, authenticate, node_packs(_LAST)],
         client_max_size=services.settings().gateway.max_body,
     )
     app[SERVICES] = services
@@ -123,6 +127,7 @@ def build(
     app[WAITING_ROOM] = WaitingRoom(Tickets(services.ledger, services.clock), app[DOOR])
     app[OPEN_SOCKETS] = OpenSockets()
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
+    app[PACK_TABLE] = PackTable()
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(entrance.hand_over)
     app.on_shutdown.append(_close_sockets)
@@ -148,7 +153,7 @@ def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application])
     )
     for prefix, extra in extra_apps.items():
         app.add_subapp(prefix, extra)
-    app.router.add_get("/{path:.*}", frontend.serve)
+    app.router.add_get(_LAST_PATH, frontend.serve)
 
 
 async def _close_sockets(app: web.Application) -> None:

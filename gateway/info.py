@@ -8,10 +8,9 @@ only where a user's own file names are part of it.
 from __future__ import annotations
 
 import asyncio
-import gzip
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,11 +19,13 @@ import msgspec
 import structlog
 
 from gateway.agents import PATIENCE_S, Agents
+from gateway.definitions import Definitions, Packed
+from gateway.denied import without
 from gateway.errors import UpstreamDown
 from gateway.model_sizes import by_model
-from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs, merge
+from gateway.object_info import UserFiles, for_user, merge
 from gateway.ports import InputFiles
-from gateway.shelf import Shelf
+from gateway.sight import EVERYTHING, Sight
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Worker, WorkerState
 
@@ -33,9 +34,9 @@ _MAX_AGE_S: Final = 60.0
 #: an upload through another gateway shows up in the file choices after this long
 _NAMES_MAX_AGE_S: Final = 2.0
 _USERS: Final = 256
-#: of answers that are not compressed; few clients want them so, and each is half a megabyte
-_PLAIN_BYTES: Final = 16 * 2**20
 _LISTS: Final = 256
+#: kinds of users that see not all; each costs what all definitions do
+_VIEWS: Final = 8
 _PARALLEL: Final = 4
 #: seconds that a page's settings wait for a worker
 _GLANCE_S: Final = 1.0
@@ -44,29 +45,6 @@ _MODELS: Final = "experiment/models"
 #: seconds that a first prompt waits for model sizes; without them its estimate is coarse
 _FIRST_SIZES_S: Final = 1.0
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """One serialised answer. ``etag`` is strong, without quotes; gzip's differs by ``-gz``."""
-
-    etag: str
-    plain: Callable[[], bytes]
-    gzipped: bytes
-
-
-@dataclass(slots=True)
-class _Base:
-    """One version of the merged definitions, and its bytes per class."""
-
-    info: Mapping[str, Any]
-    files: frozenset[str]
-    #: whether any combo lists the user's outputs (else they need not be asked for)
-    lists_outputs: bool
-    pieces: Mapping[str, bytes]
-    etag: str
-    packed: OrderedDict[str, Packed] = field(default_factory=OrderedDict)
-    plain: Shelf[bytes] = field(default_factory=lambda: Shelf(_PLAIN_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +75,10 @@ class WorkerInfo:
         self._ledger = ledger
         self._input_files = input_files
         self._clock = clock
-        self._base = _make_base({})
+        self._base = Definitions.of({})
+        #: what each worker said, and what some users see of it
+        self._told: list[tuple[Worker, dict[str, Any]]] = []
+        self._views: OrderedDict[Sight, Definitions] = OrderedDict()
         self._fetched_at = 0.0
         self._stale = True
         self._alive: frozenset[tuple[str, str]] = frozenset()
@@ -142,10 +123,9 @@ class WorkerInfo:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def object_info(self) -> Mapping[str, Any]:
+    async def object_info(self, sight: Sight = EVERYTHING) -> Mapping[str, Any]:
         """The merged definitions as workers gave them; not to be changed. Empty: none known."""
-        await self._current()
-        return self._base.info
+        return (await self._view(sight)).info
 
     async def model_sizes(self) -> Mapping[str, int]:
         """Bytes of model files by ``folder/name``, as last told; empty while nobody has told.
@@ -159,29 +139,46 @@ class WorkerInfo:
             await asyncio.wait({sizing}, timeout=_FIRST_SIZES_S)
         return self._sizes
 
-    async def node(self, user: str, name: str) -> Any | None:
+    async def node(self, user: str, name: str, sight: Sight = EVERYTHING) -> Any | None:
         """One class as this user sees it, or None."""
-        await self._current()
-        node = self._base.info.get(name)
-        if node is None or name not in self._base.files:
+        base = await self._view(sight)
+        node = base.info.get(name)
+        if node is None or name not in base.files:
             return node
         return for_user(name, node, (await self._user_names(user)).files)
 
-    async def packed(self, user: str) -> Packed | None:
+    async def packed(self, user: str, sight: Sight = EVERYTHING) -> Packed | None:
         """All definitions as this user sees them, ready to send; None: none known yet."""
-        await self._current()
-        base = self._base
+        base = await self._view(sight)
         if not base.info:
             return None
         names = await self._user_names(user)
         found = base.packed.get(names.version)
         if found is None:
-            found = await asyncio.to_thread(_pack, base, names)
+            found = await asyncio.to_thread(base.pack, names.files, names.version)
             base.packed[names.version] = found
             if len(base.packed) > _USERS:
                 base.packed.popitem(last=False)
         else:
             base.packed.move_to_end(names.version)
+        return found
+
+    async def _view(self, sight: Sight) -> Definitions:
+        """The definitions of the workers that the sight includes, less what it is denied."""
+        await self._current()
+        if sight == EVERYTHING:
+            return self._base
+        found = self._views.get(sight)
+        if found is None:
+            pool = self._agents.pool
+            seen = [info for worker, info in self._told if sight.includes(worker, pool)]
+            info = merge(seen) if sight.workers else self._base.info
+            found = await asyncio.to_thread(Definitions.of, without(info, sight.denied))
+            self._views[sight] = found
+            if len(self._views) > _VIEWS:
+                self._views.popitem(last=False)
+        else:
+            self._views.move_to_end(sight)
         return found
 
     async def union(self, path: str) -> list[Any] | None:
@@ -261,12 +258,19 @@ class WorkerInfo:
         except LedgerUnavailable:
             log.warning("object_info_kept", reason="ledger unavailable")
             return
-        good = [info for info in infos if isinstance(info, dict)]
+        told = [
+            (worker, info)
+            for worker, info in zip(workers, infos, strict=False)
+            if isinstance(info, dict)
+        ]
+        good = [info for _, info in told]
         if not good:
             # the last good ones stay; where there are none, the next request asks again
             self._stale = not self._base.info
             return
-        base = await asyncio.to_thread(lambda: _make_base(merge(good)))
+        base = await asyncio.to_thread(lambda: Definitions.of(merge(good)))
+        self._told = await asyncio.to_thread(_shared, told)
+        self._views.clear()
         if base.etag != self._base.etag:
             log.info("object_info_merged", classes=len(base.info), workers=len(good))
             self._base = base
@@ -351,30 +355,15 @@ def _names(folders: Any) -> list[str]:
     return [name for name in found if isinstance(name, str) and name]
 
 
-def _make_base(info: Mapping[str, Any]) -> _Base:
-    encoder = msgspec.json.Encoder()
-    pieces = {name: encoder.encode(node) for name, node in info.items()}
-    digest = blake2b(digest_size=12)
-    for name, piece in pieces.items():
-        digest.update(name.encode() + b"\0" + piece)
-    return _Base(info, file_classes(info), lists_outputs(info), pieces, digest.hexdigest())
-
-
-def _pack(base: _Base, names: _Names) -> Packed:
-    own = {
-        name: msgspec.json.encode(for_user(name, base.info[name], names.files))
-        for name in base.files
-    }
-
-    def plain() -> bytes:
-        kept = base.plain.get(names.version)
-        if kept is None:
-            pieces = (
-                msgspec.json.encode(name) + b":" + own.get(name, piece)
-                for name, piece in base.pieces.items()
-            )
-            kept = b"{" + b",".join(pieces) + b"}"
-            base.plain.put(names.version, kept, len(kept))
-        return kept
-
-    return Packed(f"{base.etag}-{names.version}", plain, gzip.compress(plain(), 5, mtime=0))
+def _shared(
+    told: list[tuple[Worker, dict[str, Any]]],
+) -> list[tuple[Worker, dict[str, Any]]]:
+    """The same, equal definitions held once: they are some megabytes each."""
+    kinds: list[dict[str, Any]] = []
+    found = []
+    for worker, info in told:
+        same = next((kind for kind in kinds if kind == info), None)
+        if same is None:
+            kinds.append(info)
+        found.append((worker, info if same is None else same))
+    return found

@@ -10,6 +10,7 @@ The agent serves one endpoint, guarded by the cluster token
     DELETE /v1/workers/{worker}/file       the same query; 204, 404 gone already, 403 out of its reach
     GET  /v1/workers/{worker}/place        ?type=&subfolder=&filename= as above: ``FilePlace``; 404:
                                            no such file; null: the worker's folders are out of sight
+    *    /v1/workers/{worker}/pack/{path}  a route of a node pack, any method; never ComfyUI's own
     GET  /v1/health                        {"agent": id, "version": …}
 
 A gateway serves one route to agents, guarded alike::

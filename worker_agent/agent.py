@@ -30,6 +30,7 @@ from worker_agent.host import HostBook
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
+from worker_agent.packs import PackRoutes
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Supervisor
 from worker_agent.verdict import Figures
@@ -151,7 +152,8 @@ class Agent:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         files = WorkerFiles(self._client_of, self._folders_of)
-        app = endpoint.build(self.id, self._version, self._token, self._hub, files)
+        packs = PackRoutes(self._client_of)
+        app = endpoint.build(self.id, self._version, self._token, self._hub, files, packs)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -166,6 +166,20 @@ class ComfyClient:
         async with self._asked(method, raw, headers=headers, timeout=_STREAM) as reply:
             yield reply
 
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: aiohttp.StreamReader | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A route of a node pack; ``path`` and ``query`` are still encoded."""
+        raw = f"/{path}?{query}" if query else f"/{path}"
+        async with self._asked(method, raw, headers=headers, data=body, timeout=_STREAM) as reply:
+            yield reply
+
     # ── the socket ───────────────────────────────────────────────────────────
 
     @asynccontextmanager

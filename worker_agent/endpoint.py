@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from worker_agent.files import WorkerFiles
 from worker_agent.live import Feed, LiveHub
+from worker_agent.packs import PackRoutes
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class _Subscribe(msgspec.Struct):
 
 
 def build(
-    agent: str, version: str, token: str, hub: LiveHub, files: WorkerFiles
+    agent: str, version: str, token: str, hub: LiveHub, files: WorkerFiles, packs: PackRoutes
 ) -> web.Application:
     """The endpoint as an aiohttp application."""
     guard = _guarded(token)
@@ -47,6 +48,7 @@ def build(
             web.delete("/v1/workers/{worker}/file", files.delete),
             web.get("/v1/workers/{worker}/place", files.place),
             web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
+            web.route("*", "/v1/workers/{worker}/pack/{path:.*}", packs.serve),
         ]
     )
     return app

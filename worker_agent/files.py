@@ -84,9 +84,9 @@ class WorkerFiles:
             raw, request.rel_url.raw_query_string, _headers(request), method=request.method
         )
         try:
-            return await _stream(request, asked)
+            return await stream(request, asked)
         except WorkerUnreachable as error:
-            raise _bad_gateway(error) from error
+            raise bad_gateway(error) from error
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """``GET /v1/workers/{worker}/file``, in the worker's names."""
@@ -99,11 +99,11 @@ class WorkerFiles:
                 return web.FileResponse(found)
         asked = client.view(query, _headers(request), method=request.method)
         try:
-            return await _stream(request, asked)
+            return await stream(request, asked)
         except WorkerUnreachable as error:
             found = self._on_disk(request.match_info["worker"], query)
             if found is None:
-                raise _bad_gateway(error) from error
+                raise bad_gateway(error) from error
             return web.FileResponse(found)
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -157,9 +157,14 @@ class WorkerFiles:
         return find(self._folders_of(worker), (type_, folder, query.get("filename", "")))
 
 
-async def _stream(
+async def stream(
     request: web.Request, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]
 ) -> web.StreamResponse:
+    """Pass a worker's answer on; only listed headers.
+
+    Raises:
+        WorkerUnreachable: it does not answer, or redirects.
+    """
     async with asked as upstream:
         if 300 <= upstream.status < 400 and upstream.status != 304:
             raise WorkerUnreachable("the worker redirects; that is not followed")
@@ -191,6 +196,7 @@ def _headers(request: web.Request) -> dict[str, str]:
     return headers
 
 
-def _bad_gateway(error: WorkerUnreachable) -> web.HTTPBadGateway:
+def bad_gateway(error: WorkerUnreachable) -> web.HTTPBadGateway:
+    """What a gateway is told where the worker is silent."""
     _log.info("worker_unreachable", detail=str(error))
     return web.HTTPBadGateway(text="the worker does not answer")

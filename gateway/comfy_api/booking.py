@@ -1,6 +1,6 @@
 """What a posted graph is booked with: the same for one that is queued and one that is tried.
 
-Order: files the graph names → validation → estimate → admin's limits. Nothing is written.
+Order: classes the admin denies → files the graph names → validation → estimate → admin's limits. Nothing is written.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from gateway.admission_door import (
 from gateway.comfy_api.inputs import FileKey, file_key, find_files, named_files
 from gateway.comfy_api.posted import Posted
 from gateway.context import Identity, Services
+from gateway.denied import refuse
 from gateway.need import Need, need_of
 from gateway.scattered import refuse_scattered
+from gateway.sight import sight_of
 from scheduler.catalogue import requires
 from scheduler.rehearsal import WINDOW, plan_config, rehearse
 from scheduler.states import InputFile, NewJob
@@ -50,7 +52,11 @@ async def book(found: Services, who: Identity, posted: Posted) -> Booking | Vali
         LedgerUnavailable: what was learned cannot be read.
         RecursionError: its nodes refer to one another in a circle, or it is nested too deeply.
     """
-    object_info = await found.info.object_info()
+    sight = sight_of(found.settings(), who)
+    denied = refuse(posted.prompt, sight.denied)
+    if denied is not None:
+        return denied
+    object_info = await found.info.object_info(sight)
     names = named_files(posted.prompt, object_info)
     files = await find_files(found, who.user, names)
     checked = _check(posted, object_info, files)

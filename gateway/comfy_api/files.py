@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mimetypes
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from gateway.names import (
     split_annotation,
 )
 from scheduler.ledger import FileRecord
+from scheduler.states import InputFile
 
 #: what a browser would run or lay out as a page: shown to nobody under this site's name
 _ACTIVE: Final = frozenset(
@@ -65,7 +67,7 @@ def routes() -> list[web.RouteDef]:
 
 async def view(request: web.Request) -> web.StreamResponse:
     """A file, its preview, or one of its channels."""
-    named = _asked_for(request)
+    named = named_file(request.query)
     if isinstance(named, int):
         return web.Response(status=named)
     svc, user = services(request), identity(request).user
@@ -75,8 +77,17 @@ async def view(request: web.Request) -> web.StreamResponse:
         near = None if _drawn(request) else await svc.near.serve(record, headers)
         return near or await svc.agents.file(record, request, headers)
     upload = await svc.input_files.find(user, named.type, named.path)
-    path = None if upload is None else await svc.peers.path(upload)
-    if upload is None or path is None:
+    if upload is None:
+        return web.Response(status=404)
+    return await stored_file(request, named, upload)
+
+
+async def stored_file(
+    request: web.Request, named: FileName, upload: InputFile
+) -> web.StreamResponse:
+    """An upload's bytes as the query asks for them; 404 where no gateway has them any more."""
+    path = await services(request).peers.path(upload)
+    if path is None:
         return web.Response(status=404)
     return await _from_blob(request, named.filename, path, upload.sha256)
 
@@ -89,18 +100,18 @@ async def output_record(svc: Services, user: str, named: FileName) -> FileRecord
     return await svc.ledger.file(user, *where) or await svc.archive.file(user, *where)
 
 
-def _asked_for(request: web.Request) -> FileName | int:
-    """The file that the query names, or the status that ComfyUI answers to such a query."""
-    raw = request.query.get("filename")
+def named_file(query: Mapping[str, str]) -> FileName | int:
+    """The file that a query names, or the status that ComfyUI answers to such a query."""
+    raw = query.get("filename")
     if raw is None:
         return 404
     name, annotated = split_annotation(raw)
-    kind = annotated or request.query.get("type", "output")
+    kind = annotated or query.get("type", "output")
     if kind not in FILE_TYPES:
         return 400
     try:
         filename = clean_filename(name)
-        subfolder = clean_folder(request.query.get("subfolder", ""))
+        subfolder = clean_folder(query.get("subfolder", ""))
     except BadName:
         return 400
     except Escape:

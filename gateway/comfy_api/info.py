@@ -19,6 +19,7 @@ from gateway.frames import server_features
 from gateway.frontend import extensions as frontend_extensions
 from gateway.json_body import json_reply
 from gateway.names import FILE_TYPES
+from gateway.sight import sight_of
 from scheduler.ledger import Pool
 from scheduler.states import MemorySource
 
@@ -86,7 +87,8 @@ def api_only_routes() -> list[web.RouteDef]:
 
 async def object_info(request: web.Request) -> web.Response:
     """All node definitions, with the user's own files as choices."""
-    packed = await services(request).info.packed(identity(request).user)
+    svc, who = services(request), identity(request)
+    packed = await svc.info.packed(who.user, sight_of(svc.settings(), who))
     if packed is None:
         raise Unavailable(
             "No worker has told its nodes yet; try again shortly.", headers={hdrs.RETRY_AFTER: "5"}
@@ -119,7 +121,8 @@ def _matches(header: str, etag: str) -> bool:
 async def node_info(request: web.Request) -> web.Response:
     """One class; an unknown one is an empty object, as ComfyUI answers."""
     name = request.match_info["node_class"]
-    node = await services(request).info.node(identity(request).user, name)
+    svc, who = services(request), identity(request)
+    node = await svc.info.node(who.user, name, sight_of(svc.settings(), who))
     return json_reply({} if node is None else {name: node})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class FakeAgent:
     #: as ``files``, but where the agent says that they lie; None: out of sight
     places: dict[tuple[str, str, str], FilePlace | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    #: what came for routes of node packs: worker, method, path with query, headers, body
+    packs: list[tuple[str, str, str, Mapping[str, str], bytes]] = field(default_factory=list)
     url: str = ""
 
     def app(self) -> web.Application:
@@ -63,6 +65,7 @@ class FakeAgent:
         app.router.add_get("/v1/workers/{worker}/comfy/{path:.*}", self.comfy)
         app.router.add_get("/v1/workers/{worker}/file", self.file)
         app.router.add_get("/v1/workers/{worker}/place", self.place)
+        app.router.add_route("*", "/v1/workers/{worker}/pack/{path:.*}", self.pack)
         app.router.add_get("/v1/live", self.live)
         return app
 
@@ -105,6 +108,17 @@ class FakeAgent:
         if key not in self.places:
             raise web.HTTPNotFound
         return web.Response(body=msgspec.json.encode(self.places[key]))
+
+    async def pack(self, request: web.Request) -> web.StreamResponse:
+        self.guard(request)
+        worker, (_, path) = request.match_info["worker"], request.path_qs.split("/pack/", 1)
+        body = await request.read()
+        self.packs.append((worker, request.method, path, request.headers.copy(), body))
+        found = self.routes.get(f"{worker}:pack:{request.match_info['path']}")
+        found = found or self.routes.get(f"pack:{request.match_info['path']}")
+        if found is None:
+            raise web.HTTPNotFound
+        return found() if callable(found) else web.json_response(found)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         self.guard(request)

@@ -30,6 +30,7 @@ from tests.integration.gateway_info.conftest import ANN, KEYS, TOKEN, Clock
 from tests.integration.gateway_prompt.stage import LEASE_MS, Tab, graph, object_info
 from worker_agent import endpoint
 from worker_agent.live import LiveHub
+from worker_agent.packs import PackRoutes
 
 
 class Files:
@@ -184,7 +185,7 @@ class Pool:
 async def pool(ledger: RedisLedger) -> AsyncIterator[Pool]:
     """One agent of two workers, and a leader's hands."""
     files, hub = Files(), LiveHub()
-    app = endpoint.build("host", "1", TOKEN, hub, files)  # type: ignore[arg-type]
+    app = endpoint.build("host", "1", TOKEN, hub, files, PackRoutes(lambda worker: None))  # type: ignore[arg-type]
     async with TestServer(app, host="127.0.0.1") as server:
         await ledger.report(
             Report(

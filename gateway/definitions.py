@@ -1,0 +1,73 @@
+"""One version of node definitions, its bytes per class, and ``/object_info`` made of them."""
+
+from __future__ import annotations
+
+import gzip
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final, Self
+
+import msgspec
+
+from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs
+from gateway.shelf import Shelf
+
+#: of answers that are not compressed; few clients want them so, and each is half a megabyte
+_PLAIN_BYTES: Final = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One serialised answer. ``etag`` is strong, without quotes; gzip's differs by ``-gz``."""
+
+    etag: str
+    plain: Callable[[], bytes]
+    gzipped: bytes
+
+
+@dataclass(slots=True)
+class Definitions:
+    """Definitions as some users see them, but for their own files."""
+
+    info: Mapping[str, Any]
+    #: classes that list files of users
+    files: frozenset[str]
+    #: whether any combo lists the user's outputs (else they need not be asked for)
+    lists_outputs: bool
+    pieces: Mapping[str, bytes]
+    etag: str
+    #: answers by version of the user's files, least used first
+    packed: OrderedDict[str, Packed] = field(default_factory=OrderedDict)
+    #: whole plain answers by the same
+    plain: Shelf[bytes] = field(default_factory=lambda: Shelf(_PLAIN_BYTES))
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> Self:
+        """Serialise each class once."""
+        encoder = msgspec.json.Encoder()
+        pieces = {name: encoder.encode(node) for name, node in info.items()}
+        digest = blake2b(digest_size=12)
+        for name, piece in pieces.items():
+            digest.update(name.encode() + b"\0" + piece)
+        return cls(info, file_classes(info), lists_outputs(info), pieces, digest.hexdigest())
+
+    def pack(self, files: UserFiles, version: str) -> Packed:
+        """The answer for a user with these files; ``version`` names them."""
+        own = {
+            name: msgspec.json.encode(for_user(name, self.info[name], files)) for name in self.files
+        }
+
+        def plain() -> bytes:
+            kept = self.plain.get(version)
+            if kept is None:
+                pieces = (
+                    msgspec.json.encode(name) + b":" + own.get(name, piece)
+                    for name, piece in self.pieces.items()
+                )
+                kept = b"{" + b",".join(pieces) + b"}"
+                self.plain.put(version, kept, len(kept))
+            return kept
+
+        return Packed(f"{self.etag}-{version}", plain, gzip.compress(plain(), 5, mtime=0))
