@@ -168,13 +168,14 @@ class WorkerInfo:
         await self._current()
         if sight == EVERYTHING:
             return self._base
-        found = self._views.get(sight)
+        found, base = self._views.get(sight), self._base
         if found is None:
             pool = self._agents.pool
             seen = [info for worker, info in self._told if sight.includes(worker, pool)]
-            info = merge(seen) if sight.workers else self._base.info
+            info = merge(seen) if sight.workers else base.info
             found = await asyncio.to_thread(Definitions.of, without(info, sight.denied))
-            self._views[sight] = found
+            if self._base is base:
+                self._views[sight] = found
             if len(self._views) > _VIEWS:
                 self._views.popitem(last=False)
         else:

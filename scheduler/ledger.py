@@ -227,8 +227,11 @@ class PlanSide(Protocol):
         """Write when queued jobs should start, p50 and p90 in ms of server time, and its worth."""
         ...
 
-    async def release(self, epoch: int, worker: str) -> bool:
-        """READY and idle → RELEASING, and tell its agent. False: it was not idle."""
+    async def release(self, epoch: int | None, worker: str) -> bool:
+        """READY and idle → RELEASING, and tell its agent. False: it was not idle.
+
+        ``epoch`` None: an admin's order, which nobody has to lead for.
+        """
         ...
 
     async def reap(self, epoch: int, max_losses: int) -> list[Reaped]:

@@ -196,7 +196,7 @@ class _Plan(_Side):
         """Write when queued jobs should start, and what such forecasts are worth."""
         self.books.foresee(epoch, starts, trust)
 
-    async def release(self, epoch: int, worker: str) -> bool:
+    async def release(self, epoch: int | None, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent."""
         return self._ring(self.books.release(epoch, worker))
 

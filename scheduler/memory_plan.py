@@ -207,13 +207,13 @@ class BooksPlan(BooksBase):
                 record.change(start_p50_ms=p50_ms, start_p90_ms=p90_ms)
                 self.touch(self.users[record.user])
 
-    def release(self, epoch: int, worker: str) -> bool:
+    def release(self, epoch: int | None, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent. False: it was not idle."""
         call = self.new_call()
         record = self.workers.get(worker)
         if record is not None and record.call == call:
             return True
-        if not self.is_leader(epoch) or record is None:
+        if (epoch is not None and not self.is_leader(epoch)) or record is None:
             return False
         if record.state is not WorkerState.READY or record.job:
             return False

@@ -100,14 +100,15 @@ class RedisPlan(RedisSnapshot):
                 args += [p50_ms, p90_ms]
             await self.server.script("foresee", keys, args)
 
-    async def release(self, epoch: int, worker: str) -> bool:
+    async def release(self, epoch: int | None, worker: str) -> bool:
         """READY and idle → RELEASING, and tell its agent. False: it was not idle."""
         call = self.new_call()
         key = self.keys("worker", worker)
         while True:
             agent = (await self.server.command("HGET", key, "agent") or b"").decode()
             keys = [self.keys.leader, key, self.keys("inbox", agent), self.keys.events]
-            reply = await self.server.script("release", keys, [epoch, worker, agent, call])
+            args: list[Arg] = ["" if epoch is None else epoch, worker, agent, call]
+            reply = await self.server.script("release", keys, args)
             if reply != [b"MOVED"]:
                 return bool(reply == [b"RELEASING"])
 

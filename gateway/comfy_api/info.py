@@ -10,19 +10,22 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
 from aiohttp import hdrs, web
 
+from config.settings import Role
 from gateway.agents import Agents
 from gateway.context import identity, services
 from gateway.errors import Unavailable
 from gateway.frames import server_features
 from gateway.frontend import extensions as frontend_extensions
-from gateway.json_body import json_reply
+from gateway.json_body import NotJson, json_reply, read_json
 from gateway.names import FILE_TYPES
 from gateway.sight import sight_of
 from scheduler.ledger import Pool
 from scheduler.states import MemorySource
 
+_log = structlog.get_logger()
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: what a worker may tell of its system; everything else could hold paths
 _SYSTEM: Final = (
@@ -252,9 +255,27 @@ async def view_metadata(request: web.Request) -> web.StreamResponse:
 
 
 async def free(request: web.Request) -> web.Response:
-    """Accepted as a hint: the scheduler releases memory when a job needs it."""
-    await request.read()
+    """Idle workers give their memory back where an admin asks; else it is a hint, and nothing more.
+
+    The scheduler releases memory when a job needs it. A worker that runs a prompt is left alone.
+    """
+    wanted = _wants(await request.read())
+    if wanted and identity(request).role is Role.ADMIN:
+        svc = services(request)
+        for worker in await svc.agents.ready():
+            if not worker.job and await svc.ledger.release(None, worker.id):
+                _log.info("freed_by_admin", worker=worker.id, user=identity(request).user)
     return web.Response()
+
+
+def _wants(body: bytes) -> bool:
+    """Whether anything is to be given up; an empty body asks for nothing."""
+    try:
+        asked = read_json(body) if body else {}
+    except NotJson:
+        return False
+    flags = ("unload_models", "free_memory")
+    return isinstance(asked, dict) and any(bool(asked.get(flag)) for flag in flags)
 
 
 async def folder_paths(request: web.Request) -> web.Response:

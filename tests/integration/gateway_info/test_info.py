@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from config.settings import Settings
 from scheduler.ledger import Report
 from scheduler.states import Agent, WorkerState
 from tests.factories import gpu, worker
-from tests.integration.gateway_info.conftest import ANN, BOB, FakeAgent, Gateway, Start
+from tests.integration.gateway_info.conftest import (
+    ANN,
+    BOB,
+    KEYS,
+    FakeAgent,
+    Gateway,
+    Start,
+    as_user,
+)
 from tests.integration.gateway_info.test_files import upload
+from tests.integration.gateway_info.test_packs import run
 
 
 def definitions(*checkpoints: str) -> dict[str, Any]:
@@ -273,3 +283,72 @@ class TestOwnAnswers:
         answer = await gateway.client.get("/internal/files/weird", headers=ANN)
         assert answer.status == 400
         assert await answer.json() == {"error": "Invalid directory type"}
+
+
+class TestSight:
+    async def test_a_user_sees_the_models_of_the_workers_it_may_use(self, start: Start) -> None:
+        users = [{**user, "workers": ["host-1"]} if user["name"] == "bob" else user
+                 for user in KEYS["users"]]  # fmt: skip
+        gateway = await start({**KEYS, "users": users}, workers=2)
+        gateway.agent.routes["host-1:object_info"] = definitions("b.safetensors")
+        for who, names in ((ANN, ["a.safetensors", "b.safetensors"]), (BOB, ["b.safetensors"])):
+            for path in ("/object_info", "/object_info/CheckpointLoaderSimple"):
+                node = (await gateway.json(path, who))["CheckpointLoaderSimple"]
+                assert node["input"]["required"]["ckpt_name"][0] == names
+
+    async def test_denied_classes_are_not_listed_and_the_tag_tells_them_apart(
+        self, start: Start
+    ) -> None:
+        deny = [{"classes": ["Checkpoint*"], "roles": ["artist"]}]
+        gateway = await start({**KEYS, "nodes": {"deny": deny}})
+        assert set(await gateway.json("/object_info")) == {"LoadImage", "SaveImage"}
+        assert await gateway.json("/object_info/CheckpointLoaderSimple") == {}
+        admin = as_user("ada")
+        assert "CheckpointLoaderSimple" in await gateway.json("/object_info", admin)
+        assert await etag_of(gateway) != await etag_of(gateway, admin)
+        gateway.config[0] = Settings.model_validate(KEYS)
+        assert "CheckpointLoaderSimple" in await gateway.json("/object_info")
+
+    async def test_a_worker_that_offers_something_else_is_asked_again_at_once(
+        self, gateway: Gateway
+    ) -> None:
+        await gateway.json("/object_info")
+        gateway.agent.routes["object_info"] = definitions("new.safetensors")
+        await gateway.report([worker("host-0", "host-gpu", catalogue="another")])
+        async with asyncio.timeout(5):
+            while True:
+                node = (await gateway.json("/object_info"))["CheckpointLoaderSimple"]
+                if node["input"]["required"]["ckpt_name"][0] == ["new.safetensors"]:
+                    return
+                await asyncio.sleep(0.01)
+
+
+class TestFree:
+    async def free(self, gateway: Gateway, who: dict[str, str], data: Any = None) -> None:
+        data = {"unload_models": True} if data is None else data
+        for path in ("/free", "/api/free"):
+            answer = await gateway.client.post(path, json=data, headers=who)
+            assert (answer.status, await answer.read()) == (200, b"")
+
+    async def states(self, gateway: Gateway) -> list[WorkerState]:
+        pool = await gateway.ledger.pool()
+        return [pool.workers[name].state for name in sorted(pool.workers)]
+
+    async def test_for_most_it_is_a_hint(self, gateway: Gateway) -> None:
+        await self.free(gateway, ANN)
+        assert await self.states(gateway) == [WorkerState.READY]
+
+    async def test_an_admin_frees_idle_workers_and_no_other(self, start: Start) -> None:
+        gateway = await start(workers=2)
+        await run(gateway, "bob", "host-0")
+        await gateway.services.agents.refresh()
+        await self.free(gateway, as_user("ada"), {"unload_models": False, "free_memory": False})
+        assert await self.states(gateway) == [WorkerState.READY, WorkerState.READY]
+        await self.free(gateway, as_user("ada"))
+        assert await self.states(gateway) == [WorkerState.READY, WorkerState.RELEASING]
+
+    async def test_a_body_that_asks_for_nothing_does_nothing(self, gateway: Gateway) -> None:
+        for data in (b"", b"{", b"[1]", b"null"):
+            answer = await gateway.client.post("/free", data=data, headers=as_user("ada"))
+            assert answer.status == 200
+        assert await self.states(gateway) == [WorkerState.READY]
