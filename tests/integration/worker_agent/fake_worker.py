@@ -68,6 +68,7 @@ class FakeWorker:
                 web.post("/upload/image", self.upload),
                 web.get("/view", self.view),
                 web.get("/fake/seen", self.show),
+                web.post("/pack/{name}", self.pack),
             ]
         )
         app.on_startup.append(self.start)
@@ -82,6 +83,11 @@ class FakeWorker:
     async def show(self, request: web.Request) -> web.Response:
         told = {"prompts": self.seen, "interrupts": self.interrupts, "freed": self.freed}
         return _json({**told, "idle": self.running is None})
+
+    async def pack(self, request: web.Request) -> web.Response:
+        told = {"path": request.raw_path, "body": await request.text()}
+        told |= {"cookie": request.headers.get("Cookie"), "other": request.headers.get("X-Other")}
+        return _json(told)
 
     async def stats(self, request: web.Request) -> web.Response:
         return _json({"system": {}, "devices": [{"name": "cpu", "type": "cpu"}]})
