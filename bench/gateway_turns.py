@@ -15,7 +15,7 @@ import aiohttp
 
 from bench.gateway_load import Loader, LoadError, spread
 from bench.gateway_sides import Side
-from bench.machine import rss_bytes
+from bench.machine import cpu_seconds, rss_bytes
 from tests.clients import Client, Socket, ends, image_prompt, sampling_prompt
 
 #: prompts that one client has under way in a burst
@@ -49,11 +49,19 @@ class Turns:
             self._keep("prompts", side.name, {"per_s": rate})
 
     async def gets(self, seconds: float) -> None:
-        """Each GET on each side, eight connections that never rest."""
+        """Each GET on each side, eight connections that never rest.
+
+        ``cpu_us`` is what one costs the process that is asked: it says more than a rate where
+        others keep the machine busy.
+        """
         for what in self.sides[0].gets:
             for side in self.sides:
                 raw = side.gets[what]
+                before = 0.0 if side.pid is None else cpu_seconds(side.pid)
                 found = await self.loader.rate(side.port, raw, seconds=seconds)
+                if side.pid is not None:
+                    used = cpu_seconds(side.pid) - before
+                    found["cpu_us"] = round(used * 1e6 / max(found["count"], 1))
                 expected = {"200", "304"} if "If-None-Match" in what else {"200"}
                 if not set(found["statuses"]) <= expected:
                     raise LoadError(f"{side.name} answers {what} with {found['statuses']}")

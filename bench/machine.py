@@ -17,6 +17,12 @@ def describe() -> dict[str, str | int]:
     return {"cpu": model, "cores": os.cpu_count() or 0, "python": platform.python_version()}
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def rss_bytes(pid: int) -> int:
     """Resident bytes of a process (Linux)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
