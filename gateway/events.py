@@ -26,7 +26,7 @@ from gateway.missed_ends import KEPT_S, MissedEnds
 from gateway.wait_texts import WaitTexts
 from scheduler.closing import failure_data
 from scheduler.ledger import Event, EventKind, LedgerUnavailable
-from scheduler.states import JobState, WorkerState
+from scheduler.states import Job, JobState, WorkerState
 
 #: milliseconds that one read of the stream waits for the first event
 _BLOCK_MS: Final = 1000
@@ -56,6 +56,7 @@ class EventFollower:
         live: the agents' feeds.
         texts: what waiting clients are told.
         missed: where ends go that nobody here hears.
+        log: what those hear who asked for a log.
         on_overrides: called when an admin has changed overrides.
         on_client: called when a prompt was queued that names its client.
     """
@@ -66,6 +67,7 @@ class EventFollower:
         live: LiveFeeds,
         texts: WaitTexts,
         missed: MissedEnds,
+        log: LogFeed,
         on_overrides: OverridesChanged | None = None,
         on_client: ClientHeard | None = None,
     ) -> None:
@@ -75,7 +77,7 @@ class EventFollower:
         self._live = live
         self._texts = texts
         self._missed = missed
-        self._log = LogFeed(services.hub, services.ledger, services.agents)
+        self._log = log
         self._on_overrides = on_overrides
         self._on_client = on_client
         self._lanes: dict[str, deque[Event]] = {}
@@ -291,8 +293,13 @@ async def start(
     # before the feeds: what has ended is told before what runs
     _tell_missed(services.hub, missed)
     live = LiveFeeds(services.hub, services.agents)
-    texts = WaitTexts(services.hub, services.ledger, services.clock)
-    follower = EventFollower(services, live, texts, missed, on_overrides, on_client)
+    log = LogFeed(services.hub, services.ledger, services.agents)
+
+    def explain(job: Job) -> None:
+        log.explain(job, int(services.clock() * 1000))
+
+    texts = WaitTexts(services.hub, services.ledger, services.clock, explain)
+    follower = EventFollower(services, live, texts, missed, log, on_overrides, on_client)
     tasks = {
         asyncio.create_task(follower.run(), name="events"),
         asyncio.create_task(texts.run(), name="texts of waiting prompts"),

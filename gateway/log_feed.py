@@ -12,8 +12,9 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.hub import Hub
-from gateway.own_log import of_event
+from gateway.own_log import of_event, waits
 from scheduler.ledger import Event, EventKind, LedgerUnavailable, NoteSide, Pool
+from scheduler.states import Job
 
 #: how long a wish lasts that another gateway was told
 _WISH_MS: Final = 24 * 3600 * 1000
@@ -72,6 +73,12 @@ class LogFeed:
         if len(pool.gateways) > 1:
             await self._learn(event.user)
         self._hub.send_log(event.user, line.entry())
+
+    def explain(self, job: Job, at_ms: int) -> None:
+        """Send a line about why a job of a user who is here waits."""
+        line = waits(job, at_ms)
+        if line is not None:
+            self._hub.send_log(job.user, line.entry())
 
     async def _learn(self, user: str) -> None:
         """What this user's clients have asked of other gateways."""

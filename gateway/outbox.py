@@ -24,6 +24,8 @@ LIMIT_BYTES: Final = 32 * 2**20
 #: frames waiting before newer previews and progress replace older ones: a burst within
 #: one turn of a busy event loop is not yet a slow client (a short prompt of 20 steps makes 60)
 _PATIENCE: Final = 64
+#: the same in bytes, for frames that are large: a few previews
+_PATIENCE_BYTES: Final = 2**20
 #: longer texts are deflated in a thread: 64 KiB take about a millisecond
 _PACKED_ASIDE_BYTES: Final = 2**16
 
@@ -149,7 +151,8 @@ class Outbox:
         """Drop the newest waiting frame of this key if the client is behind."""
         older = self._newest.get(key)
         self._newest[key] = self._next
-        if older is None or len(self._frames) < _PATIENCE:
+        keeps_up = len(self._frames) < _PATIENCE and self._waiting_bytes < _PATIENCE_BYTES
+        if older is None or keeps_up:
             return
         self._waiting_bytes -= len(self._frames.pop(older).body)
 

@@ -60,10 +60,9 @@ def of_job(job: Job, gpus: Mapping[str, Gpu], closing: Closing, now_ms: int) -> 
     """
     name = _name(job.prompt_id)
     lines = [Line(job.submitted_ms, f"{name} queued")]
-    if job.state is JobState.QUEUED:
-        if job.wait_reason is not None:
-            why = job.wait_detail or job.wait_reason.value.replace("_", " ")
-            lines.append(Line(now_ms, _clean(f"{name} waits: {why}")))
+    waiting = waits(job, now_ms) if job.state is JobState.QUEUED else None
+    if waiting is not None:
+        lines.append(waiting)
     elif job.started_ms:
         lines.append(Line(job.started_ms, name + _started(job.gpu, gpus) + _tries(job)))
     if job.ended_ms:
@@ -71,6 +70,14 @@ def of_job(job: Job, gpus: Mapping[str, Gpu], closing: Closing, now_ms: int) -> 
         seconds = job.run_seconds or max(0, job.ended_ms - (job.started_ms or job.ended_ms)) / 1000
         lines.append(Line(job.ended_ms, name + _ended(job.state, reason, seconds, closing)))
     return lines
+
+
+def waits(job: Job, at_ms: int) -> Line | None:
+    """Why a job waits; None: nobody has said yet."""
+    if job.wait_reason is None:
+        return None
+    why = job.wait_detail or job.wait_reason.value.replace("_", " ")
+    return Line(at_ms, _name(job.prompt_id) + _clean(f" waits: {why}"))
 
 
 def of_event(event: Event, gpus: Mapping[str, Gpu], started_ms: int = 0) -> Line | None:

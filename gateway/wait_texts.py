@@ -27,7 +27,7 @@ from scheduler.states import Job, JobState
 #: seconds between looks; what starts sooner needs no words
 _EVERY_S: Final = 2.0
 #: a user's jobs that are looked at: the first of each of some tabs
-_FIRST: Final = 20
+_FIRST: Final = 10
 #: prompts whose nodes are remembered
 _NODES_KEPT: Final = 512
 _TEXT: Final = 3
@@ -65,12 +65,20 @@ class WaitTexts:
         hub: who is here, and the way out.
         ledger: where jobs and prompts are read.
         clock: seconds since the epoch.
+        on_reason: called with a job that waits for another reason than before.
     """
 
-    def __init__(self, hub: Hub, ledger: SubmitSide, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        ledger: SubmitSide,
+        clock: Callable[[], float],
+        on_reason: Callable[[Job], None],
+    ) -> None:
         self._hub = hub
         self._ledger = ledger
         self._clock = clock
+        self._on_reason = on_reason
         #: users who may have jobs queued
         self._waiting: set[str] = set()
         self._told: dict[Client, _Told] = {}
@@ -145,8 +153,12 @@ class WaitTexts:
             )
             if taken or not node or job.id in self._left:
                 continue
+            before = None if told is None or told.job.id != job.id else told.job.wait_reason
             if told is None or told.job.id != job.id:
                 told = self._told[client] = _Told(job, node, "")
+            told.job = job
+            if job.wait_reason not in (None, before):
+                self._on_reason(job)
             text = wait_words.waiting(job, place, int(self._clock() * 1000))
             if text != told.text:
                 self._say(client, told, text)

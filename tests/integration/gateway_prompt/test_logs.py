@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler.ledger import Ending
+from scheduler.states import WaitReason
 from tests.integration.gateway_prompt.stage import Stage, Tab, kinds
 
 
@@ -74,6 +75,30 @@ async def test_who_subscribes_reads_lines_as_they_happen_until_no_longer(stage: 
         await subscribe(stage, enabled=False)
         await run_one(stage)
         assert "logs" not in kinds(await tab.until_idle())
+
+
+async def test_why_a_prompt_waits_is_a_line_once_for_each_reason(stage: Stage) -> None:
+    async with stage.tab(previews=True) as tab:
+        await subscribe(stage)
+        job, frames = await stage.queue(), []
+        for free in (b"12.1 GiB free", b"12.2 GiB free"):
+            waits = {job.id: (WaitReason.NO_HEADROOM, f"needs 14.0 GiB, {free.decode()}", "")}
+            await stage.ledger.explain(stage.epoch, waits)
+            frames += await tab.until(lambda frame, told=free: told in _binary(frame))
+        await stage.ledger.cancel("ann", job.id)
+    said = [entry["m"] for frame in frames for entry in _entries(frame)]
+    assert [line.partition(" waits: ")[2] for line in said if " waits: " in line] == [
+        "needs 14.0 GiB, 12.1 GiB free\n"
+    ]
+
+
+def _binary(frame: Any) -> bytes:
+    return frame if isinstance(frame, bytes) else b""
+
+
+def _entries(frame: Any) -> list[Any]:
+    is_log = isinstance(frame, dict) and frame["type"] == "logs"
+    return frame["data"]["entries"] if is_log else []
 
 
 async def test_nobody_subscribes_for_another(stage: Stage) -> None:

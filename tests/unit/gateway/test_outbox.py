@@ -95,6 +95,19 @@ async def test_a_slow_client_loses_old_previews_but_no_lifecycle_frame() -> None
     assert len(client.sent) < 100
 
 
+async def test_large_previews_are_dropped_long_before_their_number_tells() -> None:
+    client = Client()
+    client.reading.clear()
+    async with running(client) as outbox:
+        for number in range(50):
+            body = b"%03d" % number + b"x" * 2**18
+            outbox.put(Frame(body, binary=True, key="preview"))
+        assert outbox.waiting <= 6
+        client.reading.set()
+        await settle()
+    assert client.sent[-1].startswith(b"049")
+
+
 async def test_what_is_newest_of_one_key_says_nothing_of_another() -> None:
     client = Client()
     client.reading.clear()
