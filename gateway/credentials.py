@@ -57,9 +57,13 @@ def shown_key(request: web.Request) -> Shown | None:
 
 def challenge(headers: Mapping[str, str]) -> dict[str, str]:
     """Basic is offered to programs that wait for it, not to browsers: they would pop up a box."""
-    browser = headers.get(hdrs.USER_AGENT, "").startswith("Mozilla/")
-    basic = "" if browser else ', Basic realm="vramgate"'
-    return {hdrs.WWW_AUTHENTICATE: f'Bearer realm="vramgate"{basic}'}
+    # Qt's programs call themselves "Mozilla/5.0", and no more
+    browser = "Sec-Fetch-Mode" in headers or headers.get(hdrs.USER_AGENT, "").startswith(
+        "Mozilla/5.0 ("
+    )
+    # Basic first: some programs look at the beginning alone
+    basic = "" if browser else 'Basic realm="vramgate", '
+    return {hdrs.WWW_AUTHENTICATE: f'{basic}Bearer realm="vramgate"'}
 
 
 def _basic(headers: Mapping[str, str], value: str) -> Shown:

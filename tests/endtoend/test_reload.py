@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.clients import Client, Refused, sampling_prompt
-from tests.endtoend.stack import Stack
+from tests.endtoend.stack import Stack, free_port
 
 ADA, NED = "key-of-ada-0001", "key-of-ned-0001"
 BASE = f"auth: {{mode: keys}}\nusers:\n  - {{name: ada, role: admin, key: {ADA}}}\n"
@@ -81,6 +81,30 @@ async def test_a_user_comes_in_with_the_file_and_goes_with_it(stack: Stack, ned:
     assert await status(ned) == 200
     await put(stack, BASE)
     assert await status(ned) == 401
+
+
+async def test_a_port_of_ones_own_opens_and_closes_with_the_file(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    port = free_port()
+    theirs = Client(http, f"http://127.0.0.1:{port}")
+
+    async def answers() -> bool:
+        try:
+            return await status(theirs) == 200
+        except aiohttp.ClientConnectorError:
+            return False
+
+    await put(stack, ned_with(f", port: {port}"))
+    await until(answers)
+    prompt_id = await theirs.queue(sampling_prompt(steps=1))
+    await theirs.ended(prompt_id)
+    await put(stack, WITH_NED)
+
+    async def closed() -> bool:
+        return not await answers()
+
+    await until(closed)
 
 
 async def test_a_broken_file_is_told_once_and_changes_nothing(stack: Stack, ned: Client) -> None:

@@ -368,8 +368,15 @@ class TestBrowsers:
         assert answer.cookies[COOKIE].value == ""
 
     async def test_browsers_get_no_basic_box(self, gateway: Gateway) -> None:
-        answer = await gateway.client.get("/settings", headers={"User-Agent": "Mozilla/5.0"})
-        assert "Basic" not in answer.headers["WWW-Authenticate"]
+        chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+        for headers in ({"User-Agent": chrome}, {"Sec-Fetch-Mode": "cors"}):
+            answer = await gateway.client.get("/settings", headers=headers)
+            assert "Basic" not in answer.headers["WWW-Authenticate"]
+
+    async def test_programs_that_wait_for_it_are_offered_basic(self, gateway: Gateway) -> None:
+        for agent in ("Mozilla/5.0", "Wget/1.21", ""):
+            answer = await gateway.client.get("/settings", headers={"User-Agent": agent})
+            assert answer.headers["WWW-Authenticate"].startswith('Basic realm="vramgate"')
 
     async def test_every_answer_carries_the_security_headers(self, gateway: Gateway) -> None:
         for path, headers in (("/settings", ANN), ("/nothing", ANN), ("/settings", {})):

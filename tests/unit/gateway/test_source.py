@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.source import client_of, parse_address, within
 
@@ -55,3 +57,12 @@ def test_networks_of_the_other_family_do_not_match() -> None:
     assert within(parse_address("::ffff:127.0.0.1"), TRUSTED)
     assert not within(parse_address("::2"), TRUSTED)
     assert not within(None, TRUSTED)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_nothing_that_a_client_sends_before_the_proxy_does_changes_who_it_is(
+    sent: list[str],
+) -> None:
+    assert str(client_of([*sent, "192.0.2.1"], TRUSTED)) == "192.0.2.1"
+    assert str(client_of([",".join([*sent, "192.0.2.1", "10.9.0.1"])], TRUSTED)) == "192.0.2.1"
