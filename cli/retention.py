@@ -22,6 +22,7 @@ from cli.leftovers import Leftovers
 from cli.options import read_ground
 from config.settings import Settings
 from scheduler.ledger import Ledger
+from scheduler.workflow.passed_pictures import PASSED
 from store.engine import open_engine
 from store.migrate import migrate
 from store.outputs import Output, SqlOutputs
@@ -102,7 +103,7 @@ class Retention:
         """Forget and delete what is too old, then what is too much."""
         rules = self.settings.files
         temp_ms = self._before(rules.keep_temp)
-        self.done["uploads"] += await self.outputs.forget_uploads(("temp",), temp_ms)
+        self.done["uploads"] += await self.outputs.forget_uploads(("temp", PASSED), temp_ms)
         await self._delete(await self.outputs.older("temp", temp_ms, _MOST))
         if rules.keep_uploads is not None:
             before_ms = self._before(rules.keep_uploads)

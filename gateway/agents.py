@@ -23,7 +23,7 @@ from yarl import URL
 from gateway.blobs import Blob, Blobs
 from gateway.errors import Unavailable, UpstreamDown
 from scheduler.ledger import FileRecord, Ledger, Pool
-from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API
+from scheduler.live import WORKER_GET_ALLOWED, may_get_api
 from scheduler.states import Worker, WorkerState
 
 _REQUEST_HEADERS: Final = (
@@ -372,7 +372,7 @@ def allowed(path: str) -> bool:
         return False
     first, *more = path.split("/")
     if first == "api":
-        return len(more) > 1 and more[0] in WORKER_GET_ALLOWED_API
+        return may_get_api(more)
     return first in WORKER_GET_ALLOWED
 
 

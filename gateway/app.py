@@ -20,11 +20,23 @@ from gateway.attempts import ATTEMPTS, Attempts
 from gateway.auth import authenticate
 from gateway.blobs import Blobs
 from gateway.cluster_api import CLUSTER_TOKEN
-from gateway.comfy_api import files, history, info, jobs, logs, prompt, queue, uploads, userdata
+from gateway.comfy_api import (
+    files,
+    history,
+    info,
+    jobs,
+    krita,
+    logs,
+    prompt,
+    queue,
+    uploads,
+    userdata,
+)
 from gateway.context import SERVICES, Services
 from gateway.door import DOOR, Door, refresh_overrides
 from gateway.edge import add_headers, outermost
 from gateway.effective import EffectiveSettings
+from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.near_files import NearFiles
@@ -92,6 +104,7 @@ def make_services(
         hub=Hub(),
         answers=Answers(ledger, clock),
         rosters=Rosters(ledger),
+        exchange=Exchange(),
         clock=clock,
         new_id=new_id,
     )
@@ -143,7 +156,7 @@ def runner(app: web.Application) -> web.AppRunner:
 
 def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
     app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
-    app.add_routes(own_files.routes())
+    app.add_routes([*own_files.routes(), *krita.routes()])
     app.add_routes([*info.internal_routes(), *logs.internal_routes(), *info.api_only_routes()])
     bare = [route for part in _COMFY_API for route in part.routes()]
     bare.append(web.get("/ws", websocket))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.agents import Agents
     from gateway.answers import Answers
     from gateway.blobs import Blobs
+    from gateway.exchange import Exchange
     from gateway.hub import Hub
     from gateway.info import WorkerInfo
     from gateway.near_files import NearFiles
@@ -92,6 +93,7 @@ class Services:
     hub: Hub
     answers: Answers
     rosters: Rosters
+    exchange: Exchange
     #: seconds since the epoch; injected so that tests own the clock
     clock: Callable[[], float]
     #: a fresh lowercase uuid4

@@ -16,6 +16,7 @@ from scheduler.estimate import Estimate, estimate
 from scheduler.profile import Profile, from_json
 from scheduler.states import InputFile
 from scheduler.workflow.features import Features, features
+from scheduler.workflow.passed_pictures import PASSED
 from scheduler.workflow.validation import Validation
 
 #: pictures of one prompt whose headers are read; no real graph has more
@@ -60,7 +61,9 @@ async def _picture_sizes(
     found: Services, files: Mapping[FileKey, InputFile]
 ) -> dict[str, tuple[int, int]]:
     """(width, height) of the pictures among a prompt's files, by name."""
-    pictures = {path: file for (_, path), file in files.items() if is_picture(path)}
+    pictures = {
+        path: file for (kind, path), file in files.items() if kind == PASSED or is_picture(path)
+    }
     named = list(pictures.items())[:_MOST_PICTURES]
     sizes = await asyncio.gather(*(found.peers.picture_size(file) for _, file in named))
     return {path: size for (path, _), size in zip(named, sizes, strict=True) if size is not None}

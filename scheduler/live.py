@@ -36,6 +36,7 @@ On subscribe the agent first repeats where each running job of the new users sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -71,7 +72,21 @@ WORKER_GET_ALLOWED = frozenset(
 
 
 #: the same below ``api/``: what ComfyUI offers there and nowhere else
-WORKER_GET_ALLOWED_API = frozenset({"workflow_templates"})
+_ALLOWED_API = frozenset({"workflow_templates"})
+#: below ``api/etn/``: questions to the pack comfyui-tooling-nodes that change nothing and
+#: name nobody's pictures
+_ALLOWED_ETN = frozenset({"model_info", "languages", "translate"})
+
+
+def may_get_api(parts: Sequence[str]) -> bool:
+    """Whether a worker may be asked for this; the path's segments after ``api``."""
+    match parts:
+        case [first, _, *_] if first in _ALLOWED_API:
+            return True
+        case ["etn", second, *_]:
+            return second in _ALLOWED_ETN
+        case _:
+            return False
 
 
 class FilePlace(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from scheduler.workflow.passed_pictures import ROUTE
 from worker_agent import loose_json
 
 #: seconds until a worker whose event loop is busy (0.3.64 blocks it while it
@@ -129,6 +130,13 @@ class ComfyClient:
         answer = await self._send({"type": "input", "subfolder": folder}, name, content)
         stored = str(answer.get("subfolder") or "").replace("\\", "/").strip("/")
         return f"{stored}/{answer['name']}" if stored else str(answer["name"])
+
+    async def pass_picture(self, picture: str, content: Path) -> None:
+        """Put a picture into the worker's memory (``scheduler.workflow.passed_pictures``)."""
+        with content.open("rb") as file:
+            async with self._asked("PUT", f"/{ROUTE}/{picture}", data=file, timeout=_LONG) as reply:
+                if reply.status not in (200, 201):
+                    raise WorkerUnreachable(f"{self._base}/{ROUTE} answered {reply.status}")
 
     async def replace(self, key: tuple[str, str, str], content: Path) -> None:
         """Write a file over one that the worker has made: type, subfolder and name."""

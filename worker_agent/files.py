@@ -14,7 +14,8 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from scheduler.live import WORKER_GET_ALLOWED, WORKER_GET_ALLOWED_API, FilePlace
+from scheduler.live import WORKER_GET_ALLOWED, FilePlace, may_get_api
+from scheduler.workflow.passed_pictures import PASSED, ROUTE, is_id
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.outputs import find, own_file
 
@@ -56,7 +57,7 @@ def is_allowed(path: str) -> bool:
     if ".." in parts or "." in parts or "\\" in path:
         return False
     if parts[0] == "api":
-        return len(parts) > 2 and parts[1] in WORKER_GET_ALLOWED_API
+        return may_get_api(parts[1:])
     return parts[0] in WORKER_GET_ALLOWED or _ROOT_FILES.fullmatch(path) is not None
 
 
@@ -97,7 +98,7 @@ class WorkerFiles:
             found = await asyncio.to_thread(self._on_disk, request.match_info["worker"], query)
             if found is not None:
                 return web.FileResponse(found)
-        asked = client.view(query, _headers(request), method=request.method)
+        asked = _file(client, query, _headers(request), request.method)
         try:
             return await stream(request, asked)
         except WorkerUnreachable as error:
@@ -155,6 +156,18 @@ class WorkerFiles:
         """The file itself, where the worker's folders are known and it lies inside."""
         type_, folder = query.get("type", "output"), query.get("subfolder", "")
         return find(self._folders_of(worker), (type_, folder, query.get("filename", "")))
+
+
+def _file(
+    client: ComfyClient, query: Mapping[str, str], headers: Mapping[str, str], method: str
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    """A worker's file, or a picture that it keeps in memory."""
+    if query.get("type") != PASSED:
+        return client.view(query, headers, method=method)
+    picture = query.get("filename", "")
+    if not is_id(picture):
+        raise web.HTTPNotFound(text="no picture is called so")
+    return client.get(f"{ROUTE}/{picture}", "", headers, method=method)
 
 
 async def stream(

@@ -17,6 +17,7 @@ import structlog
 from config.free_space import FULL
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile, Job
+from scheduler.workflow.passed_pictures import READER_INPUT, pinned_name, read_pictures
 from worker_agent.comfy_client import ComfyClient
 from worker_agent.services import Services, patiently
 from worker_agent.tenancy import FileRef, Schema, find_refs, split_annotation, worker_path
@@ -84,7 +85,24 @@ class Inputs:
                 values[ref.node, ref.input] = _annotated(path, original)
             else:
                 values[ref.node, ref.input] = await self._unpinned(client, job, ref, original)
+        for node, picture in read_pictures(graph):
+            values[node, READER_INPUT] = await self._pass(
+                client, picture, pinned.get(pinned_name(picture))
+            )
         return Placed(values, back)
+
+    async def _pass(self, client: ComfyClient, picture: str, file: InputFile | None) -> str:
+        """Put a picture into the worker's memory; its id there.
+
+        Each time anew, as it is forgotten after some minutes. By its digest: an id that
+        another user has chosen too would mean that user's picture.
+        """
+        if file is None:
+            raise InputGone(f"The picture {picture} is not here (any more); send it again.")
+        with self._copy() as copy:
+            await self._fetch_input(file, copy)
+            await client.pass_picture(file.sha256, copy)
+        return file.sha256
 
     async def _unpinned(self, client: ComfyClient, job: Job, ref: FileRef, original: str) -> str:
         """An output of the user's, or a name that the worker will find missing."""

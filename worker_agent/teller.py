@@ -9,6 +9,7 @@ import structlog
 
 from scheduler.live import LiveFrame, LiveHeader
 from scheduler.states import Job
+from scheduler.workflow.passed_pictures import PASSED
 from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message
 from worker_agent.outputs import Outputs
 from worker_agent.redact import redact_message
@@ -79,7 +80,8 @@ class Teller:
         if len(mine) < len(new):
             _log.warning("foreign_output_named", job=self._job.id, user=self._job.user)
         if mine:
-            await self._outputs.clean(mine, self._job.user, self._names.values)
+            written = [key for key in mine if key[0] != PASSED]
+            await self._outputs.clean(written, self._job.user, self._names.values)
             await self._name(mine)
         return self._files
 

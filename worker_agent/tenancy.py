@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unicodedata import category, normalize
 
+from scheduler.workflow.passed_pictures import PASSED, left_picture
+
 #: first folder of everything of ours on a worker's disk
 ROOT: Final = "vg"
 #: an input that we add to output nodes that take no prefix; their worker does not know it, but
@@ -243,6 +245,8 @@ def find_files(value: Any) -> list[FileKey]:
         key = file_key(item)
         if key is not None and key[0] != "input":
             found[key] = None
+        elif (picture := left_picture(item)) is not None:
+            found[PASSED, "", picture] = None
     return list(found)
 
 

@@ -14,7 +14,6 @@ import structlog
 from aiohttp import hdrs, web
 
 from config.settings import Role
-from gateway.agents import Agents
 from gateway.context import identity, services
 from gateway.errors import Unavailable
 from gateway.frames import server_features
@@ -23,7 +22,6 @@ from gateway.json_body import NotJson, json_reply, read_json
 from gateway.names import FILE_TYPES
 from gateway.sight import sight_of
 from scheduler.ledger import Pool
-from scheduler.states import MemorySource
 
 _log = structlog.get_logger()
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -136,26 +134,37 @@ async def system_stats(request: web.Request) -> web.Response:
     system = told.get("system", {}) if isinstance(told, dict) else {}
     shown = dict(_UNKNOWN_SYSTEM) | {key: system[key] for key in _SYSTEM if key in system}
     await svc.agents.ready()
-    return json_reply({"system": {**shown, "argv": []}, "devices": _devices(svc.agents, shown)})
+    devices = _devices(svc.agents.pool) or [_processor(shown)]
+    return json_reply({"system": {**shown, "argv": []}, "devices": devices})
 
 
-def _devices(agents: Agents, system: Mapping[str, Any]) -> list[dict[str, Any]]:
-    pool: Pool = agents.pool
+def _processor(system: Mapping[str, Any]) -> dict[str, Any]:
+    """The device of a pool without GPUs, as ComfyUI's ``--cpu`` shows it; clients read the first."""
+    total, free = system["ram_total"], system["ram_free"]
+    return {
+        "name": "cpu",
+        "type": "cpu",
+        "index": None,
+        "vram_total": total,
+        "vram_free": free,
+        "torch_vram_total": total,
+        "torch_vram_free": free,
+    }
+
+
+def _devices(pool: Pool) -> list[dict[str, Any]]:
     found = []
     for index, gpu in enumerate(sorted(pool.gpus.values(), key=lambda gpu: (gpu.agent, gpu.index))):
-        cpu = gpu.memory_source is MemorySource.NONE
-        total = gpu.total_bytes or (system["ram_total"] if cpu else 0)
-        free = total - gpu.used_bytes if gpu.total_bytes else system["ram_free"] if cpu else 0
         held = sum(worker.used_bytes for worker in pool.workers.values() if worker.gpu == gpu.id)
         found.append(
             {
-                "name": "cpu" if cpu else f"cuda:{index} {gpu.name}",
-                "type": "cpu" if cpu else "cuda",
-                "index": None if cpu else index,
-                "vram_total": total,
-                "vram_free": max(0, free),
-                "torch_vram_total": total if cpu else held,
-                "torch_vram_free": max(0, free) if cpu else 0,
+                "name": f"cuda:{index} {gpu.name}",
+                "type": "cuda",
+                "index": index,
+                "vram_total": gpu.total_bytes,
+                "vram_free": max(0, gpu.total_bytes - gpu.used_bytes),
+                "torch_vram_total": held,
+                "torch_vram_free": 0,
             }
         )
     return found

@@ -17,6 +17,7 @@ from gateway.context import Services
 from gateway.errors import UpstreamDown
 from gateway.names import BadName, Escape, FileName, clean_path, split_annotation
 from scheduler.states import InputFile
+from scheduler.workflow.passed_pictures import PASSED, pinned_name, read_pictures
 
 _SECTIONS: Final = ("required", "optional")
 #: in a class that nobody described, what looks like a file may be one
@@ -39,6 +40,9 @@ def named_files(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> di
         key = file_key("input", value)
         if key is not None and len(found) < _MOST:
             found.setdefault(key, value)
+    for _, picture in read_pictures(prompt):
+        if len(found) < _MOST:
+            found.setdefault((PASSED, picture), pinned_name(picture))
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scheduler.workflow.parse import Graph, Node
+from scheduler.workflow.passed_pictures import READER, READER_INPUT
 from scheduler.workflow.values import split_annotated
 
 #: Side of a loaded picture whose size nobody told (an assumption: SDXL's native size).
@@ -46,6 +47,12 @@ class Shape:
     def pixels(self) -> int:
         """Pixels of all pictures and frames."""
         return self.picture * self.images * self.frames
+
+
+def _pictured(size: tuple[int, int] | None) -> Shape:
+    """One picture of that size; of the size that most have, where nobody knows it."""
+    width, height = size or (ASSUMED_SIDE, ASSUMED_SIDE)
+    return Shape(max(1, width), max(1, height))
 
 
 def follow_shapes(
@@ -89,8 +96,9 @@ class _Reader:
     def shape(self, image_sizes: Mapping[str, tuple[int, int]]) -> Shape | None:
         if self.node.class_type in _LOADERS:
             _, name = split_annotated(self.node.text("image"))
-            width, height = image_sizes.get(name, (ASSUMED_SIDE, ASSUMED_SIDE))
-            return Shape(max(1, width), max(1, height))
+            return _pictured(image_sizes.get(name))
+        if self.node.class_type == READER:
+            return _pictured(image_sizes.get(self.node.text(READER_INPUT)))
         resized = self.resized(self.incoming())
         return None if resized is None else self.recounted(resized)
 

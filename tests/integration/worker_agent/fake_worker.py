@@ -2,7 +2,8 @@
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
 interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``Held`` (until the
-file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``SaveGraph`` (its prompt), ``Fail``, ``Oom``.
+file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``SaveGraph`` (its prompt), ``Fail``, ``Oom``, and the two that pass pictures through memory as the
+pack comfyui-tooling-nodes does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ OBJECT_INFO: dict[str, Any] = {
     "Oom": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
     "SaveGraph": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
+    "ETN_LoadImageCache": {"input": {"required": {"id": STRING}}, "output_node": False},
+    "ETN_SaveImageCache": {"input": {"required": {}}, "output_node": True},
     "LoadImage": {
         "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
         "output_node": False,
@@ -49,7 +52,9 @@ class FakeWorker:
         self.interrupted = False
         self.seen: list[dict[str, Any]] = []
         self.freed = 0
+        self.passed: dict[str, bytes] = {}
         self.interrupts: list[Any] = []
+        self.read = b""
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**26)
@@ -67,6 +72,8 @@ class FakeWorker:
                 web.get("/system_stats", self.stats),
                 web.post("/upload/image", self.upload),
                 web.get("/view", self.view),
+                web.put("/api/etn/image/{id}", self.put_picture),
+                web.get("/api/etn/image/{id}", self.get_picture),
                 web.get("/fake/seen", self.show),
                 web.post("/pack/{name}", self.pack),
             ]
@@ -125,6 +132,14 @@ class FakeWorker:
         folder = self.folder / query.get("type", "output") / query.get("subfolder", "")
         path = folder / query["filename"]
         return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+    async def put_picture(self, request: web.Request) -> web.Response:
+        self.passed[request.match_info["id"]] = await request.read()
+        return web.json_response({"status": "success"}, status=201)
+
+    async def get_picture(self, request: web.Request) -> web.Response:
+        picture = self.passed.get(request.match_info["id"])
+        return web.Response(status=404) if picture is None else web.Response(body=picture)
 
     async def post_prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -236,6 +251,12 @@ class FakeWorker:
                 raise ValueError
             case "Oom":
                 raise MemoryError
+            case "ETN_LoadImageCache":
+                self.read = self.passed[inputs["id"]]
+            case "ETN_SaveImageCache":
+                picture = f"made-{len(self.passed)}"
+                self.passed[picture] = self.read + b" seen"
+                return {"images": [{"source": "http", "id": picture, "type": "output"}]}
             case "SaveImage":
                 return {"images": [self.save(inputs["filename_prefix"], PNG)]}
             case "SaveGraph":
