@@ -83,9 +83,11 @@ class WaitingRoom:
             return holder
         return self._has_room(address) and not await self._tickets.is_void(address, client_id)
 
-    def enter(self, guest: Guest) -> None:
+    async def enter(self, guest: Guest) -> None:
         """A socket lives on its ticket, or begins to wait."""
         self._guests.add(guest)
+        if not guest.user:  # its prompt may have come since the handshake was judged
+            await self.heard(guest.client_id)
 
     def leave(self, guest: Guest) -> None:
         """It is gone."""

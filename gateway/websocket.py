@@ -65,6 +65,8 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     socket = _make(request, response, client_id)
     guest = _as_guest(request, socket, found)
     try:
+        if guest is not None:
+            await request.app[WAITING_ROOM].enter(guest)
         if has_identity(request):
             who = identity(request)
             _join(socket, found, who.user, who.key)
@@ -131,7 +133,7 @@ def _as_guest(request: web.Request, socket: ClientSocket, found: Services) -> Gu
     who = identity(request) if has_identity(request) else None
     if who is not None and who.credential is not Credential.TICKET:
         return None
-    guest = Guest(
+    return Guest(
         address=source(request).address,
         client_id=socket.client_id,
         take=lambda user, key: _join(socket, found, user, key),
@@ -139,8 +141,6 @@ def _as_guest(request: web.Request, socket: ClientSocket, found: Services) -> Gu
         user="" if who is None else who.user,
         key="" if who is None else who.key,
     )
-    request.app[WAITING_ROOM].enter(guest)
-    return guest
 
 
 async def _serve(response: web.WebSocketResponse, socket: ClientSocket, found: Services) -> None:

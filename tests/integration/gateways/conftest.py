@@ -53,6 +53,9 @@ class Files:
     async def delete(self, request: web.Request) -> web.Response:
         raise web.HTTPForbidden
 
+    async def place(self, request: web.Request) -> web.Response:
+        return web.json_response(None)  # on no disk that gateways read
+
 
 class Replica:
     """One gateway."""

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import WSServerHandshakeError, encode_basic_auth
 
 from gateway.keys import hash_key
-from gateway.waiting_room import MOST_OF_ADDRESS, WAITING_ROOM
+from gateway.waiting_room import MOST_OF_ADDRESS, WAITING_ROOM, Guest
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Job
 from tests.integration.gateway_prompt.stage import Tab, graph, kinds, remaining
@@ -127,6 +127,20 @@ async def keep_showing(pool: Pool, job: Job) -> None:
     while True:
         pool.show(job, b"jpeg")
         await asyncio.sleep(0.02)
+
+
+async def test_a_prompt_that_overtakes_its_socket_is_not_missed(
+    ann: Plugin, replica: Replica
+) -> None:
+    """The ticket is made after the handshake was judged, and before the socket waits."""
+    assert replica.client.app is not None
+    room, mine = replica.client.app[WAITING_ROOM], new_id()
+    await ann.queue(mine)
+    taken: list[tuple[str, str]] = []
+    guest = Guest("127.0.0.1", mine, lambda user, key: taken.append((user, key)), lambda: None)
+    await room.enter(guest)
+    assert [user for user, _ in taken] == ["ann"]
+    assert (guest.user, guest.key) == taken[0]
 
 
 async def test_it_comes_back_by_its_ticket(ann: Plugin, pool: Pool) -> None:
