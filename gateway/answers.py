@@ -19,8 +19,6 @@ from scheduler.ledger_lists import ListSide
 
 #: of all answers kept by one gateway
 _KEPT_BYTES: Final = 64 * 2**20
-#: what an entry costs beside its body
-_OVERHEAD_BYTES: Final = 400
 #: the store drops old jobs without telling: so long may an answer still show them
 _MAX_AGE_S: Final = 30.0
 Build = Callable[[], Awaitable[bytes]]
@@ -45,7 +43,7 @@ class Answers:
     def __init__(self, ledger: ListSide, clock: Callable[[], float]) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._kept: Shelf[_Kept] = Shelf(_KEPT_BYTES)
+        self._kept: Shelf[_Kept] = Shelf(_KEPT_BYTES, idle_s=_MAX_AGE_S)
         #: rounds that have not begun yet: who comes now may join
         self._coming: dict[_Key, asyncio.Task[bytes]] = {}
         #: rounds that have
@@ -89,7 +87,7 @@ class Answers:
         if kept is not None and kept.changed == changed and now - kept.made_at < _MAX_AGE_S:
             return kept.body
         body = await build()
-        self._kept.put(key, _Kept(changed, now, body), len(body) + _OVERHEAD_BYTES)
+        self._kept.put(key, _Kept(changed, now, body), len(body))
         return body
 
 

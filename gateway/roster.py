@@ -21,6 +21,8 @@ _USERS: Final = 256
 _HEADS: Final = 100_000
 #: of what ended jobs are sorted by
 _ENDS_BYTES: Final = 16 * 2**20
+#: seconds that pieces are kept after their last use: an open page asks more often
+_IDLE_S: Final = 120.0
 #: of bodies of prompts and results as they are shown
 _SHOWN_BYTES: Final = 64 * 2**20
 
@@ -52,9 +54,9 @@ class Rosters:
         self._ledger = ledger
         self._heads: OrderedDict[str, dict[str, JobHead]] = OrderedDict()
         #: pieces of answers that hold as long as their key means anything
-        self.shown: Shelf[bytes] = Shelf(_SHOWN_BYTES)
+        self.shown: Shelf[bytes] = Shelf(_SHOWN_BYTES, idle_s=_IDLE_S)
         #: by id and score
-        self.ends: Shelf[PastHead] = Shelf(_ENDS_BYTES)
+        self.ends: Shelf[PastHead] = Shelf(_ENDS_BYTES, idle_s=_IDLE_S)
 
     async def read(self, user: str) -> Roster:
         """The user's jobs now.
