@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,6 +15,10 @@ from gateway.shelf import Shelf
 
 #: of answers that are not compressed; few clients want them so, and each is half a megabyte
 _PLAIN_BYTES: Final = 16 * 2**20
+#: of compressed ones, 100 KiB each
+_PACKED_BYTES: Final = 32 * 2**20
+#: seconds that they are kept after their last use; with each upload there is a new one
+_IDLE_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class Definitions:
     lists_outputs: bool
     pieces: Mapping[str, bytes]
     etag: str
-    #: answers by version of the user's files, least used first
-    packed: OrderedDict[str, Packed] = field(default_factory=OrderedDict)
+    #: answers by version of the user's files
+    packed: Shelf[Packed] = field(default_factory=lambda: Shelf(_PACKED_BYTES, idle_s=_IDLE_S))
     #: whole plain answers by the same
-    plain: Shelf[bytes] = field(default_factory=lambda: Shelf(_PLAIN_BYTES))
+    plain: Shelf[bytes] = field(default_factory=lambda: Shelf(_PLAIN_BYTES, idle_s=_IDLE_S))
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Self:
@@ -59,15 +62,19 @@ class Definitions:
             name: msgspec.json.encode(for_user(name, self.info[name], files)) for name in self.files
         }
 
+        def whole() -> bytes:
+            pieces = (
+                msgspec.json.encode(name) + b":" + own.get(name, piece)
+                for name, piece in self.pieces.items()
+            )
+            return b"{" + b",".join(pieces) + b"}"
+
         def plain() -> bytes:
             kept = self.plain.get(version)
             if kept is None:
-                pieces = (
-                    msgspec.json.encode(name) + b":" + own.get(name, piece)
-                    for name, piece in self.pieces.items()
-                )
-                kept = b"{" + b",".join(pieces) + b"}"
+                kept = whole()
                 self.plain.put(version, kept, len(kept))
             return kept
 
-        return Packed(f"{self.etag}-{version}", plain, gzip.compress(plain(), 5, mtime=0))
+        # kept only once somebody asks for it so, and never from a thread
+        return Packed(f"{self.etag}-{version}", plain, gzip.compress(whole(), 5, mtime=0))

@@ -156,11 +156,7 @@ class WorkerInfo:
         found = base.packed.get(names.version)
         if found is None:
             found = await asyncio.to_thread(base.pack, names.files, names.version)
-            base.packed[names.version] = found
-            if len(base.packed) > _USERS:
-                base.packed.popitem(last=False)
-        else:
-            base.packed.move_to_end(names.version)
+            base.packed.put(names.version, found, len(found.gzipped))
         return found
 
     async def _view(self, sight: Sight) -> Definitions:
