@@ -40,7 +40,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/etn/model_info/{folder}", ask_pack),
         web.get("/api/etn/languages", ask_pack),
         web.get("/api/etn/translate/{language}/{text:.+}", ask_pack),
-        web.put("/api/etn/upload/{folder}/{filename}", send_model),
         web.post("/api/etn/workflow/subscribe", subscribe),
         web.post("/api/etn/workflow/unsubscribe", unsubscribe),
         web.post("/api/etn/workflow/publish", publish),
@@ -84,17 +83,6 @@ async def ask_pack(request: web.Request) -> web.StreamResponse:
     url = request.rel_url
     path = url.raw_path.lstrip("/")
     return await agents.worker_get(request, await agents.ready(), path, url.raw_query_string)
-
-
-async def send_model(request: web.Request) -> web.Response:
-    """Models are on all workers or on none, so they are the admin's.
-
-    Raises:
-        Forbidden: always.
-    """
-    raise Forbidden(
-        "Models cannot be sent through the gateway; ask your admin to put this file on the workers."
-    )
 
 
 async def subscribe(request: web.Request) -> web.Response:

@@ -85,12 +85,6 @@ class TestThePack:
             status, _ = await gateway.raw(path)
             assert status == 404, path
 
-    async def test_models_are_the_admins(self, gateway: Gateway) -> None:
-        path = "/api/etn/upload/loras/mine.safetensors"
-        answer = await gateway.client.put(path, data=b"x", headers=ANN)
-        assert answer.status == 403
-        assert "ask your admin" in (await answer.json())["error"]["message"]
-
 
 class TestExchange:
     async def test_a_graph_reaches_the_publishers_own_subscribers_now_and_later(
