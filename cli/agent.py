@@ -112,7 +112,14 @@ def prepare(
         return reader, []
     readings = reader.devices() if reader is not None else []
     try:
-        return reader, comfyui_specs(settings.agent.comfyui, readings, agent_id, home, free_port)
+        return reader, comfyui_specs(
+            settings.agent.comfyui,
+            readings,
+            agent_id,
+            home,
+            free_port,
+            settings.gateway.max_body,
+        )
     except NotComfyui as error:
         raise CliError(str(error)) from error
 

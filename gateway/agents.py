@@ -386,7 +386,7 @@ def _kept(headers: Mapping[str, str], replaced: Mapping[str, str], status: int) 
 def _check(answer: aiohttp.ClientResponse) -> None:
     """Raises UpstreamDown where the agent says that its worker does not answer."""
     if answer.status in _SILENT:
-        raise _down("The worker that holds this does not answer; try again shortly.")
+        raise _down(f"The worker on {answer.url.host} does not answer; try again once it is back.")
 
 
 def _unreachable(host: str, error: Exception) -> _Away:

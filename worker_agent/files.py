@@ -102,7 +102,9 @@ class WorkerFiles:
         try:
             return await stream(request, asked)
         except WorkerUnreachable as error:
-            found = self._on_disk(request.match_info["worker"], query)
+            # a picture that only the worker can draw is drawn by the gateway then
+            drawn = "preview" in query or query.get("channel") in ("rgb", "a")
+            found = None if drawn else self._on_disk(request.match_info["worker"], query)
             if found is None:
                 raise bad_gateway(error) from error
             return web.FileResponse(found)

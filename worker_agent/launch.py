@@ -53,6 +53,7 @@ def comfyui_specs(
     agent: str,
     data_dir: Path,
     free_port: Callable[[], int],
+    max_upload_bytes: int = 100 * 2**20,
 ) -> list[LaunchSpec]:
     """ComfyUI processes as the settings want them: n on each GPU, or n on the CPU.
 
@@ -67,7 +68,16 @@ def comfyui_specs(
         raise NotComfyui(f"{path}: no main.py; name a ComfyUI checkout with --comfyui PATH")
     places: list[GpuReading | None] = list(readings) or [None]
     return [
-        _comfyui_spec(settings, path.resolve(), place, f"{agent}-{number}", data_dir, free_port())
+        _comfyui_spec(
+            settings,
+            path.resolve(),
+            place,
+            f"{agent}-{number}",
+            data_dir,
+            free_port(),
+            # ComfyUI counts in MiB, and the form around a file counts too
+            max_upload_bytes // 2**20 + 1,
+        )
         for number, place in enumerate(
             place for place in places for _ in range(settings.workers_per_gpu)
         )
@@ -75,7 +85,13 @@ def comfyui_specs(
 
 
 def _comfyui_spec(
-    settings: Comfyui, path: Path, gpu: GpuReading | None, worker: str, data_dir: Path, port: int
+    settings: Comfyui,
+    path: Path,
+    gpu: GpuReading | None,
+    worker: str,
+    data_dir: Path,
+    port: int,
+    max_upload_mib: int,
 ) -> LaunchSpec:
     home = data_dir / "workers" / worker
     folders = {name: home / name for name in ("output", "input", "temp")}
@@ -90,6 +106,7 @@ def _comfyui_spec(
             *(str(_python(settings, path)), str(path / "main.py")),
             *("--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch"),
             *("--preview-method", "auto"),
+            *("--max-upload-size", str(max_upload_mib)),
             *("--user-directory", str(home / "user")),
             *("--output-directory", str(folders["output"])),
             *("--input-directory", str(folders["input"])),

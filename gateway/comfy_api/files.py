@@ -7,6 +7,7 @@ that merely lies on a worker's disk, has no name here and is a 404.
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import posixpath
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from aiohttp import hdrs, web
 from gateway import pictures
 from gateway.blob_response import serve_blob
 from gateway.context import Services, identity, services
+from gateway.errors import UpstreamDown
 from gateway.names import (
     FILE_TYPES,
     BadName,
@@ -31,32 +33,42 @@ from gateway.names import (
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile
 
-#: what a browser would run or lay out as a page: shown to nobody under this site's name
-_ACTIVE: Final = frozenset(
+#: what a browser shows without running anything of it, besides pictures, sound and film: all
+#: else (pages, styles, scripts, PDF, mail archives, whatever comes next) is shown to nobody
+#: under this site's name
+_PASSIVE: Final = frozenset(
     {
-        "text/html",
-        "text/xml",
-        "text/javascript",
-        "application/javascript",
-        "application/ecmascript",
-        "application/xhtml+xml",
-        "application/xml",
-        "application/x-shockwave-flash",
-        "application/wasm",
-        "image/svg+xml",
-        "text/css",
+        "text/plain",
+        "text/csv",
+        "text/markdown",
+        "application/json",
+        "application/octet-stream",
+        "application/zip",
+        "application/gzip",
     }
 )
-_ACTIVE_SUFFIXES: Final = (
-    ".html",
-    ".htm",
-    ".xhtml",
-    ".svg",
-    ".svgz",
-    ".xml",
-    ".xsl",
-    ".js",
-    ".mjs",
+_PASSIVE_KINDS: Final = frozenset({"image", "audio", "video", "font", "model"})
+#: whatever the system's table says of them
+_ACTIVE_SUFFIXES: Final = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *(
+            "html",
+            "htm",
+            "shtml",
+            "xhtml",
+            "xht",
+            "svg",
+            "svgz",
+            "xml",
+            "xsl",
+            "xslt",
+            "rdf",
+            "rss",
+        ),
+        *("atom", "mathml", "js", "mjs", "cjs", "css", "pdf", "mht", "mhtml", "eml", "swf", "wasm"),
+        *("hta", "htc", "vbs", "vml", "webmanifest", "appcache"),
+    )
 )
 
 
@@ -73,9 +85,7 @@ async def view(request: web.Request) -> web.StreamResponse:
     svc, user = services(request), identity(request).user
     record = await output_record(svc, user, named)
     if record is not None:
-        headers = _output_headers(request, named.filename)
-        near = None if _drawn(request) else await svc.near.serve(record, headers)
-        return near or await svc.agents.file(record, request, headers)
+        return await _output(request, record, named.filename)
     upload = await svc.input_files.find(user, named.type, named.path)
     if upload is None:
         return web.Response(status=404)
@@ -90,6 +100,24 @@ async def stored_file(
     if path is None:
         return web.Response(status=404)
     return await _from_blob(request, named.filename, path, upload.sha256)
+
+
+async def _output(request: web.Request, record: FileRecord, filename: str) -> web.StreamResponse:
+    """From this disk or the worker; what a worker that is down cannot draw, from its file."""
+    svc, headers, drawn = services(request), _output_headers(request, filename), _drawn(request)
+    near = None if drawn else await svc.near.serve(record, headers)
+    if near is not None:
+        return near
+    try:
+        return await svc.agents.file(record, request, headers)
+    except UpstreamDown:
+        if not drawn:
+            raise
+    blob = await svc.agents.keep_file(record, svc.blobs, svc.settings().gateway.max_body)
+    path = None if blob is None else await asyncio.to_thread(svc.blobs.path, blob.sha256)
+    if blob is None or path is None:
+        return web.Response(status=404)
+    return await _from_blob(request, filename, path, blob.sha256)
 
 
 async def output_record(svc: Services, user: str, named: FileName) -> FileRecord | None:
@@ -155,13 +183,19 @@ def safe_headers(filename: str) -> dict[str, str]:
     """Type and disposition of a user's file; active content becomes a sandboxed download."""
     kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
     suffix = posixpath.splitext(filename)[1].lower()
-    if kind not in _ACTIVE and not kind.endswith("+xml") and suffix not in _ACTIVE_SUFFIXES:
+    if _is_passive(kind) and suffix not in _ACTIVE_SUFFIXES:
         return {hdrs.CONTENT_TYPE: kind, **_disposition(filename)}
     return {
         hdrs.CONTENT_TYPE: kind if kind == "image/svg+xml" else "application/octet-stream",
         "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'self'",
         **_disposition(filename, attachment=True),
     }
+
+
+def _is_passive(kind: str) -> bool:
+    if kind.endswith("+xml"):
+        return False
+    return kind in _PASSIVE or kind.partition("/")[0] in _PASSIVE_KINDS
 
 
 def _disposition(filename: str, *, attachment: bool = False) -> dict[str, str]:

@@ -59,6 +59,8 @@ class FakeAgent:
     #: what came for routes of node packs: worker, method, path with query, headers, body
     packs: list[tuple[str, str, str, Mapping[str, str], bytes]] = field(default_factory=list)
     url: str = ""
+    #: False: its worker is down
+    draws: bool = True
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -126,6 +128,8 @@ class FakeAgent:
         body = self.files.get((query["type"], query["subfolder"], query["filename"]))
         if body is None:
             raise web.HTTPNotFound
+        if "preview" in query and not self.draws:
+            raise web.HTTPBadGateway
         if "preview" in query:
             return web.Response(body=b"preview:" + query["preview"].encode())
         headers = {"ETag": '"on-disk"', "Accept-Ranges": "bytes"}

@@ -156,3 +156,12 @@ async def test_a_write_that_finds_the_disk_full_says_so(start: Start, number: in
     gateway = await start(KEYS, extra={"/full": full})
     told = await gateway.json("/full/write", ANN, 507)
     assert told["error"]["type"] == "disk_full"
+
+
+async def test_a_preview_that_a_worker_cannot_draw_is_drawn_here(gateway: Gateway) -> None:
+    folder, name = await gateway.output("ann", png((0, 0, 255)))
+    gateway.agent.draws = False
+    query = {"filename": name, "subfolder": folder, "preview": "webp;90"}
+    answer = await gateway.client.get("/view", params=query, headers=ANN)
+    assert (answer.status, answer.content_type) == (200, "image/webp")
+    assert (await answer.read())[8:12] == b"WEBP"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import JobState
-from tests.integration.worker_agent.bed import Bed, fake_spec, make_agent, running
+from tests.integration.worker_agent.bed import TOKEN, Bed, fake_spec, make_agent, running
 
 GRAPH = {"1": {"class_type": "SaveGraph", "inputs": {"filename_prefix": "cat/p"}}}
 
@@ -43,3 +44,21 @@ async def test_a_file_that_cannot_be_changed_is_handed_out_as_it_is(
     job = await bed.start(GRAPH)
     assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
     assert "vg/ann/" in (outside / "p_00001_.png").read_text()
+
+
+async def test_a_picture_of_a_worker_that_is_down_is_handed_out_whole_never_as_another(
+    bed: Bed,
+) -> None:
+    job = await bed.start(GRAPH)
+    await bed.until_ended(job.id)
+    process = bed.agent._supervisor.process("host-0")
+    assert process is not None
+    await process.stop()
+    url = f"{bed.agent.url}/v1/workers/host-0/file"
+    query = {"type": "output", "subfolder": "vg/ann/cat", "filename": "p_00001_.png"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.get(url, params=query) as reply:
+            assert reply.status == 200
+        async with session.get(url, params={**query, "preview": "webp;90"}) as reply:
+            assert reply.status == 502  # the gateway draws it
