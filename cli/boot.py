@@ -126,8 +126,20 @@ class LiveSettings:
 def run_role(role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a role until SIGTERM or Ctrl-C; ``work`` is cancelled then and may clean up."""
     set_up_logging(ground.source.current().log, role)
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_until_told(ground, work))
+    with (
+        contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_until_told(ground, work))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop of uvloop where that is installed (docs/performance.md); None: Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _until_told(ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

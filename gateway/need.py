@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,8 @@ from scheduler.workflow.validation import Validation
 
 #: pictures of one prompt whose headers are read; no real graph has more
 _MOST_PICTURES: Final = 100
+#: a kind's profile as it was read last: the next prompt of that kind mostly finds the same
+_read_profile = lru_cache(maxsize=1024)(from_json)
 log = structlog.get_logger()
 
 
@@ -72,7 +75,7 @@ async def _picture_sizes(
 def _read(learned: Iterable[bytes | None]) -> Iterable[Profile | None]:
     for record in learned:
         try:
-            yield None if record is None else from_json(record)
+            yield None if record is None else _read_profile(record)
         except ValueError as error:
             log.warning("profile_unreadable", error=str(error))
             yield None

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from config.settings import RhythmMode, Settings
+from config.settings import RhythmMode, Scheduler, Settings
 from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
 from scheduler.explanation import explain
 from scheduler.foresight import Foresight
@@ -103,18 +103,19 @@ class SchedulerLoop:
     async def _turn(self) -> None:
         await self._lead()
         settings = self._settings().scheduler
-        over = await self._resumption.is_over(settings.heartbeat)
         if self._epoch is None:
+            await self._resumption.is_over(settings.heartbeat)
             await asyncio.sleep(settings.leader / 3)
-            return
-        # running attempts get a whole lease to be renewed, whoever was away how long
-        self._reap_again = self._resumption.seen_at + settings.lease
-        if not over:
-            await asyncio.sleep(_RESUME_S)
             return
         if settings.rhythm is not RhythmMode.OFF and self._clock() >= self._week_again:
             await self._read_week()
-        await self.plan_once(self._epoch)
+        snapshot = await self._believed_snapshot(settings)
+        # running attempts get a whole lease to be renewed, whoever was away how long
+        self._reap_again = self._resumption.seen_at + settings.lease
+        if snapshot is None:
+            await asyncio.sleep(_RESUME_S)
+            return
+        await self._plan(self._epoch, snapshot)
         await self._learn(self._epoch)
         await self._keep_house(self._epoch)
         await self._wait_for_change()
@@ -149,10 +150,19 @@ class SchedulerLoop:
         except LedgerUnavailable:
             _log.info("left_without_resigning", reason="the lease ends by itself")
 
-    async def plan_once(self, epoch: int) -> None:
-        """One snapshot, one plan, its commits."""
+    async def _believed_snapshot(self, settings: Scheduler) -> Snapshot | None:
+        """The books as they are; None: what they say of workers is not believed yet."""
+        snapshot = await self._ledger.snapshot(settings.window)
+        if self._resumption.believes(snapshot.life):
+            return snapshot
+        if not await self._resumption.is_over(settings.heartbeat):
+            return None
+        # the one read above may be older than the last report that was waited for
+        return await self._ledger.snapshot(settings.window)
+
+    async def _plan(self, epoch: int, snapshot: Snapshot) -> None:
+        """One plan of the books, and its commits."""
         settings = self._settings()
-        snapshot = await self._ledger.snapshot(settings.scheduler.window)
         self._knowledge.look(snapshot)
         config = self._knowledge.config(settings, snapshot)
         self._tell_peak(config)

@@ -58,6 +58,8 @@ class BooksBase:
         max_losses: int = 3,
         events_max: int = EVENTS_MAX,
     ) -> None:
+        #: names this life of the books (``WatchSide.run_id``)
+        self.life = "memory"
         self.clock_ms = clock_ms
         self.new_call = new_call
         self.heartbeat_ms = heartbeat_ms

@@ -338,7 +338,7 @@ class _Watch(_Side):
 
     async def run_id(self) -> str:
         """Names this life of the books: they have one."""
-        return "memory"
+        return self.books.life
 
 
 class MemoryLedger(_Submit, _Plan, _Agent, _Watch):

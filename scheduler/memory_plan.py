@@ -254,6 +254,7 @@ class BooksPlan(BooksBase):
             agents=self._agents(),
             groups=dict(self.turns.counters),
             catalogues=self.known_catalogues(worker.catalogue for worker in self._workers()),
+            life=self.life,
         )
 
     def known_catalogues(self, digests: Iterable[str]) -> dict[str, Catalogue]:

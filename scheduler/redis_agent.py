@@ -17,14 +17,17 @@ from scheduler.ledger import (
     Settled,
 )
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import decode_job, decode_order, pairs
+from scheduler.redis_codec import Fields, decode_job, decode_order, pairs
 from scheduler.redis_connection import Arg
+from scheduler.redis_keys import Place
 from scheduler.redis_report import is_settled, report_call
 from scheduler.states import ACTIVE, Job, JobState
 
 #: One blocking read lasts this long at most, so that a dead connection is noticed.
 _LONGEST_BLOCK_S: Final = 5.0
 _NO_CLOSING: Final = (b"", b"", b"", b"")
+#: Claimed jobs remembered, some of which others have closed: an agent runs one for each worker.
+_CLAIMED_MAX: Final = 1000
 
 
 class RedisAgent(RedisSide):
@@ -52,7 +55,12 @@ class RedisAgent(RedisSide):
         """
         block_s = min(max(timeout_s, 0.01), _LONGEST_BLOCK_S)
         entry = await self.server.wait(block_s, "BLPOP", self.keys("inbox", agent), block_s)
-        return None if entry is None else decode_order(entry[1])
+        if entry is None:
+            return None
+        order, user = decode_order(entry[1])
+        if user:
+            self.owners[order.job] = user
+        return order
 
     async def held(self, agent: str) -> list[Job]:
         """Active jobs on the agent's workers: what a restarted agent adopts."""
@@ -68,7 +76,8 @@ class RedisAgent(RedisSide):
         self, job_id: str, attempt: int, worker: str, attempt_uuid: str, sid: str, lease_ms: int
     ) -> Claimed | Refusal:
         """RESERVED → RUNNING. FENCED: no longer this attempt's to run."""
-        found = await self.place(job_id)
+        owner = self.owners.pop(job_id, "")
+        found = (Place(owner), "") if owner else await self.place(job_id)
         if found is None:
             return Refusal.UNKNOWN
         keys = [*self.keys.of_job(job_id, found[0]), self.keys("prompt", job_id)]
@@ -76,13 +85,23 @@ class RedisAgent(RedisSide):
             "claim", keys, [attempt, worker, attempt_uuid, sid, lease_ms]
         )
         match reply:
-            case [b"CLAIMED", int(again), bytes(prompt), *fields]:
-                job = decode_job(pairs(fields))
+            case [b"CLAIMED", int(again), bytes(prompt), *flat]:
+                fields = pairs(flat)
+                job = decode_job(fields)
                 if job is not None:
+                    self._note_claimed(job, fields)
                     return Claimed(job, prompt, bool(again))
             case [bytes(refusal)]:
                 return Refusal(refusal.decode())
         raise self.unexpected("claim", reply)
+
+    def _note_claimed(self, job: Job, fields: Fields) -> None:
+        """Remember where it is held, so that ``settle`` need not ask first."""
+        if len(self.claimed) >= _CLAIMED_MAX:
+            self.claimed.clear()
+        agent = fields.get(b"agent", b"").decode()
+        place = Place(job.user, job.worker, job.gpu, agent, job.group)
+        self.claimed[job.id] = (place, job.prompt_id)
 
     async def renew(self, job_id: str, attempt: int, lease_ms: int) -> Renewed | Refusal:
         """Prolong the lease; FENCED: interrupt the prompt and drop what it made."""
@@ -97,11 +116,12 @@ class RedisAgent(RedisSide):
 
     async def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
         """Close the attempt. Repeating the same call answers the same."""
+        known = self.claimed.pop(job_id, None)
         while True:
-            found = await self.place(job_id)
+            found = known or await self.place(job_id)
             if found is None:
                 return Refusal.UNKNOWN
-            place, prompt_id = found
+            known, (place, prompt_id) = None, found
             args: list[Arg] = [attempt, place.worker, place.gpu, *self._outcome_args(outcome)]
             wordless = outcome.ending in WORDLESS
             args += closing_words(prompt_id) if wordless else _NO_CLOSING

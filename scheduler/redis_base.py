@@ -35,10 +35,12 @@ class RedisSide:
         self.new_call = new_call
         #: what each agent was last seen to have; the report script checks the belief
         self.fleets: dict[str, Fleet] = {}
-        #: whose each job is that was seen waiting
+        #: whose each job is that was seen waiting, or that was ordered here
         self.owners: dict[str, str] = {}
         #: what workers offer, by digest
         self.known_catalogues: dict[str, Catalogue] = {}
+        #: where each job is held that was claimed here, and its prompt_id
+        self.claimed: dict[str, tuple[Place, str]] = {}
 
     async def jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Records by id, in the order asked."""

@@ -243,10 +243,11 @@ def decode_event(event_id: bytes, fields: Fields) -> Event:
     )
 
 
-def decode_order(entry: bytes) -> Order:
-    """One entry of an inbox: kind, worker, job, attempt, tab-separated."""
-    kind, worker, job, attempt = entry.decode().split("\t")
-    return Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
+def decode_order(entry: bytes) -> tuple[Order, str]:
+    """One entry of an inbox: kind, worker, job, attempt, tab-separated; then, or "", the user."""
+    kind, worker, job, attempt, *user = entry.decode().split("\t")
+    order = Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
+    return order, "".join(user)
 
 
 class _Told(msgspec.Struct, frozen=True, array_like=True):

@@ -35,7 +35,7 @@ fleet:<agent>     hash    rev, ``w:<worker>`` → GPU, ``g:<gpu>``
 worker:<id>       hash    what its agent reports, its job, failures, failed_ms, failed_job
 gpu:<id>          hash    what its agent reports
 holds:<gpu>       hash    ``u:<worker>`` bytes used, ``r:<worker>`` bytes reserved
-inbox:<agent>     list    orders, oldest first
+inbox:<agent>     list    orders, oldest first: kind, worker, job, attempt, user ('' mostly)
 gateways          hash    id → ``<until ms> <url>``
 files:<user>      hash    user's name of an output → where it lies
 origins:<user>    hash    where an output lies → user's name

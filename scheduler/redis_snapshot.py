@@ -42,6 +42,8 @@ class _Seen:
     window: int = 0
     #: life of the server; after a restart that lost its last moments, revisions mean others
     run_id: bytes = b""
+    #: when it was read, server time; 0: never
+    now_ms: int = 0
     rows: dict[bytes, _Row] = field(default_factory=dict)
     active: _Jobs = field(default_factory=dict)
     #: agents, workers and GPUs by id: the raw record, and the noun
@@ -61,9 +63,9 @@ class RedisSnapshot(RedisCatalogues):
             if old.rows:
                 reply = await self._ask(_Seen(window))
             old = _Seen(window)
-        run_id, now, users, active, groups, agents, workers, gpus = reply
-        new = _Seen(window, run_id)
-        await self._read_jobs(users, active, old, new)
+        run_id, now, users, active, groups, agents, workers, gpus, fresh = reply
+        new = _Seen(window, run_id, now)
+        await self._read_jobs(users, active, old, new, _by_id(fresh))
         decoder = _Decoder(old, new)
         pool = decoder.all(workers, _worker)
         snapshot = Snapshot(
@@ -73,6 +75,7 @@ class RedisSnapshot(RedisCatalogues):
             backlogs=tuple([row.backlog for row in new.rows.values()]),
             active={job.id: job for job in new.active.values()},
             agents=decoder.all(agents, decode_agent),
+            life=run_id.decode(),
             groups={
                 group.decode(): int(virtual)
                 for group, virtual in zip(groups[::2], groups[1::2], strict=True)
@@ -85,7 +88,7 @@ class RedisSnapshot(RedisCatalogues):
     async def _ask(self, old: _Seen) -> Any:
         """Call the script, which leaves out the first jobs of users that are as in ``old``."""
         k = self.keys
-        args: list[Arg] = [k.prefix, old.window]
+        args: list[Arg] = [k.prefix, old.window, old.now_ms or ""]
         for name, row in old.rows.items():
             args += [name, row.record[-1]]
         names = [k.users, k.inflight, k.turns, k.agents, k.workers, k.gpus]
@@ -107,13 +110,18 @@ class RedisSnapshot(RedisCatalogues):
         ]
 
     async def _read_jobs(
-        self, users: Sequence[Any], active: Sequence[Any], old: _Seen, new: _Seen
+        self,
+        users: Sequence[Any],
+        active: Sequence[Any],
+        old: _Seen,
+        new: _Seen,
+        told: Mapping[bytes, Fields],
     ) -> None:
         """Make the rows and the active jobs, those that are as they were from ``old``."""
         if len(self.owners) > _MOST_OWNERS:
             self.owners = {}
         heads = {record[0]: _heads(lines) for record, lines in users if lines is not None}
-        fetched = await self._fetch(heads, active, old)
+        fetched = await self._fetch(heads, active, old, told)
         for record, _ in sorted(users):
             row = old.rows.get(record[0])
             if row is None or row.record != record:
@@ -127,9 +135,13 @@ class RedisSnapshot(RedisCatalogues):
                 new.active[version] = job
 
     async def _fetch(
-        self, heads: Mapping[bytes, Mapping[_Version, int]], active: Sequence[Any], old: _Seen
+        self,
+        heads: Mapping[bytes, Mapping[_Version, int]],
+        active: Sequence[Any],
+        old: _Seen,
+        told: Mapping[bytes, Fields],
     ) -> _Jobs:
-        """The jobs that have changed since, as they are now."""
+        """The jobs that have changed since, as they are now; ``told``: some of them, already here."""
         missing = [
             version
             for user, versions in heads.items()
@@ -139,15 +151,23 @@ class RedisSnapshot(RedisCatalogues):
         missing += [
             version for id_, rev in active if (version := (id_, rev, b"")) not in old.active
         ]
+        unread = [version[0] for version in missing if version[0] not in told]
         replies = await self.server.pipeline(
-            [("HGETALL", self.keys("job", id_.decode())) for id_, _, _ in missing]
+            [("HGETALL", self.keys("job", id_.decode())) for id_ in unread]
         )
+        read = {**told, **dict(zip(unread, replies, strict=True))}
         fetched: _Jobs = {}
-        for version, fields in zip(missing, replies, strict=True):
+        for version in missing:
+            fields = read[version[0]]
             # One that has moved on between the two reads is left out: the next plan sees it.
             if fields.get(b"rev") == version[1] and (job := decode_job(fields)) is not None:
                 fetched[version] = job
         return fetched
+
+
+def _by_id(fresh: Sequence[Sequence[bytes]]) -> dict[bytes, Fields]:
+    jobs = [pairs(flat) for flat in fresh]
+    return {job[b"id"]: job for job in jobs}
 
 
 def _heads(lines: bytes) -> dict[_Version, int]:

@@ -31,6 +31,10 @@ class Resumption:
         #: by the clock, when this life of the server was first seen
         self.seen_at = clock()
 
+    def believes(self, life: str) -> bool:
+        """Whether what was read in this life of the server can be believed, without asking."""
+        return self._wait_until is None and life == self._run_id
+
     async def is_over(self, patience_s: float) -> bool:
         """Whether the books can be believed: no restart, or every agent has reported since.
 

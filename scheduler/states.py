@@ -390,3 +390,5 @@ class Snapshot:
     groups: Mapping[str, int] = field(default_factory=dict)
     #: what the workers offer, by digest; one that is not here is taken to offer everything
     catalogues: Mapping[str, Catalogue] = field(default_factory=dict)
+    #: names the life of the server that it was read from (``WatchSide.run_id``)
+    life: str = field(default="", compare=False)

@@ -219,6 +219,8 @@ class Agent:
                 _log.warning("order_for_unknown_worker", worker=order.worker, job=order.job)
             else:
                 driver.order(order)
+                # it begins before we ask for the next one, which takes longer than it looks
+                await asyncio.sleep(0)
 
     async def _follow_server(self) -> None:
         """Say again what a restarted server may have lost: its last second, by default."""

@@ -113,9 +113,13 @@ class Attempt:
             return
         job = claimed.job
         self._sid, self._follower.lane = job.sid, job.lane
-        self._log.info("claimed", user=job.user, uuid=self._uuid)
+        # when it is on its way: nobody waits for a line of ours
+        asyncio.get_running_loop().call_soon(self._tell_claimed, job)
         async with self._renewing():
             await self._settle(job, await self._play(claimed))
+
+    def _tell_claimed(self, job: Job) -> None:
+        self._log.info("claimed", user=job.user, uuid=self._uuid)
 
     async def adopt(self, job: Job) -> None:
         """Go on with a prompt that an earlier agent posted."""

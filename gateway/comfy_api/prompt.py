@@ -6,6 +6,7 @@ limits → ``Ledger.submit``. Nothing is kept of a prompt that is refused.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -106,7 +107,8 @@ def _answer(
 ) -> web.Response:
     match answer:
         case Submitted(number=number):
-            _log.info("prompt_queued", job=job.id, user=job.user, need_bytes=job.need_bytes)
+            # after the answer: its client waits for nothing that is only told to us
+            asyncio.get_running_loop().call_soon(_tell_queued, job)
             return _accepted(job.prompt_id, number, checked)
         case Duplicate(same_key=True, prompt_id=prompt_id, number=number):
             return _accepted(prompt_id, number, checked)
@@ -114,6 +116,10 @@ def _answer(
             return refuse_prompt_id(job.prompt_id).reply()
         case OverCap(queued=queued, limit=limit):
             return refuse_count(queued, limit).reply()
+
+
+def _tell_queued(job: NewJob) -> None:
+    _log.info("prompt_queued", job=job.id, user=job.user, need_bytes=job.need_bytes)
 
 
 def _accepted(prompt_id: str, number: int, checked: Validation) -> web.Response:

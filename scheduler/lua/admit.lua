@@ -67,7 +67,7 @@ for i = 21, #KEYS, 2 do
     touch(KEYS[i + 1])
   end
 end
-redis.call('RPUSH', K.inbox, table.concat({'run', worker_name, job.id, attempt}, '\t'))
+redis.call('RPUSH', K.inbox, table.concat({'run', worker_name, job.id, attempt, job.user}, '\t'))
 job.state, job.attempt, job.worker, job.gpu = 'RESERVED', attempt, worker_name, gpu_name
 emit_job(K, 'admitted', job)
 return {'ADMITTED', attempt}

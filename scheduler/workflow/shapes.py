@@ -73,6 +73,8 @@ def follow_shapes(
 def number(node: Node, name: str, graph: Graph) -> float | None:
     """A numeric input, followed through one primitive node; None: not known before it runs."""
     value = node.inputs.get(name)
+    if value is None:
+        return None
     source = node.source(name)
     if source is not None and source in graph:
         value = graph[source].inputs.get("value")
@@ -105,7 +107,7 @@ class _Reader:
     def incoming(self) -> Shape | None:
         """The shape that the node works on, of all that reach it."""
         for name in _MAIN_INPUTS:
-            found = self.linked(name)
+            found = self.linked(name) if name in self.node.inputs else None
             if found is not None:
                 return found
         others = [self.shapes.get(source) for _, source in self.node.links()]
@@ -116,6 +118,8 @@ class _Reader:
         return None if source is None else self.shapes.get(source)
 
     def count(self, name: str) -> int:
+        if name not in self.node.inputs:
+            return 0
         value = number(self.node, name, self.graph)
         return 0 if value is None else max(0, int(value))
 

@@ -86,6 +86,8 @@ def _file_kind(class_type: str, spec: InputSpec) -> str | None:
     core = _FILE_INPUTS.get((class_type, spec.name))
     if core is not None:
         return core
+    if _UPLOADS.keys().isdisjoint(spec.options):
+        return None
     return next((kind for flag, kind in _UPLOADS.items() if spec.options.get(flag)), None)
 
 

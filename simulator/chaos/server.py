@@ -101,6 +101,7 @@ class Server:
         self.ledger = MemoryLedger(make_books(self.clock, self._call))
         self.up = True
         self.life = 1
+        self.books.life = self.run_id
         self.up_since = 0.0
         #: calls that wait, in the order they came
         self._blocked: dict[asyncio.Task[Any], None] = {}
@@ -123,8 +124,6 @@ class Server:
         """
         if not self.up:
             raise LedgerUnavailable("the server is down")
-        if name == "run_id":
-            return self.run_id
         self._call.now = call
         books = self.books
         if name in READING:
@@ -170,6 +169,7 @@ class Server:
         """Start again with what was on disk."""
         self.life += 1
         self.ledger = MemoryLedger(image.books)
+        self.books.life = self.run_id
         self.up = True
         self.up_since = self._loop.time()
         self._observer.restore(self.books, image.memory)
