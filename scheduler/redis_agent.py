@@ -17,7 +17,7 @@ from scheduler.ledger import (
     Settled,
 )
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import Fields, decode_job, decode_order, pairs
+from scheduler.redis_codec import Fields, decode_job, decode_order, ordered_user, pairs
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
 from scheduler.redis_report import is_settled, report_call
@@ -57,7 +57,7 @@ class RedisAgent(RedisSide):
         entry = await self.server.wait(block_s, "BLPOP", self.keys("inbox", agent), block_s)
         if entry is None:
             return None
-        order, user = decode_order(entry[1])
+        order, user = decode_order(entry[1]), ordered_user(entry[1])
         if user:
             self.owners[order.job] = user
         return order

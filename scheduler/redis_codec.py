@@ -243,11 +243,15 @@ def decode_event(event_id: bytes, fields: Fields) -> Event:
     )
 
 
-def decode_order(entry: bytes) -> tuple[Order, str]:
-    """One entry of an inbox: kind, worker, job, attempt, tab-separated; then, or "", the user."""
-    kind, worker, job, attempt, *user = entry.decode().split("\t")
-    order = Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
-    return order, "".join(user)
+def decode_order(entry: bytes) -> Order:
+    """One entry of an inbox: kind, worker, job, attempt, tab-separated; RUN tells the user too."""
+    kind, worker, job, attempt = entry.decode().split("\t")[:4]
+    return Order(kind=OrderKind(kind), worker=worker, job=job, attempt=int(attempt))
+
+
+def ordered_user(entry: bytes) -> str:
+    """Whose job an entry of an inbox is about; "" where it does not tell."""
+    return entry.decode().split("\t", 4)[4] if entry.count(b"\t") > 3 else ""
 
 
 class _Told(msgspec.Struct, frozen=True, array_like=True):
