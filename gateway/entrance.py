@@ -11,6 +11,7 @@ from html import escape
 from typing import Final
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from gateway import browser_rules
@@ -32,8 +33,13 @@ def split(url: URL) -> tuple[str, URL]:
 
 def as_if_bare(request: web.Request, bare: URL) -> web.Request:
     """The request as it would be without the prefix."""
-    headers = request.headers.copy()
-    headers.popall(hdrs.EXPECT, None)  # answered once already
+    if hdrs.EXPECT not in request.headers:
+        return request.clone(rel_url=bare)
+    headers = CIMultiDict(
+        (name, value.encode("utf-8", "replace").decode())  # a clone must be able to write them
+        for name, value in request.headers.items()
+        if name.lower() != "expect"  # answered once already
+    )
     return request.clone(rel_url=bare, headers=headers)
 
 

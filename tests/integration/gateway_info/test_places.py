@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -326,3 +327,61 @@ class TestBehindAProxy:
             allow_redirects=False,
         )
         assert not answer.cookies[COOKIE]["secure"]
+
+
+NASTY = [
+    b"Authorization: Basic \xff\xfe",
+    b"Authorization: Basic " + b"A" * 4000,
+    b"Authorization: Basic Og==",
+    b"Authorization: Basic /////w==",
+    b"Authorization: Bearer \xe2\x82\xac",
+    b"Authorization:",
+    b"Authorization: Bearer",
+    b"X-API-Key: \xff",
+    b"Cookie: vramgate_session=\xff.a.1.b",
+    b"Cookie: vramgate_session=; vramgate_session==; =x;;;",
+    b'Cookie: vramgate_session="a.a.1.b"',
+    b"Cookie: vramgate_session=YW5u.a.99999999999999999999.b",
+    b"X-Forwarded-For: " + b",".join([b"1"] * 900),
+    b"X-Forwarded-For: [::1",
+    b"X-Forwarded-For: ]:80, [",
+    b"X-Forwarded-For: \xff",
+    b"X-Forwarded-Host: [",
+    b"X-Forwarded-Host: \xff",
+    b"X-Forwarded-Proto: \xff",
+    b"X-Forwarded-User: \xff\xfe",
+    b"X-Forwarded-User: " + b"a" * 4000,
+    b"X-Forwarded-User: \xc3\xa4nn",
+    b"Origin: http://[",
+    b"Origin: \xff",
+    b"Origin: http://a:99999999",
+    b"Sec-Fetch-Site: \xff",
+    b"Referer: \xff",
+    b"Upgrade: websocket",
+    b"Upgrade: \xff",
+    b"Expect: 100-continue\r\nX-Other: \xff",
+]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/settings",
+        b"/ws?clientId=a-random-looking-id-1",
+        b"/k/%ff/x",
+        b"/k/url-of-ann-01/settings",
+        b"/login?next=%ff",
+        b"/settings?token=%ff",
+        b"/logout",
+    ],
+)
+async def test_no_header_makes_the_door_fall_over(start: Start, path: bytes) -> None:
+    gateway = await start(config(user("net", networks=["10.0.0.0/8"]), **SSO))
+    url = gateway.client.make_url("/")
+    for line in NASTY:
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = [b"GET " + path + b" HTTP/1.1", b"Host: 127.0.0.1", b"Connection: close", line]
+        writer.write(b"\r\n".join([*head, b"", b""]))
+        answer = await reader.read()
+        writer.close()
+        assert int(answer.split(b" ")[1]) < 500, (line, answer[:500])
