@@ -6,11 +6,10 @@ from typing import Final
 
 from scheduler.states import Job, WaitReason
 
+#: where the scheduler's sentence tells only figures
 _AHEAD: Final = {
     WaitReason.NO_HEADROOM: "waiting for GPU memory",
     WaitReason.CAP: "waiting at a limit",
-    WaitReason.NO_WORKER: "waiting for a worker",
-    WaitReason.NO_HOST_RAM: "waiting for host memory",
     WaitReason.MODEL_MISSING: "waiting for a worker that has its models",
     WaitReason.BUDGET: "waiting for a new budget",
 }
