@@ -19,7 +19,7 @@ import structlog
 
 from gateway import wait_words
 from gateway.comfy_api.stored import decode_body
-from gateway.hub import Hub
+from gateway.hub import ClientSocket, Hub
 from scheduler.ledger import Event, EventKind, LedgerUnavailable, SubmitSide
 from scheduler.live import LiveHeader
 from scheduler.states import Job, JobState
@@ -85,7 +85,7 @@ class WaitTexts:
         self._nodes: OrderedDict[str, _Nodes] = OrderedDict()
         #: jobs that left the queue since the current look began
         self._left: set[str] = set()
-        hub.on_declare(lambda socket: self._waiting.add(socket.user))
+        hub.on_declare(self._has_come)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -130,6 +130,13 @@ class WaitTexts:
                 self._say(client, self._told.pop(client), "held: it waits until you let it go on")
             case EventKind.SETTLED:
                 self._say(client, self._told.pop(client), _last_words(event, told))
+
+    def _has_come(self, socket: ClientSocket) -> None:
+        """A page that was loaded anew shows nothing yet."""
+        self._waiting.add(socket.user)
+        told = self._told.get((socket.user, socket.client_id))
+        if told is not None:
+            told.text = ""
 
     async def _tell_user(
         self, user: str, jobs: Sequence[Job], queued: Sequence[Job], here: frozenset[Client]

@@ -103,6 +103,14 @@ async def test_a_prompt_on_other_nodes_is_told_of_beside_the_running_one(stage: 
         await stage.settle(running)
 
 
+async def test_a_page_that_is_loaded_anew_reads_it_again(stage: Stage) -> None:
+    async with stage.tab(previews=True) as first:
+        await stage.queue()
+        assert await text(first) == "next of your prompts"
+        async with stage.tab(previews=True) as second:
+            assert await text(second) == "next of your prompts"
+
+
 async def test_a_retry_after_running_out_of_memory_is_told(stage: Stage) -> None:
     async with stage.tab(previews=True) as tab:
         running = await stage.start(await stage.queue())
