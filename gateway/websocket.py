@@ -126,6 +126,8 @@ def _join(socket: ClientSocket, found: Services, user: str, key: str) -> None:
     """Make the socket this user's; from here on its frames queue up."""
     socket.user, socket.key = user, key
     found.hub.join(socket)
+    if socket.layout is not None:  # declared while it waited for its user
+        found.hub.declare(socket, socket.layout)
 
 
 def _as_guest(request: web.Request, socket: ClientSocket, found: Services) -> Guest | None:
