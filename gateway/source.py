@@ -47,6 +47,7 @@ def source(request: web.Request) -> Source:
     return found
 
 
+@lru_cache(maxsize=4096)  # asked for each request, and most come from few addresses
 def parse_address(text: str) -> IpAddress | None:
     """``10.0.0.1``, ``10.0.0.1:80``, ``[::1]:80``, ``fe80::1%eth0``; None: no address."""
     text = text.strip()
@@ -104,5 +105,6 @@ def _last(values: list[str]) -> str:
     return ",".join(values).rpartition(",")[2].strip()
 
 
+@lru_cache(maxsize=4096)
 def _text(address: IpAddress | None, remote: str | None) -> str:
     return str(address) if address is not None else remote or ""

@@ -30,6 +30,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from scheduler.ledger import LedgerUnavailable
+from scheduler.redis_pipe import Pipe, PipeBroken
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -93,6 +94,7 @@ class Connection:
             self._sentinels, self._commands, self._blocking = _sentinel_clients(url)
         else:
             self._commands, self._blocking = _clients(url)
+        self._pipe = Pipe.beside(self._commands, _COMMAND_TIMEOUT_S)
         # Clients of clusters and sentinels have no waiting pool: they raise, or open without
         # end, when all connections are in use.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
@@ -116,6 +118,15 @@ class Connection:
         """Run one command that may be repeated."""
         return await self._patiently(lambda: self._execute(words))
 
+    async def quick(self, *words: Arg) -> Any:
+        """Run one small command that may be repeated, and is asked very often."""
+        if self._pipe is not None:
+            try:
+                return await self._pipe.ask(words)
+            except PipeBroken as error:
+                _log.debug("pipe_broken", error=str(error))
+        return await self.command(*words)
+
     async def pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
         """Run commands that may be repeated in one round trip; no transaction."""
         if not commands:
@@ -134,6 +145,8 @@ class Connection:
 
     async def close(self) -> None:
         """Drop all connections."""
+        if self._pipe is not None:
+            self._pipe.close()
         await self._commands.aclose()
         await self._blocking.aclose()
         for sentinel in self._sentinels:

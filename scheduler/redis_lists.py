@@ -19,7 +19,7 @@ class RedisLists(RedisSide):
 
     async def changed(self, user: str) -> str:
         """Names the present state of the user's jobs: another name after each change."""
-        found = await self.server.command("HGET", self.keys("user", user), "changed")
+        found = await self.server.quick("HGET", self.keys("user", user), "changed")
         return "" if found is None else str(found, "ascii")
 
     async def stamp(self, user: str) -> None:

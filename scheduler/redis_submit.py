@@ -142,7 +142,7 @@ class RedisSubmit(RedisSide):
     async def file(self, user: str, type: str, subfolder: str, filename: str) -> FileRecord | None:
         """Where one of the user's outputs lies, or None if no such file is theirs."""
         name = file_field(type, subfolder, filename)
-        location = await self.server.command("HGET", self.keys("files", user), name)
+        location = await self.server.quick("HGET", self.keys("files", user), name)
         return None if location is None else decode_file(name, location)
 
     async def files(self, user: str, type: str) -> list[FileRecord]:
