@@ -22,6 +22,8 @@ _FLAGS: Final = {"type": "feature_flags", "data": {"supports_preview_metadata": 
 _PAGE: Final = ("/", "/object_info", "/settings", "/users", "/system_stats", "/api/userdata?dir=w")
 #: looks that come and go with each ``status``: of the older frontend, and of the newer
 _LOOKS: Final = (("/queue", "/history?max_items=64"), ("/api/jobs?limit=64",))
+#: unfinished prompts with which people wait, so that a slow machine makes no endless queue
+_PATIENCE: Final = 6
 #: seconds until a page connects again
 _RETRY_S: Final = 0.2
 
@@ -79,6 +81,8 @@ class Artist:
             await self._stop_one(http)
         elif chance < 0.3:
             await self._save_settings(http)
+        elif sum(1 for job in self._mine if not job.settled) >= _PATIENCE:
+            self._studio.books.counts["waits"] += 1
         elif chance < 0.45:
             await self._post_upload(http, client_id)
         else:
