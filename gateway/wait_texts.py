@@ -22,7 +22,7 @@ from gateway.comfy_api.stored import decode_body
 from gateway.hub import ClientSocket, Hub
 from scheduler.ledger import Event, EventKind, LedgerUnavailable, SubmitSide
 from scheduler.live import LiveHeader
-from scheduler.states import Job, JobState
+from scheduler.states import Job, JobState, WaitReason
 
 #: seconds between looks; what starts sooner needs no words
 _EVERY_S: Final = 2.0
@@ -53,7 +53,9 @@ class _Told:
 
     job: Job
     node: str
-    text: str
+    text: str = ""
+    #: the reason that was told last
+    reason: WaitReason | None = None
     #: server time at which it was admitted, 0 while it waits
     started_ms: int = 0
 
@@ -102,13 +104,15 @@ class WaitTexts:
         self._waiting &= {user for user, _ in here}
         self._told = {client: told for client, told in self._told.items() if client in here}
         for user in sorted(self._waiting):
-            self._left.clear()
-            jobs = await self._ledger.unfinished(user, first=_FIRST)
-            queued = [job for job in jobs if job.state is JobState.QUEUED]
-            if not queued:
-                self._waiting.discard(user)
-            else:
-                await self._tell_user(user, jobs, queued, here)
+            # before it is read: what is queued meanwhile puts the user back
+            self._waiting.discard(user)
+            try:
+                waits = await self._look_at(user, here)
+            except LedgerUnavailable:
+                self._waiting.add(user)
+                raise
+            if waits:
+                self._waiting.add(user)
 
     def heard(self, event: Event) -> None:
         """One event of a user who is here; an end before its closing frames are sent."""
@@ -138,37 +142,35 @@ class WaitTexts:
         if told is not None:
             told.text = ""
 
-    async def _tell_user(
-        self, user: str, jobs: Sequence[Job], queued: Sequence[Job], here: frozenset[Client]
-    ) -> None:
-        places: dict[Client, tuple[Job, int]] = {}
-        for place, job in enumerate(queued, 1):
-            client = (user, job.client_id or "")
-            if job.client_id is not None and client in here:
-                places.setdefault(client, (job, place))
+    async def _look_at(self, user: str, here: frozenset[Client]) -> bool:
+        """One user's clients; False: no job of the user waits."""
+        self._left.clear()
+        jobs = await self._ledger.unfinished(user, first=_FIRST)
+        queued = [job for job in jobs if job.state is JobState.QUEUED]
         active = [job for job in jobs if job.state is not JobState.QUEUED]
-        nodes = await self._read_nodes([*(job for job, _ in places.values()), *active])
-        for client, (job, place) in places.items():
-            node, running = (
-                nodes[job.id].output,
-                [one for one in active if one.client_id == client[1]],
-            )
+        firsts = _first_of_each(user, queued, here)
+        nodes = await self._read_nodes([*(job for job, _ in firsts.values()), *active])
+        for client, (job, place) in firsts.items():
+            node = nodes[job.id].output
+            running = [one.id for one in active if one.client_id == client[1]]
             told = self._told.get(client)
-            taken = any(
-                node in nodes[one.id].ids or (told is not None and told.job.id == one.id)
-                for one in running
-            )
-            if taken or not node or job.id in self._left:
-                continue
-            before = None if told is None or told.job.id != job.id else told.job.wait_reason
-            if told is None or told.job.id != job.id:
-                told = self._told[client] = _Told(job, node, "")
-            told.job = job
-            if job.wait_reason not in (None, before):
-                self._on_reason(job)
-            text = wait_words.waiting(job, place, int(self._clock() * 1000))
-            if text != told.text:
-                self._say(client, told, text)
+            taken = told is not None and told.job.id in running
+            taken = taken or any(node in nodes[one].ids for one in running)
+            if node and not taken and job.id not in self._left:
+                self._tell(client, job, place, node)
+        return bool(queued)
+
+    def _tell(self, client: Client, job: Job, place: int, node: str) -> None:
+        told = self._told.get(client)
+        if told is None or told.job.id != job.id:
+            told = self._told[client] = _Told(job, node)
+        told.job = job
+        if job.wait_reason not in (None, told.reason):
+            told.reason = job.wait_reason
+            self._on_reason(job)
+        text = wait_words.waiting(job, place, int(self._clock() * 1000))
+        if text != told.text:
+            self._say(client, told, text)
 
     def _say(self, client: Client, told: _Told, text: str) -> None:
         told.text = text
@@ -192,6 +194,17 @@ class WaitTexts:
         while len(self._nodes) > _NODES_KEPT:
             self._nodes.popitem(last=False)
         return found
+
+
+def _first_of_each(
+    user: str, queued: Sequence[Job], here: frozenset[Client]
+) -> dict[Client, tuple[Job, int]]:
+    """Of each client that is here its first job, with its place among all of the user's."""
+    found: dict[Client, tuple[Job, int]] = {}
+    for place, job in enumerate(queued, 1):
+        if job.client_id is not None and (user, job.client_id) in here:
+            found.setdefault((user, job.client_id), (job, place))
+    return found
 
 
 def _nodes(body: bytes | None) -> _Nodes:
