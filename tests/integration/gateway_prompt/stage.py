@@ -26,6 +26,7 @@ from gateway.blobs import Blobs
 from gateway.comfy_api import history, jobs, logs, prompt, queue
 from gateway.context import SERVICES, Credential, Identity, Services, identity, set_identity
 from gateway.errors import GatewayError, error_reply
+from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
@@ -366,6 +367,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         hub=Hub(),
         answers=Answers(ledger, time.time),
         rosters=Rosters(ledger),
+        exchange=Exchange(),
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),
     )
