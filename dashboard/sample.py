@@ -111,11 +111,21 @@ class Sample:
     ended: Mapping[str, EndedCounts]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One user's queued jobs that no plan sees, because they are held."""
+
+    user: str
+    count: int
+    #: the first of them
+    jobs: tuple[Job, ...]
+
+
 def condense(
     snapshot: Snapshot,
     ended: Mapping[str, EndedCounts],
     heartbeat_s: float,
-    held: Sequence[Job] = (),
+    held: Sequence[Held] = (),
 ) -> Sample:
     """Make a sample.
 
@@ -129,7 +139,10 @@ def condense(
     users = {job.id: job.user for job in snapshot.active.values()}
     running = sorted(snapshot.active.values(), key=lambda job: (job.admitted_ms, job.id))
     waiting = sorted(
-        (*(job for backlog in snapshot.backlogs for job in backlog.jobs), *held),
+        (
+            *(job for backlog in snapshot.backlogs for job in backlog.jobs),
+            *(job for own in held for job in own.jobs),
+        ),
         key=lambda job: (job.submitted_ms, job.number, job.id),
     )
     return Sample(
@@ -149,8 +162,8 @@ def condense(
     )
 
 
-def _queue(snapshot: Snapshot, held: Sequence[Job]) -> tuple[QueueSample, ...]:
-    queued, running = Counter(job.user for job in held), Counter[str]()
+def _queue(snapshot: Snapshot, held: Sequence[Held]) -> tuple[QueueSample, ...]:
+    queued, running = Counter({own.user: own.count for own in held}), Counter[str]()
     for backlog in snapshot.backlogs:
         queued[backlog.user] += backlog.queued
         running[backlog.user] += backlog.running

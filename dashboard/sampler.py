@@ -13,9 +13,9 @@ import structlog
 from config.settings import Settings
 from dashboard.ended import EndedWindow
 from dashboard.overview import ENDED_MINUTES
-from dashboard.sample import GpuSample, Sample, condense
+from dashboard.sample import GpuSample, Held, Sample, condense
 from scheduler.ledger import Ledger, LedgerUnavailable
-from scheduler.states import Job, Snapshot
+from scheduler.states import Snapshot
 
 _log = structlog.get_logger()
 
@@ -114,13 +114,15 @@ class Sampler:
         held = await self._held(snapshot)
         return condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
 
-    async def _held(self, snapshot: Snapshot) -> list[Job]:
+    async def _held(self, snapshot: Snapshot) -> list[Held]:
         """Jobs that no plan sees, because their users keep them from starting."""
         waiting = {backlog.user: backlog.queued for backlog in snapshot.backlogs}
-        held: list[Job] = []
+        held: list[Held] = []
         for row in await self._ledger.counts():
-            if row.queued > waiting.get(row.user, 0):
-                held += [job for job in await self._ledger.unfinished(row.user) if job.held]
+            count = row.queued - waiting.get(row.user, 0)
+            if count > 0:
+                jobs = await self._ledger.first_held(row.user, _WINDOW)
+                held.append(Held(row.user, count, tuple(jobs)))
         return held
 
     async def _publish(self, sample: Sample | None) -> None:

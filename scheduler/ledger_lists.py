@@ -68,6 +68,10 @@ class ListSide(Protocol):
         """What never changes of these jobs, in the order asked; None: trimmed."""
         ...
 
+    async def first_held(self, user: str, count: int) -> list[Job]:
+        """The first of the user's jobs that are held, in queue order."""
+        ...
+
     async def entry(self, user: str, prompt_id: str) -> JobEntry | None:
         """The user's job that its client knows by this id; None too when it was hidden."""
         ...

@@ -136,6 +136,10 @@ class _Submit(_Side):
         """What never changes of these jobs, in the order asked."""
         return self.books.heads(job_ids)
 
+    async def first_held(self, user: str, count: int) -> list[Job]:
+        """The first of the user's jobs that are held, in queue order."""
+        return self.books.first_held(user, count)
+
     async def entry(self, user: str, prompt_id: str) -> JobEntry | None:
         """The user's job that its client knows by this id, or None."""
         return self.books.entry(user, prompt_id)

@@ -37,6 +37,11 @@ class BooksLists(BooksBase):
         """What never changes of these jobs, in the order asked; None: trimmed."""
         return [_head(job) for job in self.jobs(job_ids)]
 
+    def first_held(self, user: str, count: int) -> list[Job]:
+        """The first of the user's jobs that are held, in queue order."""
+        held = sorted(self.look_up(user).held)[: max(count, 0)]
+        return [self.records[job_id].job for _, job_id in held]
+
     def entry(self, user: str, prompt_id: str) -> JobEntry | None:
         """The user's job that its client knows by this id; None too when it was hidden."""
         named = self.look_up(user).prompt_ids.get(prompt_id)

@@ -9,6 +9,7 @@ from scheduler.bookkeeping import number_at
 from scheduler.ledger_lists import JobEntry, JobHead, Listing
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_job
+from scheduler.states import Job
 
 #: Jobs that one script call reads: it holds the server for well under a millisecond.
 _BATCH: Final = 500
@@ -47,6 +48,11 @@ class RedisLists(RedisSide):
             rows = await self.server.script("heads", keys, [])
             found += [_head(*rows[at : at + 3]) for at in range(0, len(rows), 3)]
         return found
+
+    async def first_held(self, user: str, count: int) -> list[Job]:
+        """The first of the user's jobs that are held, in queue order."""
+        ids = await self.server.command("ZRANGE", self.keys("held", user), 0, max(count, 0) - 1)
+        return [job for job in await self.known_jobs(ids if count > 0 else []) if job.held]
 
     async def entry(self, user: str, prompt_id: str) -> JobEntry | None:
         """The user's job that its client knows by this id; None too when it was hidden."""

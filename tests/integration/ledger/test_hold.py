@@ -182,3 +182,14 @@ async def test_admissions_count_the_waiting_jobs_they_pass(studio: Studio) -> No
     assert [job.skips for job in backlog.jobs] == [1]
     assert (await studio.job("one")).rev == one.rev
     assert two.skips == 0
+
+
+async def test_the_first_held_ones_are_told_in_the_order_of_the_queue(studio: Studio) -> None:
+    jobs = [await studio.submit() for _ in range(4)]
+    for job in reversed(jobs[1:]):
+        await studio.ledger.hold(job.user, job.id, held=True)
+    first = await studio.ledger.first_held("ann", 2)
+    assert [job.id for job in first] == [job.id for job in jobs[1:3]]
+    assert all(job.held for job in first)
+    assert await studio.ledger.first_held("ann", 0) == []
+    assert await studio.ledger.first_held("bob", 2) == []
