@@ -46,7 +46,7 @@ class Opened:
 def open_lines(scene: Scene) -> Opened:
     """The lines that this plan looks at: users next by counters, and whoever is forced."""
     waiting = [backlog for backlog in scene.snapshot.backlogs if backlog.jobs]
-    next_ones = heapq.nsmallest(scene.config.heads, waiting, key=scene.counters.order)
+    next_ones = _next_ones(scene, waiting)
     chosen = {id(backlog) for backlog in next_ones}
     late = [b for b in waiting if id(b) not in chosen and is_forced(scene, b.jobs[0])]
     opened = Opened([], [], [], [])
@@ -70,6 +70,29 @@ def _is_lacking(scene: Scene, job: Job, lacking: list[Wait]) -> bool:
     if wait is not None:
         lacking.append(wait)
     return wait is not None
+
+
+def _next_ones(scene: Scene, waiting: list[Backlog]) -> list[Backlog]:
+    """Users next by counters; those of whom nothing can start take no place from the others."""
+    heads = scene.config.heads
+    first = heapq.nsmallest(heads, waiting, key=scene.counters.order)
+    if len(first) == len(waiting) or not any(_is_stuck(scene, backlog) for backlog in first):
+        return first
+    able: list[Backlog] = []
+    stuck: list[Backlog] = []
+    for backlog in sorted(waiting, key=scene.counters.order):
+        among = stuck if _is_stuck(scene, backlog) else able
+        if len(among) < heads:
+            among.append(backlog)
+        if len(able) == heads:
+            break
+    return able + stuck
+
+
+def _is_stuck(scene: Scene, backlog: Backlog) -> bool:
+    """Whether none of a user's first jobs can start in this plan, whatever is free."""
+    stranded = all(scene.is_stranded(job) for job in backlog.jobs)
+    return stranded or scene.caps.over(backlog.jobs[0]) is not None
 
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:

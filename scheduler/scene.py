@@ -55,6 +55,8 @@ class Scene:
         self._gpu_pool = any(worker.gpu for worker in snapshot.workers)
         self._busy_texts: dict[tuple[bool, str], Wait] = {}
         self._cards: dict[tuple[str, str, str], frozenset[str] | None] = {}
+        #: kinds of jobs that may run on no worker of the pool
+        self._stranded: dict[tuple[str, str, str, bool], bool] = {}
         self.room.cards_of = self._cards_of
 
     def look_again(self, at_ms: int) -> None:
@@ -74,6 +76,14 @@ class Scene:
         if job.needs_gpu and self._gpu_pool and not seat.worker.gpu:
             return False
         return self.caps.allowed(job, seat) and self.equipment.offers(job, seat.worker)
+
+    def is_stranded(self, job: Job) -> bool:
+        """Whether it may run on no worker of the pool."""
+        key = (job.user, job.group, job.requires, job.needs_gpu)
+        if key not in self._stranded:
+            seats = self.room.seats.values()
+            self._stranded[key] = not any(self.may_use(job, seat) for seat in seats)
+        return self._stranded[key]
 
     def _cards_of(self, job: Job) -> frozenset[str] | None:
         """Ids of the GPUs on which the job may run at all; None: on all of them."""

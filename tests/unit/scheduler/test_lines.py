@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduler.decisions import Admit, Refuse
+from scheduler.plan_config import Limits
 from scheduler.policy import plan
 from scheduler.states import FailReason, Lane, WaitReason
 from tests.pools import config, gpu, job, snapshot, worker
@@ -103,3 +104,21 @@ def test_batch_jobs_start_again_when_the_peak_is_over() -> None:
     made = plan(pool, pool.now_ms, config(hold_until_ms=1_500_000, hold_old_until_ms=1_200_000))
     assert made.again_ms == 1_200_000
     assert plan(pool, pool.now_ms, config(hold_until_ms=1_500_000)).again_ms == 1_500_000
+
+
+def test_users_whom_no_worker_serves_take_no_place_from_those_who_could_start() -> None:
+    crowd = [f"user{n:02}" for n in range(5)]
+    jobs = [*(job(f"j-{user}", user) for user in crowd), job("mine", "zoe")]
+    pool = snapshot([gpu()], [worker()], jobs, virtual={"zoe": 10**12})
+    nowhere = {user: Limits(workers=("elsewhere",)) for user in crowd}
+    made = plan(pool, pool.now_ms, config(heads=2, users=nowhere))
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["mine"]
+
+
+def test_users_at_their_cap_take_no_place_from_those_who_could_start() -> None:
+    crowd = [f"user{n:02}" for n in range(5)]
+    jobs = [*(job(f"j-{user}", user) for user in crowd), job("mine", "zoe")]
+    pool = snapshot([gpu()], [worker()], jobs, virtual={"zoe": 10**12})
+    full = {user: Limits(max_running=0) for user in crowd}
+    made = plan(pool, pool.now_ms, config(heads=2, users=full))
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["mine"]
