@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import Final
 
 from scheduler.decisions import Refuse, Wait
 from scheduler.offers import Start
 from scheduler.scene import Scene
 from scheduler.states import Backlog, FailReason, Job, Lane, WaitReason
+
+
+#: Jobs of a user that are looked at for one that some worker of the pool may run.
+_LOOKED_AT: Final = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +96,7 @@ def _next_ones(scene: Scene, waiting: list[Backlog]) -> list[Backlog]:
 
 def _is_stuck(scene: Scene, backlog: Backlog) -> bool:
     """Whether none of a user's first jobs can start in this plan, whatever is free."""
-    stranded = all(scene.is_stranded(job) for job in backlog.jobs)
+    stranded = all(scene.is_stranded(job) for job in backlog.jobs[:_LOOKED_AT])
     return stranded or scene.caps.over(backlog.jobs[0]) is not None
 
 
