@@ -42,6 +42,7 @@ from gateway.info import WorkerInfo
 from gateway.near_files import NearFiles
 from gateway.packs.serve import PACK_TABLE, PackTable, node_packs
 from gateway.peers import Peers
+from gateway.pool_count import PoolCount
 from gateway.ports import Archive, Documents, InputFiles
 from gateway.revocation import OPEN_SOCKETS, OpenSockets, close_revoked
 from gateway.roster import Rosters
@@ -104,6 +105,7 @@ def make_services(
         hub=Hub(),
         answers=Answers(ledger, clock),
         rosters=Rosters(ledger),
+        pool_count=PoolCount(ledger, clock),
         exchange=Exchange(),
         clock=clock,
         new_id=new_id,

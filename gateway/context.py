@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.info import WorkerInfo
     from gateway.near_files import NearFiles
     from gateway.peers import Peers
+    from gateway.pool_count import PoolCount
     from gateway.roster import Rosters
 
 
@@ -93,6 +94,7 @@ class Services:
     hub: Hub
     answers: Answers
     rosters: Rosters
+    pool_count: PoolCount
     exchange: Exchange
     #: seconds since the epoch; injected so that tests own the clock
     clock: Callable[[], float]

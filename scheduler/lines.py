@@ -11,7 +11,6 @@ from scheduler.offers import Start
 from scheduler.scene import Scene
 from scheduler.states import Backlog, FailReason, Job, Lane, WaitReason
 
-
 #: Jobs of a user that are looked at for one that some worker of the pool may run.
 _LOOKED_AT: Final = 8
 

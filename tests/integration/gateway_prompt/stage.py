@@ -32,6 +32,7 @@ from gateway.info import WorkerInfo
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from gateway.near_files import NearFiles
 from gateway.peers import Peers
+from gateway.pool_count import PoolCount
 from gateway.roster import Rosters
 from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
@@ -368,6 +369,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         answers=Answers(ledger, time.time),
         rosters=Rosters(ledger),
         exchange=Exchange(),
+        pool_count=PoolCount(ledger, time.time),
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),
     )
