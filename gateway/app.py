@@ -27,6 +27,7 @@ from gateway.comfy_api import (
     jobs,
     krita,
     logs,
+    newer,
     prompt,
     queue,
     uploads,
@@ -52,7 +53,7 @@ from gateway.websocket import handle as websocket
 from gateway.worker_ui import WORKER_UI, WorkerUi
 from scheduler.ledger import Ledger
 
-_COMFY_API: Final = (files, history, info, jobs, prompt, queue, uploads, userdata)
+_COMFY_API: Final = (files, history, info, jobs, newer, prompt, queue, uploads, userdata)
 #: takes what no other route has, and how aiohttp writes that
 _LAST_PATH: Final = "/{path:.*}"
 _LAST: Final = "/{path}"
@@ -168,6 +169,8 @@ def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application])
     )
     for prefix, extra in extra_apps.items():
         app.add_subapp(prefix, extra)
+    app.router.add_route("*", "/internal{tail:(/.*)?}", info.no_internal)
+    app.router.add_get("/api/", frontend.serve)
     app.router.add_get(_LAST_PATH, frontend.serve)
 
 

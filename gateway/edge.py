@@ -83,11 +83,14 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _as_comfyui(error: web.HTTPException) -> web.StreamResponse:
-    """Unknown paths and methods are answered with nothing but the status."""
-    if error.status in (404, 405):
-        allow = error.headers.get(hdrs.ALLOW)
+    """Unknown paths are answered with nothing but the status, unknown methods in its words."""
+    if error.status == 404:
+        return web.Response(status=404)
+    if error.status == 405:
         return web.Response(
-            status=error.status, headers={} if allow is None else {hdrs.ALLOW: allow}
+            status=405,
+            text="405: Method Not Allowed",
+            headers={hdrs.ALLOW: error.headers.get(hdrs.ALLOW, "")},
         )
     raise error
 

@@ -99,6 +99,7 @@ async def shown_worker(request: web.Request) -> Worker | None:
 async def serve(request: web.Request) -> web.StreamResponse:
     """The last route: a file of the UI, or 404 with an empty body as ComfyUI answers."""
     path = request.rel_url.raw_path.lstrip("/")
+    path = "" if path == "api/" else path
     kind = services(request).settings().gateway.frontend
     worker = await shown_worker(request)
     if worker is not None:
@@ -118,7 +119,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
 async def _from_root(request: web.Request, path: str) -> web.StreamResponse:
     root = shown_root(services(request).settings().gateway)
     if root is not None:
-        file = await asyncio.to_thread(_find, root, request.match_info["path"])
+        file = await asyncio.to_thread(_find, root, request.match_info.get("path", ""))
         if file is not None:
             headers = {hdrs.CACHE_CONTROL: _cache_for(file.name)}
             return web.FileResponse(file, headers=headers)
@@ -163,6 +164,8 @@ def _is_api(path: str) -> bool:
         "view_metadata",
         "workflow_templates",
         "experiment",
+        "global_subgraphs",
+        "node_replacements",
     } or path in {"extensions", "extensions/"}
 
 

@@ -55,6 +55,8 @@ WORKER_GET_ALLOWED = frozenset(
         "view_metadata",
         "workflow_templates",
         "experiment",
+        "global_subgraphs",
+        "node_replacements",
         "assets",
         "scripts",
         "fonts",

@@ -81,6 +81,15 @@ def internal_routes() -> list[web.RouteDef]:
     ]
 
 
+async def no_internal(request: web.Request) -> web.Response:
+    """What no other route has below ``/internal``: ComfyUI's page is not looked for there."""
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        if methods and resource.canonical.startswith("/internal/"):
+            raise web.HTTPMethodNotAllowed(request.method, methods)
+    return web.Response(status=404, text="404: Not Found")
+
+
 def api_only_routes() -> list[web.RouteDef]:
     """What ComfyUI offers under ``/api`` alone."""
     return [web.get("/api/workflow_templates/{tail:.+}", template_file)]

@@ -135,7 +135,7 @@ async def list_entries(request: web.Request) -> web.Response:
     try:
         folder = clean_folder(request.query.get("path", ""))
     except (BadName, Escape):
-        return web.Response(status=403, text="Invalid path")
+        return web.Response(status=400, text="Invalid path requested")
     found = await services(request).documents.list(identity(request).user, folder, recurse=True)
     if found is None:
         return web.Response(status=404, text="Requested path not found")

@@ -67,7 +67,7 @@ def node_packs(last: str) -> Middleware:
         if found is None:
             return await handler(request)
         if found.row is None:
-            return web.Response(status=405, headers={hdrs.ALLOW: ",".join(sorted(found.methods))})
+            raise web.HTTPMethodNotAllowed(request.method, sorted(found.methods))
         return await _serve(request, found.row)
 
     return middleware

@@ -44,9 +44,9 @@ async def test_nor_can_it_be_hidden_by_not_telling_its_size(start: Start) -> Non
     assert (await answer.json())["error"]["type"] == "too_large"
 
 
-async def test_a_method_that_a_route_lacks_is_an_empty_405(gateway: Gateway) -> None:
+async def test_a_method_that_a_route_lacks_is_told_as_comfyui_tells_it(gateway: Gateway) -> None:
     answer = await gateway.client.delete("/settings", headers=ANN)
-    assert (answer.status, await answer.read()) == (405, b"")
+    assert (answer.status, await answer.read()) == (405, b"405: Method Not Allowed")
 
 
 def failing(error: Exception) -> dict[str, web.Application]:
@@ -101,3 +101,35 @@ class TestHealth:
 async def test_the_gateway_tells_agents_where_it_is(gateway: Gateway) -> None:
     settings = gateway.services.settings()
     assert address(settings, 81) == "http://127.0.0.1:81"
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+async def test_routes_of_newer_servers_are_empty_where_no_worker_knows_them(
+    gateway: Gateway, prefix: str
+) -> None:
+    assert await gateway.json(f"{prefix}/global_subgraphs") == {}
+    assert await gateway.json(f"{prefix}/global_subgraphs/ab12") is None
+    assert await gateway.json(f"{prefix}/node_replacements") == {}
+
+
+async def test_routes_of_newer_servers_come_from_a_worker_that_knows_them(
+    gateway: Gateway,
+) -> None:
+    entry = {"source": "custom_node", "name": "x", "info": {"node_pack": "custom_nodes.p"}}
+    gateway.agent.routes |= {
+        "global_subgraphs": {"ab12": entry},
+        "global_subgraphs/ab12": {**entry, "data": "{}"},
+        "node_replacements": {"Old": []},
+    }
+    assert await gateway.json("/global_subgraphs") == {"ab12": entry}
+    assert (await gateway.json("/global_subgraphs/ab12"))["data"] == "{}"
+    assert await gateway.json("/global_subgraphs/..%2Fab12") is None
+    assert await gateway.json("/node_replacements") == {"Old": []}
+
+
+async def test_below_internal_nothing_is_looked_for_in_the_page(gateway: Gateway) -> None:
+    for path in ("/internal", "/internal/nope", "/internal/logs/nope"):
+        answer = await gateway.client.get(path, headers=ANN)
+        assert (answer.status, await answer.text()) == (404, "404: Not Found")
+    answer = await gateway.client.get("/internal/logs/subscribe", headers=ANN)
+    assert (answer.status, answer.headers["Allow"]) == (405, "PATCH")
