@@ -143,6 +143,12 @@ class ComfyClient:
         type_, folder, name = key
         await self._send({"type": type_, "subfolder": folder, "overwrite": "true"}, name, content)
 
+    async def put(self, key: tuple[str, str, str], content: Path) -> tuple[str, str, str]:
+        """Store a file of any type; where it lies now: a taken name is counted on."""
+        type_, folder, name = key
+        answer = await self._send({"type": type_, "subfolder": folder}, name, content)
+        return type_, folder, str(answer.get("name") or name)
+
     async def _send(self, fields: Mapping[str, str], name: str, content: Path) -> dict[str, Any]:
         """``POST /upload/image``, streamed from disk."""
         form = aiohttp.FormData()

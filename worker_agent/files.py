@@ -93,21 +93,20 @@ class WorkerFiles:
         """``GET /v1/workers/{worker}/file``, in the worker's names."""
         client = self._client(request)
         query = {name: request.query[name] for name in _VIEW_QUERY if name in request.query}
-        if not query.keys() & _DRAWN:
-            # what needs no drawing need not keep the worker from its work
-            found = await asyncio.to_thread(self._on_disk, request.match_info["worker"], query)
-            if found is not None:
+        worker = request.match_info["worker"]
+        if query.get("type", "output") in self._folders_of(worker):
+            found = await asyncio.to_thread(self._on_disk, worker, query)
+            if found is None:
+                # not asked for: a worker follows links, wherever they lead
+                raise web.HTTPNotFound(text="there is no such file")
+            if not query.keys() & _DRAWN:
+                # what needs no drawing need not keep the worker from its work
                 return web.FileResponse(found)
         asked = _file(client, query, _headers(request), request.method)
         try:
             return await stream(request, asked)
         except WorkerUnreachable as error:
-            # a picture that only the worker can draw is drawn by the gateway then
-            drawn = "preview" in query or query.get("channel") in ("rgb", "a")
-            found = None if drawn else self._on_disk(request.match_info["worker"], query)
-            if found is None:
-                raise bad_gateway(error) from error
-            return web.FileResponse(found)
+            raise bad_gateway(error) from error
 
     async def delete(self, request: web.Request) -> web.Response:
         """``DELETE /v1/workers/{worker}/file``: 204; 404 no such file; 403 not seen from here."""

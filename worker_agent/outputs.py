@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
+import itertools
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +17,7 @@ import structlog
 from config.free_space import free_bytes
 from worker_agent import embedded
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
-from worker_agent.tenancy import FileKey
+from worker_agent.tenancy import FileKey, user_path, worker_path
 
 _log = structlog.get_logger(__name__)
 
@@ -62,40 +66,59 @@ class Outputs:
             _log.info("disk_has_room", worker=self._worker, free_bytes=free)
         self.full = full
 
-    async def clean(self, keys: Sequence[FileKey], user: str, known: Mapping[str, str]) -> None:
-        """Take what is ours out of the graphs embedded in these files.
+    async def take(
+        self, keys: Sequence[FileKey], user: str, known: Mapping[str, str]
+    ) -> dict[FileKey, FileKey]:
+        """Make these files their user's: in the user's names inside, and in the user's folder.
 
-        A file that cannot be changed is handed out as it is: the picture matters more.
+        What a node has put elsewhere, the next user's run may write over: it is copied. A file
+        with which that cannot be done is handed out as it is: the picture matters more.
 
         Args:
             keys: files of that user, worker's names.
             user: whose they are.
             known: a worker's value → what the user had written in its place.
+
+        Returns:
+            Where each of them lies now.
         """
+        taken = {}
         for key in keys:
             try:
-                await self._clean(key, user, known)
+                taken[key] = await self._take(key, user, known)
             except (OSError, WorkerUnreachable, TooLong) as error:
+                taken[key] = key
                 _log.warning(
-                    "metadata_not_cleaned",
+                    "output_not_taken",
                     worker=self._worker,
                     type=key[0],
                     file=key[2],
                     detail=repr(error),
                 )
+        return taken
 
-    async def _clean(self, key: FileKey, user: str, known: Mapping[str, str]) -> None:
+    async def _take(self, key: FileKey, user: str, known: Mapping[str, str]) -> FileKey:
+        type_, subfolder, filename = key
+        own = worker_path(user, user_path(user, subfolder))
         if self._folders:
             path = find(self._folders, key)
-            if path is not None:
-                await asyncio.to_thread(embedded.clean, path, user, known)
-            return
-        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
-            copy = Path(folder) / "output"
-            if await self._fetch(key, copy) and await asyncio.to_thread(
-                embedded.clean, copy, user, known
-            ):
+            if path is None:
+                return key
+            await asyncio.to_thread(embedded.clean, path, user, known)
+            if own == subfolder:
+                return key
+            folder = self._folders[type_] / own
+            return type_, own, await asyncio.to_thread(copy_into, folder, filename, path)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
+            copy = Path(scratch) / "output"
+            if not await self._fetch(key, copy):
+                return key
+            changed = await asyncio.to_thread(embedded.clean, copy, user, known)
+            if own != subfolder:
+                return await self._client().put((type_, own, filename), copy)
+            if changed:
                 await self._client().replace(key, copy)
+            return key
 
     async def _fetch(self, key: FileKey, copy: Path) -> bool:
         query = dict(zip(("type", "subfolder", "filename"), key, strict=True))
@@ -110,6 +133,32 @@ class Outputs:
                         raise TooLong(f"more than {_SENT_BACK} bytes")
                     await asyncio.to_thread(file.write, chunk)
         return True
+
+
+def copy_into(folder: Path, filename: str, source: Path) -> str:
+    """Copy a file into a folder; its name there: one that is taken by other bytes is counted on.
+
+    Raises:
+        OSError: the folder takes no file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".vg-")
+    os.close(handle)
+    part, (stem, suffix) = Path(name), os.path.splitext(filename)
+    try:
+        shutil.copyfile(source, part)
+        os.chmod(part, source.stat().st_mode & 0o777)
+        for count in itertools.count():
+            target = folder / (f"{stem} ({count}){suffix}" if count else filename)
+            try:
+                os.link(part, target)
+            except FileExistsError:
+                if not filecmp.cmp(part, target, shallow=False):
+                    continue
+            return target.name
+        raise AssertionError("there is always another number")
+    finally:
+        part.unlink()
 
 
 def find(folders: Mapping[str, Path], key: FileKey) -> Path | None:

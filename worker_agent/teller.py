@@ -60,6 +60,8 @@ class Teller:
         self._outputs = outputs
         self._is_result = is_result
         self._files: dict[FileKey, FileKey] = {}
+        #: where files lie that were not made in the user's folder
+        self._taken: dict[FileKey, FileKey] = {}
         #: closing messages so far, ``[type, data]``, user's names
         self.closing: list[list[Any]] = []
         #: the node that runs now, "" before the first
@@ -81,7 +83,7 @@ class Teller:
             _log.warning("foreign_output_named", job=self._job.id, user=self._job.user)
         if mine:
             written = [key for key in mine if key[0] != PASSED]
-            await self._outputs.clean(written, self._job.user, self._names.values)
+            self._taken |= await self._outputs.take(written, self._job.user, self._names.values)
             await self._name(mine)
         return self._files
 
@@ -100,9 +102,10 @@ class Teller:
 
     async def _name(self, outputs: list[FileKey]) -> None:
         job = self._job
+        where = [self._taken.get(key, key) for key in outputs]
         records = await patiently(
             lambda: self._services.ledger.name_files(
-                job.user, self._services.agent, job.worker, outputs, job_id=job.id
+                job.user, self._services.agent, job.worker, where, job_id=job.id
             ),
             "name_files",
         )

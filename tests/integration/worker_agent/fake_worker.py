@@ -2,7 +2,8 @@
 
 What a node does is in its class: ``Sleep`` (seconds, in steps that can be
 interrupted), ``Silent`` (the same, without a word), ``Deaf`` (cannot), ``Held`` (until the
-file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``SaveGraph`` (its prompt), ``Fail``, ``Oom``, and the two that pass pictures through memory as the
+file ``go`` lies in the worker's folder), ``Stuck`` (the same, and cannot be interrupted), ``SaveImage``, ``SaveGraph`` (its prompt),
+``SaveSame`` (one file for all), ``Fail``, ``Oom``, and the two that pass pictures through memory as the
 pack comfyui-tooling-nodes does.
 """
 
@@ -28,6 +29,7 @@ OBJECT_INFO: dict[str, Any] = {
     "Fail": {"input": {"required": {}}, "output_node": True},
     "Oom": {"input": {"required": {}}, "output_node": True},
     "SaveImage": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
+    "SaveSame": {"input": {"required": {"text": STRING}}, "output_node": True},
     "SaveGraph": {"input": {"required": {"filename_prefix": STRING}}, "output_node": True},
     "ETN_LoadImageCache": {"input": {"required": {"id": STRING}}, "output_node": False},
     "ETN_SaveImageCache": {"input": {"required": {}}, "output_node": True},
@@ -259,6 +261,10 @@ class FakeWorker:
                 return {"images": [{"source": "http", "id": picture, "type": "output"}]}
             case "SaveImage":
                 return {"images": [self.save(inputs["filename_prefix"], PNG)]}
+            case "SaveSame":
+                (self.folder / "output").mkdir(parents=True, exist_ok=True)
+                (self.folder / "output" / "same.txt").write_text(inputs["text"])
+                return {"images": [{"filename": "same.txt", "subfolder": "", "type": "output"}]}
             case "SaveGraph":
                 graph = json.dumps({node_id: node}).encode()
                 return {"images": [self.save(inputs["filename_prefix"], graph)]}

@@ -62,3 +62,44 @@ async def test_a_picture_of_a_worker_that_is_down_is_handed_out_whole_never_as_a
             assert reply.status == 200
         async with session.get(url, params={**query, "preview": "webp;90"}) as reply:
             assert reply.status == 502  # the gateway draws it
+
+
+@pytest.mark.parametrize("distant", [False, True])
+async def test_a_file_made_outside_of_the_users_folder_is_not_the_next_users(
+    ledger: RedisLedger, tmp_path: Path, distant: bool
+) -> None:
+    specs = [fake_spec(tmp_path, distant=distant)]
+    agent = make_agent(ledger, tmp_path, specs)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        for user in ("ann", "bob", "ann"):
+            graph = {"1": {"class_type": "SaveSame", "inputs": {"text": f"of {user}"}}}
+            job = await bed.start(graph, user)
+            assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+            (image,) = (await bed.result(job.id))["outputs"]["1"]["images"]
+            assert image == {"filename": "same.txt", "subfolder": "", "type": "output"}
+        for user in ("ann", "bob"):
+            record = await ledger.file(user, "output", "", "same.txt")
+            assert record is not None
+            where = (record.worker_subfolder, record.worker_filename)
+            made = tmp_path.joinpath("worker0", "output", *where)
+            assert made.read_text() == f"of {user}"
+
+
+async def test_a_planted_link_hands_out_nothing(bed: Bed, tmp_path: Path) -> None:
+    job = await bed.start(GRAPH)
+    await bed.until_ended(job.id)
+    (tmp_path / "secret").write_text("of the host")
+    link = tmp_path / "worker0" / "output" / "vg" / "ann" / "x.png"
+    link.symlink_to(tmp_path / "secret")
+    url = f"{bed.agent.url}/v1/workers/host-0/file"
+    query = {"type": "output", "subfolder": "vg/ann", "filename": "x.png"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for more in ({}, {"preview": "webp;90"}, {"channel": "rgb"}):
+            async with session.get(url, params={**query, **more}) as reply:
+                assert reply.status == 404
+        async with session.delete(url, params=query) as reply:
+            assert reply.status == 404
+    assert (tmp_path / "secret").read_text() == "of the host"
