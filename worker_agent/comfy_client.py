@@ -2,6 +2,7 @@
 
 Errors:
     WorkerUnreachable: nobody answers, or answers what no ComfyUI would.
+    FileRefused: a file is larger than it takes.
 
 No redirect is followed: a custom node must not send us elsewhere. ``Origin``
 and cookies are never sent.
@@ -30,6 +31,10 @@ _SLOW: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=5.0)
 _LONG: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=300.0)
 _STREAM: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 _FLAGS: Final = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
+
+
+class FileRefused(Exception):
+    """The worker takes no file so large: raise its ``--max-upload-size``."""
 
 
 class WorkerUnreachable(Exception):
@@ -157,6 +162,8 @@ class ComfyClient:
         with content.open("rb") as file:
             form.add_field("image", file, filename=name, content_type="application/octet-stream")
             async with self._asked("POST", "/upload/image", data=form, timeout=_LONG) as reply:
+                if reply.status == 413:
+                    raise FileRefused(f"{self._base} takes no file as large as {name}")
                 if reply.status != 200:
                     raise WorkerUnreachable(f"{self._base}/upload/image answered {reply.status}")
                 return _object(await reply.read())

@@ -18,7 +18,7 @@ from config.free_space import FULL
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile, Job
 from scheduler.workflow.passed_pictures import READER_INPUT, pinned_name, read_pictures
-from worker_agent.comfy_client import ComfyClient
+from worker_agent.comfy_client import ComfyClient, FileRefused
 from worker_agent.services import Services, patiently
 from worker_agent.tenancy import FileRef, Schema, find_refs, split_annotation, worker_path
 
@@ -70,9 +70,19 @@ class Inputs:
 
         Raises:
             InputsUnavailable: nobody hands a file out now; try again later.
-            InputGone: a file is gone for good.
+            InputGone: a file is gone for good, or too large for this worker.
             WorkerUnreachable: the worker does not take it.
         """
+        try:
+            return await self._place(client, job, graph, schema)
+        except FileRefused as error:
+            raise InputGone(
+                f"{error}; ask your admin to raise that worker's --max-upload-size."
+            ) from error
+
+    async def _place(
+        self, client: ComfyClient, job: Job, graph: Mapping[str, Any], schema: Schema
+    ) -> Placed:
         pinned = {file.path: file for file in job.inputs}
         values: dict[tuple[str, str], str] = {}
         back: dict[str, str] = {}

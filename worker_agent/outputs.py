@@ -16,7 +16,7 @@ import structlog
 
 from config.free_space import free_bytes
 from worker_agent import embedded
-from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
+from worker_agent.comfy_client import ComfyClient, FileRefused, WorkerUnreachable
 from worker_agent.tenancy import FileKey, user_path, worker_path
 
 _log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class Outputs:
         for key in keys:
             try:
                 taken[key] = await self._take(key, user, known)
-            except (OSError, WorkerUnreachable, TooLong) as error:
+            except (OSError, WorkerUnreachable, FileRefused, TooLong) as error:
                 taken[key] = key
                 _log.warning(
                     "output_not_taken",

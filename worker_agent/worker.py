@@ -336,13 +336,13 @@ class WorkerDriver:
 
     async def _poll(self) -> None:
         while True:
+            await self.outputs.look(self._services.settings.files.min_free)
             try:
                 await self._refresh()
                 await self._describe()
                 await self._inventory.put()
             except WorkerUnreachable as error:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
-            await self.outputs.look(self._services.settings.files.min_free)
             if self._process is not None and not self._process.alive():
                 self._died()
             pause = _POLL if self.up else _POLL / 4

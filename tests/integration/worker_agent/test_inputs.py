@@ -150,3 +150,15 @@ async def test_only_listed_pages_of_a_worker_are_handed_out(bed: Bed) -> None:
             assert reply.status == 404
         async with session.get(f"{bed.agent.url}/v1/health") as reply:
             assert (await reply.json())["agent"] == "host"
+
+
+async def test_a_file_that_the_worker_finds_too_large_fails_the_job_and_says_so(
+    bed: Bed, gateway: Gateway
+) -> None:
+    content = bytes(2**26 + 1)
+    file = uploaded("film.png", content)
+    gateway.content[file.sha256] = content
+    job = await bed.start(load("film.png", **{"2": save()}), inputs=(file,))
+    ended = await bed.until_ended(job.id)
+    assert ended.reason is FailReason.NODE_ERROR
+    assert "--max-upload-size" in (await bed.frames(job.id))[0][1]["exception_message"]

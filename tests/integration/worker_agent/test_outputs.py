@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from scheduler.redis_ledger import RedisLedger
-from scheduler.states import JobState
-from tests.integration.worker_agent.bed import TOKEN, Bed, fake_spec, make_agent, running
+from scheduler.states import JobState, WorkerState
+from tests.integration.worker_agent.bed import SETTINGS, TOKEN, Bed, fake_spec, make_agent, running
 
 GRAPH = {"1": {"class_type": "SaveGraph", "inputs": {"filename_prefix": "cat/p"}}}
 
@@ -103,3 +103,21 @@ async def test_a_planted_link_hands_out_nothing(bed: Bed, tmp_path: Path) -> Non
         async with session.delete(url, params=query) as reply:
             assert reply.status == 404
     assert (tmp_path / "secret").read_text() == "of the host"
+
+
+async def test_a_worker_whose_disk_has_no_room_takes_no_jobs(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [fake_spec(tmp_path)]
+    settings = {**SETTINGS, "files": {"min_free": "1000TiB"}}
+    (tmp_path / "worker0" / "output").mkdir(parents=True)
+    agent = make_agent(ledger, tmp_path, specs, settings=settings)
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+
+        async def is_up() -> bool:
+            told = "host-0" in (await ledger.pool()).workers
+            return told and agent._drivers["host-0"].up
+
+        await bed.until(is_up)
+        assert (await ledger.pool()).workers["host-0"].state is WorkerState.DOWN
