@@ -122,8 +122,12 @@ _UPGRADE: Final = {
 
 
 async def _idle(client: Client, name: str, stack: AsyncExitStack) -> None:
+    """As a browser's: it offers deflate and greets, which is what makes such sockets dear."""
     url = f"{client.url}/ws?clientId={name}"
-    await stack.enter_async_context(client.http.ws_connect(url, headers=client.headers))
+    connecting = client.http.ws_connect(url, headers=client.headers, compress=15)
+    socket = await stack.enter_async_context(connecting)
+    flags = {"supports_preview_metadata": True, "supports_progress_text_metadata": True}
+    await socket.send_json({"type": "feature_flags", "data": flags})
 
 
 async def _one_prompt(client: Client, socket: Socket, n: int) -> dict[str, float]:
