@@ -245,7 +245,8 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
             cluster_token=TOKEN,
             clock=clock,
         )
-        app = build(services, cluster_token=TOKEN, extra_apps=extra)
+        extra_apps = extra(services) if callable(extra) else extra
+        app = build(services, cluster_token=TOKEN, extra_apps=extra_apps)
         client = TestClient(TestServer(app))
         running.append(client)
         await client.start_server()
