@@ -72,6 +72,8 @@ def _shared() -> Rows:
         "embeddings",
         "experiment/models",
         "users",
+        "node_replacements",
+        "global_subgraphs",
     )
     plain: Rows = {("GET", f"/{name}"): [Try(f"/{name}")] for name in names}
     plain["GET", "/object_info"] = [Try("/object_info", shows=True)]
@@ -95,6 +97,12 @@ def _shared() -> Rows:
         Try(f"/output/vg/ann/{NAME}_00001_.png"),
         Try(f"/extensions/../vg/ann/{NAME}_00001_.png"),
         Try("/api/users/ann"),
+    ]
+    plain["GET", "/global_subgraphs/{id}"] = [Try("/global_subgraphs/..%2foutput")]
+    plain["GET", "/api/"] = [Try("/api/")]
+    plain["*", "/internal{tail}"] = [
+        Try("/internal/files/output/" + NAME),
+        Try("/internal/../view?filename=x"),
     ]
     return plain
 

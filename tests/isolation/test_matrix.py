@@ -70,6 +70,7 @@ async def ask(estate: Estate, actor: str, method: str, one: Try, prefix: str = "
     path = prefix + one.path
     if one.socket:
         return await listen(estate, actor, path)
+    method = "GET" if method == "*" else method
     options = {"json": one.json} if one.json is not None else {"data": one.data()}
     answer = await estate.gateway.client.request(
         method, path, headers=headers(actor) | one.more, allow_redirects=False, **options
@@ -120,8 +121,8 @@ async def test_nobody_else_sees_or_changes_anything(estate: Estate, actor: str) 
     By then the actor has things of its own that are called as the owner's.
     """
     table = rows(estate)
-    reading = {row: tries for row, tries in table.items() if row[0] == "GET"}
-    changing = {row: tries for row, tries in table.items() if row[0] != "GET"}
+    reading = {row: tries for row, tries in table.items() if row[0] in ("GET", "*")}
+    changing = {row: tries for row, tries in table.items() if row not in reading}
     before = await estate.inventory()
     wrong = []
     for part, names in ((reading, True), (changing, True), (reading, False)):
