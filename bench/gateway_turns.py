@@ -71,7 +71,7 @@ class Turns:
         """One sampling prompt whose previews go to ``count`` sockets of one user."""
         seed = 1 + len(self.rounds.get("previews", {}).get("direct", []))
         for side in self.sides:
-            raw = side.get("/ws?clientId=$KEY", **_UPGRADE)
+            raw = side.get("/ws?clientId=$KEY", **UPGRADE)
             await self.loader.listen(side.port, raw, count)
             # without a client_id: to everybody (ComfyUI), to all of the user (here)
             graph = sampling_prompt(seed, steps=_STEPS)
@@ -113,7 +113,7 @@ class Turns:
         self.rounds.setdefault(what, {}).setdefault(side, []).append(row)
 
 
-_UPGRADE: Final = {
+UPGRADE: Final = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
     "Sec-WebSocket-Version": "13",
