@@ -153,9 +153,14 @@ class Connection:
             await sentinel.aclose()
 
     async def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        head = (len(keys), *keys, *args)
+        if self._pipe is not None:
+            try:
+                return await self._pipe.ask(("EVALSHA", self._digests[name], *head))
+            except PipeBroken as error:  # also: the server does not know the script yet
+                _log.debug("pipe_broken", script=name, error=str(error))
         async with self._slots:
             await _know_nodes(self._commands)
-            head = (len(keys), *keys, *args)
             try:
                 return await self._commands.execute_command("EVALSHA", self._digests[name], *head)
             except errors.NoScriptError:  # a server that has restarted, or its first time

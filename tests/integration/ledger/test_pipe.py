@@ -70,7 +70,16 @@ async def test_an_answer_that_does_not_come_breaks_it_for_all_who_wait(valkey_ur
     waiting = asyncio.create_task(pipe.ask(["BLPOP", "nothing", 30]))
     with pytest.raises(PipeBroken):
         await waiting
-    assert await pipe.ask(["ECHO", "a"]) == b"a"
+    with pytest.raises(PipeBroken, match="a moment ago"):
+        await pipe.ask(["ECHO", "a"])
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await pipe.ask(["ECHO", "a"]) == b"a"
+            except PipeBroken:
+                await asyncio.sleep(0.05)
+            else:
+                break
     pipe.close()
 
 
