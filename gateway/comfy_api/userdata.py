@@ -23,6 +23,8 @@ from gateway.ports import Document
 
 #: the UI loads it as the user's own style sheet, so it must not become a download
 _STYLE: Final = "user.css"
+#: a header that frontends send with each request, mostly empty; never believed
+_FRONTENDS: Final = "Comfy-User"
 _NO_TUTORIAL: Final = {"Comfy.TutorialCompleted": True}
 
 
@@ -89,14 +91,18 @@ async def setting(request: web.Request) -> web.Response:
 
 
 async def _settings(request: web.Request) -> dict[str, Any]:
-    """As stored. Where there are none of either, a default in place of templates.
+    """As stored. Where no worker has templates, a default in place of them.
 
-    A frontend greets whoever has no settings with a choice of templates. Without any
+    A frontend greets whoever has not seen it with a choice of templates. Without any
     that is an empty dialog; told that it has been seen, it opens its default workflow.
+    Who has settings gets them as they are, unless a frontend asks.
     """
     svc = services(request)
     stored = await svc.documents.settings(identity(request).user)
-    return stored if stored or await svc.info.has_templates() else dict(_NO_TUTORIAL)
+    as_they_are = bool(stored) and _FRONTENDS not in request.headers
+    if as_they_are or stored.keys() >= _NO_TUTORIAL.keys() or await svc.info.has_templates():
+        return stored
+    return _NO_TUTORIAL | stored
 
 
 async def change_setting(request: web.Request) -> web.Response:

@@ -202,6 +202,17 @@ class TestNewcomers:
         assert await gateway.json("/settings") == {}
         assert await gateway.json("/settings/Comfy.TutorialCompleted") is None
 
+    async def test_a_frontend_opens_no_empty_choice_for_who_has_other_settings(
+        self, gateway: Gateway
+    ) -> None:
+        await gateway.services.documents.change_settings("ann", {"mine": 1})
+        asked_by_a_page = {**ANN, "Comfy-User": ""}
+        told = {"mine": 1, "Comfy.TutorialCompleted": True}
+        assert await gateway.json("/settings", asked_by_a_page) == told
+        seen = {"Comfy.TutorialCompleted": False}
+        await gateway.services.documents.change_settings("ann", seen)
+        assert await gateway.json("/settings", asked_by_a_page) == {"mine": 1, **seen}
+
     async def test_who_has_settings_gets_those_alone(self, gateway: Gateway) -> None:
         await gateway.services.documents.change_settings("ann", {"mine": 1})
         assert await gateway.json("/settings") == {"mine": 1}
