@@ -20,34 +20,29 @@ class Equipment:
     def __init__(self, snapshot: Snapshot, room: Room) -> None:
         self._snapshot = snapshot
         self._room = room
+        self._digests = frozenset(worker.catalogue for worker in snapshot.workers)
+        #: catalogues that have all of a requirement: asked for each of a thousand waiting jobs
+        self._able: dict[str, frozenset[str]] = {}
         self._lacking: dict[tuple[bool, str], Wait | None] = {}
-        self._partial: dict[str, bool] = {}
         #: the catalogues of workers that run, by whether a GPU is needed
         self._up: dict[bool, frozenset[str]] = {}
 
     def offers(self, job: Job, worker: Worker) -> bool:
         """Whether a worker has all that the job names."""
-        return not job.requires or self._has(worker.catalogue, job.requires)
+        return not job.requires or worker.catalogue in self._having(job.requires)
 
     def is_picky(self, job: Job) -> bool:
         """Whether some worker, running or not, has not all that the job names."""
-        if not job.requires:
-            return False
-        known = self._partial.get(job.requires)
-        if known is None:
-            digests = {worker.catalogue for worker in self._snapshot.workers}
-            known = not all(self._has(digest, job.requires) for digest in digests)
-            self._partial[job.requires] = known
-        return known
+        return bool(job.requires) and len(self._having(job.requires)) < len(self._digests)
 
     def lacking(self, job: Job) -> Wait | None:
         """That workers run, and none of them has all that the job names; None: one has."""
-        if not job.requires:
+        if not self.is_picky(job):
             return None
         key = (job.needs_gpu, job.requires)
         if key not in self._lacking:
             up = self._digests_up(needs_gpu=job.needs_gpu)
-            some = not up or any(self._has(digest, job.requires) for digest in up)
+            some = not up or bool(up & self._having(job.requires))
             self._lacking[key] = None if some else self._tell(job, up)
         known = self._lacking[key]
         return None if known is None else Wait(job, known.reason, known.detail, known.blocker)
@@ -58,9 +53,17 @@ class Equipment:
             self._up[needs_gpu] = frozenset(seat.worker.catalogue for seat in seats)
         return self._up[needs_gpu]
 
-    def _has(self, digest: str, requires: str) -> bool:
-        catalogue = self._snapshot.catalogues.get(digest)
-        return catalogue is None or not missing(catalogue, requires)
+    def _having(self, requires: str) -> frozenset[str]:
+        known = self._able.get(requires)
+        if known is None:
+            catalogues = self._snapshot.catalogues
+            known = frozenset(
+                digest
+                for digest in self._digests
+                if (one := catalogues.get(digest)) is None or not missing(one, requires)
+            )
+            self._able[requires] = known
+        return known
 
     def _tell(self, job: Job, up: Iterable[str]) -> Wait:
         known = self._snapshot.catalogues
