@@ -23,6 +23,8 @@ class Equipment:
         self._digests = frozenset(worker.catalogue for worker in snapshot.workers)
         #: catalogues that have all of a requirement: asked for each of a thousand waiting jobs
         self._able: dict[str, frozenset[str]] = {}
+        #: some job that was asked about cannot run on all workers
+        self.some_picky = False
         self._lacking: dict[tuple[bool, str], Wait | None] = {}
         #: the catalogues of workers that run, by whether a GPU is needed
         self._up: dict[bool, frozenset[str]] = {}
@@ -63,6 +65,7 @@ class Equipment:
                 if (one := catalogues.get(digest)) is None or not missing(one, requires)
             )
             self._able[requires] = known
+            self.some_picky = self.some_picky or len(known) < len(self._digests)
         return known
 
     def _tell(self, job: Job, up: Iterable[str]) -> Wait:

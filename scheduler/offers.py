@@ -119,8 +119,10 @@ def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
     Jobs that not every worker can run are each a kind of their own.
     """
     first: dict[tuple[str, str], Job] = {}
+    some_picky = scene.equipment.some_picky
     for job in jobs:
-        kind = (main_model(job), job.requires if scene.equipment.is_picky(job) else "")
+        picky = some_picky and scene.equipment.is_picky(job)
+        kind = (main_model(job), job.requires if picky else "")
         if kind not in first:
             first[kind] = job
             if len(first) == _COLD_TRIES:
