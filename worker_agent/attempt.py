@@ -167,6 +167,7 @@ class Attempt:
                     return self._never_started(names)
                 rejected = await self._post(body)
                 if rejected is not None:
+                    self._host.refused()
                     figures = self._figures(job.reserved_bytes)
                     return verdict.refused(rejected, names, figures, self._now_ms())
         except (WorkerUnreachable, InputsUnavailable) as error:

@@ -78,6 +78,10 @@ class Host(Protocol):
         """Whether the process of that life is gone, or out of reach for too long."""
         ...
 
+    def refused(self) -> None:
+        """It found a prompt invalid that suited what it offers: that may have changed."""
+        ...
+
     async def computes(self) -> bool:
         """Whether its kernels run on its GPU; False where nobody can tell."""
         ...

@@ -16,6 +16,8 @@ _log = structlog.get_logger(__name__)
 
 #: A model file may be put on the disk at any time: a worker is asked again this often, seconds …
 _AGAIN: Final = 60.0
+#: … or so long after the last time, where there is a sign that it offers something else …
+_SOON: Final = 10.0
 #: … but spends no more than this share of its time on answering: its event loop stands still
 #: meanwhile (45 ms for the core's nodes, seconds with many packs and files).
 _SHARE: Final = 0.01
@@ -35,12 +37,17 @@ class Inventory:
         self.digest = ""
         self._document = b""
         self._ask_at = 0.0
+        self._asked_at = 0.0
         self._took = 0.0
         self._put_at = 0.0
 
     def is_due(self, *, busy: bool) -> bool:
         """Whether the worker should be asked again; one that answers slowly, only while idle."""
         return self._services.clock() >= self._ask_at and not (busy and self._took > _SLOW)
+
+    def ask_soon(self) -> None:
+        """It may offer something else already; not asked twice within ``_SOON``."""
+        self._ask_at = min(self._ask_at, self._asked_at + _SOON)
 
     async def take(self, client: ComfyClient) -> dict[str, Any]:
         """Ask the worker; its ``/object_info``.
@@ -50,7 +57,8 @@ class Inventory:
         """
         began = self._services.clock()
         info = await client.object_info()
-        self._took = self._services.clock() - began
+        self._asked_at = self._services.clock()
+        self._took = self._asked_at - began
         self._ask_at = self._services.clock() + max(_AGAIN, self._took / _SHARE)
         digest, self._document = await asyncio.to_thread(describe, info)
         if digest != self.digest:

@@ -148,6 +148,10 @@ class WorkerDriver:
             return self.life != life or life == 0
         return self._services.clock() - self._last_answer > _SILENCE
 
+    def refused(self) -> None:
+        """It found a prompt invalid that suited what it offers: that may have changed."""
+        self._inventory.ask_soon()
+
     async def computes(self) -> bool:
         """Whether its kernels run on its GPU; False where nobody can tell."""
         return await asyncio.to_thread(self._services.book.computes, self.tenant())
