@@ -26,6 +26,7 @@ from gateway.revocation import OPEN_SOCKETS
 from gateway.roles import refuse_viewer
 from gateway.session import cookie_name
 from gateway.source import parse_address, source
+from gateway.tickets import LOSABLE
 from gateway.waiting_room import SOCKET_PATHS, WAITING_ROOM, by_ticket
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -100,7 +101,7 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
                 "This key is not valid; ask your admin for a new one.",
                 headers=challenge(request.headers),
             )
-        if shown.credential is Credential.BASIC:
+        if shown.credential in LOSABLE:
             await request.app[WAITING_ROOM].show(source(request).address)
         return _as_identity(holder, shown.credential), holder
     told = await _told_by_proxy(request, door)

@@ -18,8 +18,9 @@ from gateway.context import Credential, Identity
 from gateway.keys import Holder, KeyRing
 from scheduler.ledger import Ledger
 
-#: ways to show a key that clients may lose on the way to their socket
-LOSABLE: Final = frozenset({Credential.URL, Credential.BASIC})
+#: ways to show a key that clients may lose on the way to their socket (of a header, Krita's
+#: plugin does so for its first one)
+LOSABLE: Final = frozenset({Credential.URL, Credential.BASIC, Credential.HEADER})
 #: seconds that an address may send sockets without credential after it showed a key so
 SEEN_S: Final = 600.0
 #: seconds that a ticket is good after its last use

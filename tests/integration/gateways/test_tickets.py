@@ -154,11 +154,16 @@ async def test_it_comes_back_by_its_ticket(ann: Plugin, pool: Pool) -> None:
         assert "execution_success" in kinds(await tab.until_idle())
 
 
-async def test_basic_may_be_lost_in_the_same_way(
-    http: aiohttp.ClientSession, replica: Replica
+@pytest.mark.parametrize(
+    "header",
+    [encode_basic_auth("ann", "key-of-ann-01"), "Bearer key-of-ann-01"],
+    ids=["basic", "bearer"],
+)
+async def test_headers_may_be_lost_in_the_same_way(
+    http: aiohttp.ClientSession, replica: Replica, header: str
 ) -> None:
     plugin, mine = Plugin(http, replica), new_id()
-    plugin.headers = {"Authorization": encode_basic_auth("ann", "key-of-ann-01")}
+    plugin.headers = {"Authorization": header}
     assert await plugin.get() == 200
     async with plugin.socket(mine) as tab:
         await tab.next()
@@ -190,14 +195,11 @@ async def test_an_id_that_others_could_guess_is_no_ticket(ann: Plugin, client_id
     assert await ann.refused(client_id) == 401
 
 
-async def test_without_a_personal_url_used_there_it_is_401_as_ever(
+async def test_without_a_key_used_there_it_is_401_as_ever(
     http: aiohttp.ClientSession, replica: Replica
 ) -> None:
     plugin, mine = Plugin(http, replica), new_id()
     assert await plugin.refused(mine) == 401
-    plugin.headers = {"Authorization": "Bearer key-of-ann-01"}
-    await plugin.queue(mine)
-    assert await plugin.refused(mine) == 401, "who sends headers can send them with a socket"
     await Plugin(http, replica, "/k/wrong-key-1").get()
     assert await plugin.refused(mine) == 401
 
