@@ -10,6 +10,8 @@ from aiohttp import ETag, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+#: read at once where the event loop has no sendfile (uvloop): a picture in one piece
+_CHUNK: Final = 2 * 2**20
 #: judged here by digest, so aiohttp must not judge them again by the file's date
 _JUDGED: Final = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.IF_RANGE)
 
@@ -34,7 +36,7 @@ class _BlobResponse(web.FileResponse):
     """A file whose ETag is its digest: the same bytes match wherever and whenever stored."""
 
     def __init__(self, path: Path, digest: str, headers: Mapping[str, str]) -> None:
-        super().__init__(path, headers=headers)
+        super().__init__(path, _CHUNK, headers=headers)
         self._digest = digest
 
     @property

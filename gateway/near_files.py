@@ -33,6 +33,8 @@ _PLACES_BYTES: Final = 4 * 2**20
 _PLACE_BYTES: Final = 1000
 #: seconds for which a worker's files are taken to be out of reach once one was
 _FAR_S: Final = 30.0
+#: read at once where the event loop has no sendfile (uvloop): a picture in one piece
+_CHUNK: Final = 2 * 2**20
 #: how an open file is named so that it can be read again, whatever its path means by now
 _OPEN_FILES: Final = Path("/proc/self/fd")
 #: a special file in the place of a picture must not hold anybody up
@@ -116,7 +118,7 @@ class _OpenFileResponse(web.FileResponse):
     """A file that is open already: no path is looked up again."""
 
     def __init__(self, file: BinaryIO, headers: Mapping[str, str]) -> None:
-        super().__init__(_OPEN_FILES / str(file.fileno()), headers=headers)
+        super().__init__(_OPEN_FILES / str(file.fileno()), _CHUNK, headers=headers)
         self._file = file
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:

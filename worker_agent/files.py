@@ -46,6 +46,8 @@ _ROOT_FILES: Final = re.compile(r"(?:index\.html|favicon\.ico|[A-Za-z0-9_.-]+\.(
 #: inputs may be read by a job right now, and are small
 _DELETED: Final = frozenset({"output", "temp"})
 _CHUNK: Final = 256 * 1024
+#: read at once where the event loop has no sendfile (uvloop): a picture in one piece
+_WHOLE: Final = 2 * 2**20
 
 FindClient = Callable[[str], ComfyClient | None]
 FindFolders = Callable[[str], Mapping[str, Path]]
@@ -101,7 +103,7 @@ class WorkerFiles:
                 raise web.HTTPNotFound(text="there is no such file")
             if not query.keys() & _DRAWN:
                 # what needs no drawing need not keep the worker from its work
-                return web.FileResponse(found)
+                return web.FileResponse(found, _WHOLE)
         asked = _file(client, query, _headers(request), request.method)
         try:
             return await stream(request, asked)
