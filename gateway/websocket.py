@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket as socket_module
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,8 +29,12 @@ from gateway.source import source
 from gateway.waiting_room import WAITING_ROOM, Guest
 from scheduler.ledger import LedgerUnavailable
 
-#: seconds between pings; below the minute after which middleboxes forget a connection
-_HEARTBEAT_S: Final = 25.0
+#: seconds between pings, below the minute after which middleboxes forget a connection; a
+#: client gets half of it to answer
+_HEARTBEAT_S: Final = 40.0
+#: bytes that the system may hold for one client. A ping waits behind them: more would make a
+#: slow line look like a dead one (this much takes a line of 16 KB/s those twenty seconds)
+_SEND_BUFFER: Final = 256 * 1024
 #: seconds that a client gets to answer our close; then the connection ends anyway
 _CLOSE_S: Final = 1.0
 #: the same, for one that is so far behind that our close does not reach it
@@ -59,6 +64,7 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
         heartbeat=_HEARTBEAT_S, max_msg_size=_MAX_MESSAGE_BYTES, timeout=_CLOSE_S
     )
     await response.prepare(request)
+    _bound_buffer(request)
     if not await _is_followed(found):
         await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
         return response
@@ -89,6 +95,13 @@ async def _is_followed(found: Services) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _bound_buffer(request: web.Request) -> None:
+    transport = request.transport
+    line = None if transport is None else transport.get_extra_info("socket")
+    if line is not None:
+        line.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, _SEND_BUFFER)
 
 
 def _make(request: web.Request, response: DeflatingResponse, client_id: str) -> ClientSocket:

@@ -329,7 +329,7 @@ async def as_told(request: web.Request, handler: Any) -> web.StreamResponse:
     """The caller's identity from a header; errors in ComfyUI's shape."""
     user = request.headers["X-Test-User"]
     role = request.config_dict[STAGE].roles.get(user, Role.ARTIST)
-    set_identity(request, Identity(user, "default", role, Credential.HEADER))
+    set_identity(request, Identity(user, "default", role, Credential.TOKEN))
     try:
         answer: web.StreamResponse = await handler(request)
     except GatewayError as error:
