@@ -30,6 +30,8 @@ from tests.endtoend.stack import Stack
 
 #: samples of memory in a soak; the quarters' medians rest on a quarter of them each
 _SAMPLES: Final = 400
+#: ended prompts of each user that Redis keeps: few, so that it is full within the first hours
+_KEPT: Final = 50
 #: seconds that queued work may take to end when everybody has gone home
 _DRAIN_S: Final = 180.0
 #: prompts whose pictures are looked at together when all is over
@@ -75,7 +77,7 @@ def _config(users: list[User]) -> str:
         f"  - {{name: {user.name}, group: team{n % 3}, key: {user.key}}}\n"
         for n, user in enumerate(users)
     ]
-    return "auth: {mode: keys}\nusers:\n" + "".join(lines)
+    return f"auth: {{mode: keys}}\nstore: {{keep_jobs: {_KEPT}}}\nusers:\n" + "".join(lines)
 
 
 async def _soak(options: Options, stack: Stack, users: list[User]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from bench.machine import rss_bytes
 from tests.endtoend.stack import Stack
 
 _MIB: Final = 2**20
-#: a process may grow so far between first and last quarter and still counts as flat
-_FLAT_SHARE: Final = 1.1
-_FLAT_MIB: Final = 8.0
-#: hours below which first quarters are all warming up: caches fill, pools open
+#: a process may grow so far between second and last quarter and still counts as flat; in the
+#: first one caches fill and pools open
+_FLAT_SHARE: Final = 1.05
+_FLAT_MIB: Final = 4.0
+#: hours below which nothing can be told of it
 _LEAST_HOURS: Final = 12.0
 
 
@@ -47,8 +48,8 @@ class Series:
         """None: too short to tell."""
         if not self.hours or self.hours[-1] - self.hours[0] < _LEAST_HOURS * 0.9:
             return None
-        first, *_, last = (statistics.median(one) for one in _quarters(self.values))
-        return last <= max(first * _FLAT_SHARE, first + _FLAT_MIB)
+        _, warm, _, last = (statistics.median(one) for one in _quarters(self.values))
+        return last <= max(warm * _FLAT_SHARE, warm + _FLAT_MIB)
 
 
 def _quarters(values: Sequence[float]) -> list[Sequence[float]]:

@@ -31,6 +31,8 @@ from scheduler.live import FilePlace
 #: of what is remembered of places
 _PLACES_BYTES: Final = 4 * 2**20
 _PLACE_BYTES: Final = 1000
+#: seconds that a place is remembered after its last use
+_IDLE_S: Final = 300.0
 #: seconds for which a worker's files are taken to be out of reach once one was
 _FAR_S: Final = 30.0
 #: read at once where the event loop has no sendfile (uvloop): a picture in one piece
@@ -52,7 +54,7 @@ class NearFiles:
     def __init__(self, agents: Agents, clock: Callable[[], float]) -> None:
         self._agents = agents
         self._clock = clock
-        self._places: Shelf[FilePlace] = Shelf(_PLACES_BYTES)
+        self._places: Shelf[FilePlace] = Shelf(_PLACES_BYTES, idle_s=_IDLE_S)
         #: worker → until when its files are not looked for here
         self._far: dict[str, float] = {}
 
