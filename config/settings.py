@@ -86,6 +86,10 @@ class Group(Model):
     """Most bytes of uploads for each user of the group that sets none itself; unset: `files.upload_quota`."""
     output_quota: Bytes | None = None
     """Most bytes of outputs for each user of the group that sets none itself; unset: `files.output_quota`."""
+    share_outputs: bool = False
+    """`true`: users of the group see one another's outputs, as `@NAME/…` (docs/files.md)."""
+    share_queue: bool = False
+    """`true`: users of the group see one another's jobs in queue, history and job lists (docs/clients.md)."""
 
 
 class Auth(Model):

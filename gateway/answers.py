@@ -10,7 +10,7 @@ know of a change that this one did not see.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,13 +49,16 @@ class Answers:
         #: rounds that have
         self._running: dict[_Key, asyncio.Task[bytes]] = {}
 
-    async def get(self, user: str, question: str, build: Build) -> bytes:
+    async def get(
+        self, user: str, question: str, build: Build, others: Sequence[str] = ()
+    ) -> bytes:
         """The answer to a user's question.
 
         Args:
             user: whose jobs are asked about.
             question: names route and query; the same one always has the same ``build``.
-            build: makes the answer; whatever it reads must be the user's own.
+            build: makes the answer; whatever it reads must be the user's own, or the others'.
+            others: users whose jobs the answer shows too; the question names them.
 
         Raises:
             LedgerUnavailable: nobody knows whether anything has changed.
@@ -63,26 +66,28 @@ class Answers:
         key = (user, question)
         coming = self._coming.get(key)
         if coming is None:
-            coming = asyncio.create_task(self._round(key, build), name="answer")
+            coming = asyncio.create_task(self._round(key, build, others), name="answer")
             self._coming[key] = coming
             coming.add_done_callback(_heed)
         return await asyncio.shield(coming)
 
-    async def _round(self, key: _Key, build: Build) -> bytes:
+    async def _round(self, key: _Key, build: Build, others: Sequence[str]) -> bytes:
         before = self._running.get(key)
         if before is not None:
             await asyncio.wait({before})
         task = self._coming.pop(key)
         self._running[key] = task
         try:
-            return await self._answer(key, build)
+            return await self._answer(key, build, others)
         finally:
             if self._running.get(key) is task:
                 del self._running[key]
 
-    async def _answer(self, key: _Key, build: Build) -> bytes:
+    async def _answer(self, key: _Key, build: Build, others: Sequence[str]) -> bytes:
         # asked before anything is read: what is built is at least as new as its name
         changed = await self._ledger.changed(key[0])
+        if others:
+            changed = " ".join([changed, *await asyncio.gather(*map(self._ledger.changed, others))])
         kept, now = self._kept.get(key), self._clock()
         if kept is not None and kept.changed == changed and now - kept.made_at < _MAX_AGE_S:
             return kept.body

@@ -40,6 +40,7 @@ from gateway.effective import EffectiveSettings
 from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.mates import Mates
 from gateway.near_files import NearFiles
 from gateway.packs.serve import PACK_TABLE, PackTable, node_packs
 from gateway.peers import Peers
@@ -91,7 +92,7 @@ def make_services(
     """
     effective = EffectiveSettings(settings)
     agents = Agents(ledger, cluster_token, clock, lambda: effective().scheduler.heartbeat)
-    blobs = Blobs(files_dir)
+    blobs, mates = Blobs(files_dir), Mates(effective)
     return Services(
         settings=effective,
         ledger=ledger,
@@ -102,12 +103,13 @@ def make_services(
         peers=Peers(agents, blobs, url),
         agents=agents,
         near=NearFiles(agents, clock),
-        info=WorkerInfo(agents, ledger, input_files, clock),
+        info=WorkerInfo(agents, ledger, input_files, mates, clock),
         hub=Hub(),
         answers=Answers(ledger, clock),
         rosters=Rosters(ledger),
         pool_count=PoolCount(ledger, clock),
         exchange=Exchange(),
+        mates=mates,
         clock=clock,
         new_id=new_id,
     )

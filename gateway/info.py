@@ -22,6 +22,7 @@ from gateway.agents import PATIENCE_S, Agents
 from gateway.definitions import Definitions, Packed
 from gateway.denied import without
 from gateway.errors import UpstreamDown
+from gateway.mates import Mates, folder_of
 from gateway.model_sizes import by_model
 from gateway.object_info import UserFiles, for_user, merge
 from gateway.ports import InputFiles
@@ -50,6 +51,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class _Names:
     files: UserFiles
+    #: whose outputs are among them
+    mates: tuple[str, ...]
     version: str
     read_at: float
 
@@ -69,11 +72,13 @@ class WorkerInfo:
         agents: Agents,
         ledger: Ledger,
         input_files: InputFiles,
+        mates: Mates,
         clock: Callable[[], float],
     ) -> None:
         self._agents = agents
         self._ledger = ledger
         self._input_files = input_files
+        self._mates = mates
         self._clock = clock
         self._base = Definitions.of({})
         #: what each worker said, and what some users see of it
@@ -321,9 +326,24 @@ class WorkerInfo:
             except UpstreamDown:
                 return None, False
 
+    async def shared_outputs(self, user: str) -> list[str]:
+        """Outputs of the user's mates as the user calls them: each mate's newest first."""
+        names = []
+        for mate in self._mates.outputs(user):
+            made = [
+                one.filename
+                for one in await self._ledger.files(mate, "output")
+                if not one.subfolder
+            ]
+            sent = [file.path for file in await self._input_files.list(mate, "output")]
+            kept = dict.fromkeys([*made, *(path for path in sent if "/" not in path)])
+            names += [f"{folder_of(mate, '')}/{name}" for name in kept]
+        return names
+
     async def _user_names(self, user: str) -> _Names:
-        known = self._names.get(user)
-        if known is not None and self._clock() - known.read_at < _NAMES_MAX_AGE_S:
+        known, mates = self._names.get(user), self._mates.outputs(user)
+        young = known is not None and self._clock() - known.read_at < _NAMES_MAX_AGE_S
+        if known is not None and young and known.mates == mates:
             return known
         inputs = tuple(
             sorted(
@@ -336,8 +356,9 @@ class WorkerInfo:
         if self._base.lists_outputs:
             records = await self._ledger.files(user, "output")
             outputs = tuple(record.filename for record in records if not record.subfolder)
+            outputs += tuple(await self.shared_outputs(user))
         version = blake2b(msgspec.json.encode((inputs, outputs)), digest_size=12).hexdigest()
-        names = _Names(UserFiles(inputs, outputs), version, self._clock())
+        names = _Names(UserFiles(inputs, outputs), mates, version, self._clock())
         self._names[user] = names
         self._names.move_to_end(user)
         if len(self._names) > _USERS:

@@ -37,6 +37,8 @@ HELD_DETAIL: Final = "It is held: it starts only after you let it go on."
 WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
 #: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
 _ROOT: Final = "vg"
+#: begins the folder in which a user sees another user's outputs (``gateway.mates``)
+RESERVED: Final = "@"
 
 
 def queued_job(job: NewJob, group: str, number: int, now_ms: int) -> Job:
@@ -121,7 +123,12 @@ def event_score(event_id: str) -> int:
 def own_folder(user: str, worker_subfolder: str) -> str:
     """The user's name of a folder on a worker's disk: without the top that agents add."""
     top = f"{_ROOT}/{user}"
-    return "" if worker_subfolder == top else worker_subfolder.removeprefix(f"{top}/")
+    return "" if worker_subfolder == top else own_top(worker_subfolder.removeprefix(f"{top}/"))
+
+
+def own_top(folder: str) -> str:
+    """A folder of a user's own outputs: ``@mia/x`` would name another user's, ``_@mia/x`` does not."""
+    return f"_{folder}" if folder.startswith(RESERVED) else folder
 
 
 def closing_words(prompt_id: str) -> tuple[bytes, bytes, bytes, bytes]:

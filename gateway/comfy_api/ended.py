@@ -13,6 +13,7 @@ from gateway.context import Services
 from gateway.ports import PastJob
 from scheduler.bookkeeping import SEQUENCES_PER_MS
 from scheduler.closing import failure_data, wordless_entry
+from scheduler.ledger_lists import JobEntry
 from scheduler.states import TERMINAL, Job, JobState
 
 #: later than any job's end
@@ -69,11 +70,16 @@ async def find_ended(found: Services, user: str, prompt_id: str) -> Ended | None
     if entry is not None:
         if entry.job.state not in TERMINAL:
             return None
-        recent = _of_job(entry.job, entry.prompt, entry.result)
+        recent = ended_of(entry)
         if recent is not None:
             return recent
     past = await found.archive.find(user, prompt_id)
-    return of_past(past) if past is not None and _shows(past) else None
+    return of_past(past) if past is not None and shows(past) else None
+
+
+def ended_of(entry: JobEntry) -> Ended | None:
+    """One that has ended; None: there is nothing to show of it."""
+    return _of_job(entry.job, entry.prompt, entry.result)
 
 
 async def ended_jobs(found: Services, user: str, job_ids: Sequence[str]) -> list[Ended | None]:
@@ -127,8 +133,8 @@ def _of_job(job: Job, body: bytes | None, result: bytes | None) -> Ended | None:
     )
 
 
-def _shows(past: PastJob) -> bool:
-    """ComfyUI keeps nothing of a prompt that was cancelled before it ran."""
+def shows(past: PastJob) -> bool:
+    """Whether there is anything to show: ComfyUI keeps nothing of a prompt that was cancelled before it ran."""
     return past.result not in (b"", b"{}", b"null")
 
 

@@ -1,4 +1,4 @@
-"""``/view``: a user's own files, wherever they lie.
+"""``/view``: a user's own files, wherever they lie, and the outputs that mates share.
 
 Uploads are read from the content store by the name the user gave them; outputs are found
 by their record and streamed from the agent that has them. Another user's file, or one
@@ -30,6 +30,7 @@ from gateway.names import (
     clean_folder,
     split_annotation,
 )
+from scheduler.bookkeeping import RESERVED
 from scheduler.ledger import FileRecord
 from scheduler.states import InputFile
 
@@ -82,11 +83,12 @@ async def view(request: web.Request) -> web.StreamResponse:
     named = named_file(request.query)
     if isinstance(named, int):
         return web.Response(status=named)
-    svc, user = services(request), identity(request).user
-    record = await output_record(svc, user, named)
+    svc = services(request)
+    owner, named = svc.mates.owner(identity(request).user, named)
+    record = await output_record(svc, owner, named)
     if record is not None:
         return await _output(request, record, named.filename)
-    upload = await svc.input_files.find(user, named.type, named.path)
+    upload = await svc.input_files.find(owner, named.type, named.path)
     if upload is None:
         return web.Response(status=404)
     return await stored_file(request, named, upload)
@@ -129,7 +131,11 @@ async def output_record(svc: Services, user: str, named: FileName) -> FileRecord
 
 
 def named_file(query: Mapping[str, str]) -> FileName | int:
-    """The file that a query names, or the status that ComfyUI answers to such a query."""
+    """The file that a query names, or the status that ComfyUI answers to such a query.
+
+    ComfyUI drops folders in front of a ``filename``; one of a mate's is kept, for lists of
+    outputs name their files so (``@mia/x.png``).
+    """
     raw = query.get("filename")
     if raw is None:
         return 404
@@ -139,12 +145,17 @@ def named_file(query: Mapping[str, str]) -> FileName | int:
         return 400
     try:
         filename = clean_filename(name)
-        subfolder = clean_folder(query.get("subfolder", ""))
+        subfolder = clean_folder(query.get("subfolder") or _folder_of_mate(kind, name))
     except BadName:
         return 400
     except Escape:
         return 403
     return FileName(kind, subfolder, filename)
+
+
+def _folder_of_mate(kind: str, name: str) -> str:
+    shared = kind == "output" and name.startswith(RESERVED)
+    return posixpath.dirname(name.replace("\\", "/")) if shared else ""
 
 
 def _drawn(request: web.Request) -> bool:

@@ -1,4 +1,7 @@
-"""``/history``: the caller's ended prompts, from the ledger first, then from the store."""
+"""``/history``: the caller's ended prompts, from the ledger first, then from the store.
+
+Where mates share their jobs, theirs are among them by the time of their end.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.comfy_api.ended import ended_jobs, find_ended, of_past, window
+from gateway.comfy_api.ended import Ended, ended_jobs, find_ended, of_past, window
 from gateway.comfy_api.queue import ids, json_body, number
+from gateway.comfy_api.views import View, Views, find_shared, views_of
 from gateway.context import Services, identity, services
 from gateway.json_body import encoded_reply
+from scheduler.bookkeeping import SEQUENCES_PER_MS
 from scheduler.states import TERMINAL
 
 #: most entries of one answer: each may hold a whole workflow of 100 KiB
@@ -33,6 +38,7 @@ async def get_history(request: web.Request) -> web.Response:
         BadRequest: ``max_items`` or ``offset`` is no number.
     """
     found, user = services(request), identity(request).user
+    views = views_of(found, user)
     max_items, offset = number(request, "max_items"), number(request, "offset")
     if max_items is not None and max_items <= 0:
         return encoded_reply(b"{}")
@@ -43,17 +49,17 @@ async def get_history(request: web.Request) -> web.Response:
 
     async def build() -> bytes:
         if offset is None:
-            entries = await _newest(found, user, skip=0, most=most)
+            entries = await _newest_of_all(found, views, skip=0, most=most)
         else:
-            entries = await _from(found, user, offset, most)
+            entries = await _from(found, views, offset, most)
         return b"{" + b",".join(entries) + b"}"
 
-    question = f"history {most} {offset}"
-    return encoded_reply(await found.answers.get(user, question, build))
+    question = views.question(f"history {most} {offset}")
+    return encoded_reply(await found.answers.get(user, question, build, views.others))
 
 
 async def get_entry(request: web.Request) -> web.Response:
-    """One entry, or an empty object for an id that is not the caller's or has not ended."""
+    """One entry, or an empty object for an id that the caller may not see or has not ended."""
     found, user = services(request), identity(request).user
     prompt_id = request.match_info["prompt_id"]
 
@@ -61,7 +67,11 @@ async def get_entry(request: web.Request) -> web.Response:
         one = await find_ended(found, user, prompt_id)
         return b"{}" if one is None else b"{" + one.entry() + b"}"
 
-    return encoded_reply(await found.answers.get(user, f"entry {prompt_id}", build))
+    own = await found.answers.get(user, f"entry {prompt_id}", build)
+    shared = await find_shared(found, views_of(found, user), prompt_id) if own == b"{}" else None
+    if shared is None or not isinstance(shared[1], Ended):
+        return encoded_reply(own)
+    return encoded_reply(b"{" + shared[0].ended(shared[1]).entry() + b"}")
 
 
 async def post_history(request: web.Request) -> web.Response:
@@ -85,23 +95,45 @@ async def post_history(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _from(found: Services, user: str, offset: int, most: int) -> list[bytes]:
+async def _from(found: Services, views: Views, offset: int, most: int) -> list[bytes]:
     """Entries from the ``offset`` oldest on, among the newest ``_MOST``."""
-    ended = (await found.rosters.read(user)).ended
-    limit = window(ended)
-    older = await found.archive.count(user, before_ms=limit.before_ms, but=limit.but)
-    rest = min(len(ended) + older, _MOST) - offset
+    there = 0
+    for view in views:
+        ended = (await found.rosters.read(view.owner)).ended
+        limit = window(ended)
+        older = await found.archive.count(view.owner, before_ms=limit.before_ms, but=limit.but)
+        there += len(ended) + older
+    rest = min(there, _MOST) - offset
     if rest <= 0:
         return []
     taken = min(rest, most)
-    return await _newest(found, user, skip=rest - taken, most=taken)
+    return await _newest_of_all(found, views, skip=rest - taken, most=taken)
 
 
-async def _newest(found: Services, user: str, *, skip: int, most: int) -> list[bytes]:
+async def _newest_of_all(found: Services, views: Views, *, skip: int, most: int) -> list[bytes]:
     """Entries past the ``skip`` newest, at most ``most``, oldest first."""
+    if not views.mates:
+        return [entry for _, entry in await _newest(found, views.own, skip=skip, most=most)]
+    own, *others = [await _newest(found, view, skip=0, most=skip + most) for view in views]
+    # a client may have called a prompt of its own as a mate's is called: its own is meant
+    names = {_name(entry) for _, entry in own}
+    mates = [one for entries in others for one in entries if _name(one[1]) not in names]
+    entries = [entry for _, entry in sorted(own + mates, key=lambda one: one[0])]
+    end = max(len(entries) - skip, 0)
+    return entries[max(end - most, 0) : end]
+
+
+def _name(entry: bytes) -> bytes:
+    """An entry's id as it is written, or the first part of one that no job of ours has."""
+    return entry[: entry.index(b'":')]
+
+
+async def _newest(found: Services, view: View, *, skip: int, most: int) -> list[tuple[int, bytes]]:
+    """When they ended, in milliseconds, and entries, past the ``skip`` newest, oldest first."""
+    user = view.owner
     ended = (await found.rosters.read(user)).ended
     end = max(len(ended) - skip, 0)
-    recent = await _recent(found, user, ended[max(end - most, 0) : end])
+    recent = await _recent(found, view, ended[max(end - most, 0) : end])
     missing = most - min(end, most)
     if missing <= 0:
         return recent
@@ -113,16 +145,23 @@ async def _newest(found: Services, user: str, *, skip: int, most: int) -> list[b
         skip=max(skip - len(ended), 0),
         but=limit.but,
     )
-    return [of_past(one).entry() for one in past] + recent
+    return [(one.ended_ms, view.ended(of_past(one)).entry()) for one in past] + recent
 
 
-async def _recent(found: Services, user: str, ended: Sequence[tuple[str, int]]) -> list[bytes]:
+async def _recent(
+    found: Services, view: View, ended: Sequence[tuple[str, int]]
+) -> list[tuple[int, bytes]]:
     """Entries of jobs that the ledger has; each is read and put together once."""
     shown = found.rosters.shown
-    entries = {key: shown.get(("entry", *key)) for key in ended}
+    entries = {key: shown.get(("entry", *key, view.mark)) for key in ended}
     new = [key for key, entry in entries.items() if entry is None]
-    for key, one in zip(new, await ended_jobs(found, user, [key[0] for key in new]), strict=True):
+    jobs = await ended_jobs(found, view.owner, [key[0] for key in new])
+    for key, one in zip(new, jobs, strict=True):
         if one is not None:
-            entries[key] = entry = one.entry()
-            shown.put(("entry", *key), entry, len(entry))
-    return [entry for entry in entries.values() if entry is not None]
+            entries[key] = entry = view.ended(one).entry()
+            shown.put(("entry", *key, view.mark), entry, len(entry))
+    return [
+        (score // SEQUENCES_PER_MS, entry)
+        for (_, score), entry in entries.items()
+        if entry is not None
+    ]

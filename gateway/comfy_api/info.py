@@ -302,7 +302,7 @@ async def folder_paths(request: web.Request) -> web.Response:
 
 
 async def files(request: web.Request) -> web.Response:
-    """The user's own files of one type, newest first, top level only."""
+    """The user's own files of one type, newest first, top level only; then mates' outputs."""
     svc, user, kind = services(request), identity(request).user, request.match_info["type"]
     if kind not in FILE_TYPES:
         return json_reply({"error": "Invalid directory type"}, 400)
@@ -312,4 +312,5 @@ async def files(request: web.Request) -> web.Response:
     made = [
         record.filename for record in await svc.ledger.files(user, kind) if not record.subfolder
     ]
-    return json_reply([*made, *(name for name in uploads if name not in made)])
+    own = [*made, *(name for name in uploads if name not in made)]
+    return json_reply([*own, *(await svc.info.shared_outputs(user) if kind == "output" else ())])

@@ -1,8 +1,8 @@
 """The files a prompt reads: which of its values name one, and which bytes are meant.
 
 Bytes are fixed when the prompt is accepted (``docs/decisions/0001``). An upload
-has them already; an output of the user's own (``pic.png [output]``) is fetched
-from the host that made it.
+has them already; an output of the user's own or a mate's (``pic.png [output]``,
+``@mia/pic.png [output]``) is fetched from the host that made it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def file_key(folder: str, value: str) -> FileKey | None:
 async def find_files(
     services: Services, user: str, names: Mapping[FileKey, str]
 ) -> dict[FileKey, InputFile]:
-    """The user's files among the names. What is not there is left out.
+    """The files among the names that the user may use. What is not there is left out.
 
     An input file is recorded by its path, another by the value that names it
     (``a.png [output]``), so that ``a.png`` of both kinds can be told apart.
@@ -114,20 +114,20 @@ def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:
 
 async def _find(services: Services, user: str, key: FileKey, value: str) -> InputFile | None:
     type_, path = key
-    upload = await services.input_files.find(user, type_, path)
+    folder, _, filename = path.rpartition("/")
+    owner, named = services.mates.owner(user, FileName(type_, folder, filename))
+    upload = await services.input_files.find(owner, type_, named.path)
     if upload is None and type_ != "input":
-        upload = await _fetch_output(services, user, key)
+        upload = await _fetch_output(services, owner, named)
     if upload is None:
         return None
     name = path if type_ == "input" else value
     return InputFile(path=name, sha256=upload.sha256, size_bytes=upload.size_bytes)
 
 
-async def _fetch_output(services: Services, user: str, key: FileKey) -> InputFile | None:
+async def _fetch_output(services: Services, owner: str, named: FileName) -> InputFile | None:
     """Bytes of an output that a worker made for this user, kept like an upload's."""
-    type_, path = key
-    folder, _, filename = path.rpartition("/")
-    record = await output_record(services, user, FileName(type_, folder, filename))
+    record = await output_record(services, owner, named)
     if record is None:
         return None
     limit_bytes = services.settings().gateway.max_body
@@ -137,4 +137,4 @@ async def _fetch_output(services: Services, user: str, key: FileKey) -> InputFil
         return None  # validation says so, if an output needs the node that names it
     if blob is None:
         return None
-    return InputFile(path=path, sha256=blob.sha256, size_bytes=blob.size_bytes)
+    return InputFile(path=named.path, sha256=blob.sha256, size_bytes=blob.size_bytes)

@@ -1,22 +1,27 @@
 """``/api/jobs``: what newer frontends ask instead of ``/queue`` and ``/history``.
 
-The caller's own prompts in one list. Ids are prompt ids, as in the other routes.
+The caller's own prompts in one list. Ids are prompt ids, as in the other routes; of mates'
+jobs, where those are shared, ids of jobs.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from gateway.comfy_api import job_body
-from gateway.comfy_api.ended import find_ended
+from gateway.comfy_api.ended import Ended, find_ended
 from gateway.comfy_api.jobs_page import page
 from gateway.comfy_api.jobs_query import read_query
 from gateway.comfy_api.queue import cancel, ids, json_body
 from gateway.comfy_api.stored import decode_body
+from gateway.comfy_api.views import View, find_shared, views_of
 from gateway.context import identity, services
 from gateway.errors import BadRequest
 from gateway.json_body import encoded_reply, json_reply
+from scheduler.ledger_lists import JobEntry
 from scheduler.states import ACTIVE, TERMINAL
 
 
@@ -36,9 +41,10 @@ async def list_jobs(request: web.Request) -> web.Response:
     if isinstance(query, str):
         return _error(400, query)
     found, user = services(request), identity(request).user
+    views = views_of(found, user)
 
     async def build() -> bytes:
-        shown, total = await page(found, user, query)
+        shown, total = await page(found, views, query)
         pagination = {
             "offset": query.offset,
             "limit": query.limit,
@@ -48,31 +54,45 @@ async def list_jobs(request: web.Request) -> web.Response:
         jobs = [msgspec.Raw(job) for job in shown]
         return msgspec.json.encode({"jobs": jobs, "pagination": pagination})
 
-    return encoded_reply(await found.answers.get(user, query.question, build))
+    question = views.question(query.question)
+    return encoded_reply(await found.answers.get(user, question, build, views.others))
 
 
 async def get_job(request: web.Request) -> web.Response:
-    """One of the caller's jobs with its outputs and workflow."""
+    """One job with its outputs and workflow."""
     found, user = services(request), identity(request).user
     prompt_id = request.match_info["prompt_id"]
+    views = views_of(found, user)
     entry = await found.ledger.entry(user, prompt_id)
     if entry is not None and entry.job.state not in TERMINAL and entry.prompt is not None:
-        job, stored = entry.job, decode_body(entry.prompt)
-        shown = job_body.unfinished(
-            job.prompt_id,
-            job.number,
-            job.submitted_ms,
-            job_body.workflow_id(stored),
-            started_ms=job.started_ms if job.state in ACTIVE else None,
-        )
-        return json_reply({**shown, **job_body.workflow(stored)})
-    ended = await find_ended(found, user, prompt_id)
-    if ended is None:
-        return _error(404, "Job not found")
+        return json_reply(_unfinished(views.own, entry, entry.prompt))
+    own = await find_ended(found, user, prompt_id)
+    match (views.own, own) if own is not None else await find_shared(found, views, prompt_id):
+        case (view, Ended() as ended):
+            return json_reply(_ended(view.ended(ended)))
+        case (view, JobEntry(prompt=bytes(body)) as entry):
+            return json_reply(_unfinished(view, entry, body))
+        case _:
+            return _error(404, "Job not found")
+
+
+def _unfinished(view: View, entry: JobEntry, body: bytes) -> dict[str, Any]:
+    job, stored = entry.job, view.prompt(decode_body(body))
+    shown = job_body.unfinished(
+        view.id(job.id, job.prompt_id),
+        job.number,
+        job.submitted_ms,
+        job_body.workflow_id(stored),
+        started_ms=job.started_ms if job.state in ACTIVE else None,
+    )
+    return {**shown, **job_body.workflow(stored)}
+
+
+def _ended(ended: Ended) -> dict[str, Any]:
     stored = decode_body(ended.prompt)
     result = msgspec.json.decode(ended.result)
     more = {"outputs": result.get("outputs", {}), "execution_status": result.get("status")}
-    return json_reply({**job_body.ended(ended), **more, **job_body.workflow(stored)})
+    return {**job_body.ended(ended), **more, **job_body.workflow(stored)}
 
 
 async def cancel_job(request: web.Request) -> web.Response:

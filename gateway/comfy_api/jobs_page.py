@@ -18,6 +18,7 @@ from gateway.comfy_api.ended import Ended, ended_jobs, of_past, window
 from gateway.comfy_api.job_body import ENDED
 from gateway.comfy_api.jobs_query import JobsQuery
 from gateway.comfy_api.stored import decode_body
+from gateway.comfy_api.views import View, Views
 from gateway.context import Services
 from gateway.ports import PastHead, PastJob
 from gateway.roster import Roster, Waiting
@@ -38,46 +39,62 @@ class _Line:
     value: int
     number: int
     id: str
+    view: View
     #: where the rest is: the ledger's record, its end's score there, or None: the store
     source: Waiting | Job | int | None
 
 
-async def page(found: Services, user: str, query: JobsQuery) -> tuple[list[bytes], int]:
+async def page(found: Services, views: Views, query: JobsQuery) -> tuple[list[bytes], int]:
     """The jobs that a query asks for, encoded, and how many there are on all pages."""
-    roster = await found.rosters.read(user)
-    lines = _unfinished(roster, query)
     end = query.offset + min(MOST if query.limit is None else query.limit, MOST)
+    lines: list[_Line] = []
     total = 0
+    for view in views:
+        some, count = await _of_one(found, view, query, end)
+        lines, total = lines + some, total + count
+    lines.sort(key=lambda line: (line.value, line.number, line.id), reverse=query.descending)
+    lines = lines[query.offset : end]
+    shown: dict[str, bytes] = {}
+    for view in views:
+        shown |= await _bodies(found, view, [line for line in lines if line.view is view])
+    return [shown[line.id] for line in lines if line.id in shown], total
+
+
+async def _of_one(
+    found: Services, view: View, query: JobsQuery, end: int
+) -> tuple[list[_Line], int]:
+    """Lines of one user, as many as a page may need, and how many there are."""
+    roster = await found.rosters.read(view.owner)
+    lines = _unfinished(roster, view, query)
     states = [state.value for state, status in ENDED.items() if status in query.statuses]
+    total = len(lines)
     if states:
-        lines += await _ended(found, user, roster, states, query)
+        lines += await _ended(found, view, roster, states, query)
         total = len(lines)
-        older, count = await _older(found, user, roster, states, query, end)
+        older, count = await _older(found, view, roster, states, query, end)
         lines, total = lines + older, total + count
     if query.workflow_id is not None:
-        workflows = await _workflows(found, user, lines)
+        workflows = await _workflows(found, view, lines)
         lines = [line for line in lines if workflows.get(line.id) == query.workflow_id]
-    if query.workflow_id is not None or not states:
         total = len(lines)
-    lines.sort(key=lambda line: (line.value, line.number, line.id), reverse=query.descending)
-    return await _bodies(found, user, lines[query.offset : end]), total
+    return lines, total
 
 
-def _unfinished(roster: Roster, query: JobsQuery) -> list[_Line]:
+def _unfinished(roster: Roster, view: View, query: JobsQuery) -> list[_Line]:
     lines = []
     if "in_progress" in query.statuses:
         for job in roster.active:
             value = 0 if query.by_duration else job.submitted_ms
-            lines.append(_Line(value, job.number, job.id, job))
+            lines.append(_Line(value, job.number, job.id, view, job))
     if "pending" in query.statuses:
         for one in roster.waiting:
             value = 0 if query.by_duration else one.head.submitted_ms
-            lines.append(_Line(value, one.number, one.id, one))
+            lines.append(_Line(value, one.number, one.id, view, one))
     return lines
 
 
 async def _ended(
-    found: Services, user: str, roster: Roster, states: Sequence[str], query: JobsQuery
+    found: Services, view: View, roster: Roster, states: Sequence[str], query: JobsQuery
 ) -> list[_Line]:
     """Those that the ledger has; of each a record is read once."""
     ends = found.rosters.ends
@@ -87,13 +104,13 @@ async def _ended(
     known = {job.id: _head(job) for job in jobs if job is not None and job.state in TERMINAL}
     trimmed = [job_id for job_id, _ in new if job_id not in known]
     if trimmed:  # since they were listed; the store had them before
-        known |= {one.id: _head(one) for one in await found.archive.read(user, trimmed)}
+        known |= {one.id: _head(one) for one in await found.archive.read(view.owner, trimmed)}
     for key in new:
         if key[0] in known:
             heads[key] = known[key[0]]
             ends.put(key, known[key[0]], _HEAD_BYTES)
     return [
-        _Line(_value(head, query), head.number, head.id, score)
+        _Line(_value(head, query), head.number, head.id, view, score)
         for (_, score), head in heads.items()
         if head is not None and head.state in states
     ]
@@ -101,14 +118,14 @@ async def _ended(
 
 async def _older(
     found: Services,
-    user: str,
+    view: View,
     roster: Roster,
     states: Sequence[str],
     query: JobsQuery,
     end: int,
 ) -> tuple[list[_Line], int]:
     """Those that only the store has, as many as a page may need, and how many there are."""
-    limit = window(roster.ended)
+    user, limit = view.owner, window(roster.ended)
     count = await found.archive.count(user, before_ms=limit.before_ms, but=limit.but, states=states)
     if not count:
         return [], 0
@@ -122,7 +139,7 @@ async def _older(
         descending=query.descending or all_of_them,
         most=MOST if all_of_them else end,
     )
-    return [_Line(_value(head, query), head.number, head.id, None) for head in heads], count
+    return [_Line(_value(head, query), head.number, head.id, view, None) for head in heads], count
 
 
 def _value(head: PastHead, query: JobsQuery) -> int:
@@ -139,14 +156,14 @@ def _head(job: Job | PastJob) -> PastHead:
     )
 
 
-async def _workflows(found: Services, user: str, lines: Sequence[_Line]) -> dict[str, str | None]:
+async def _workflows(found: Services, view: View, lines: Sequence[_Line]) -> dict[str, str | None]:
     """The workflow of each job; read once as long as it is remembered."""
     shown = found.rosters.shown
     known = {line.id: shown.get(("workflow", line.id)) for line in lines}
     new = [line for line in lines if known[line.id] is None]
     for start in range(0, len(new), _BATCH):
         batch = new[start : start + _BATCH]
-        for job_id, body in (await _prompts(found, user, batch)).items():
+        for job_id, body in (await _prompts(found, view.owner, batch)).items():
             found_id = job_body.workflow_id(decode_body(body))
             known[job_id] = encoded = msgspec.json.encode(found_id)
             shown.put(("workflow", job_id), encoded, _HEAD_BYTES)
@@ -163,38 +180,42 @@ async def _prompts(found: Services, user: str, lines: Sequence[_Line]) -> dict[s
     return prompts
 
 
-async def _bodies(found: Services, user: str, lines: Sequence[_Line]) -> list[bytes]:
+async def _bodies(found: Services, view: View, lines: Sequence[_Line]) -> dict[str, bytes]:
     """Lines as they are shown; what cannot change any more is made once."""
     shown = found.rosters.shown
-    made = {line.id: shown.get(("job", line.id, line.source)) for line in lines if _lasts(line)}
+    made = {line.id: shown.get(_key(line)) for line in lines if _lasts(line)}
     new = [line for line in lines if made.get(line.id) is None]
-    fresh = await _made(found, user, new)
+    fresh = await _made(found, view, new) if new else {}
     for line in new:
         if line.id in fresh:
             made[line.id] = fresh[line.id]
             if _lasts(line):
-                shown.put(("job", line.id, line.source), fresh[line.id], len(fresh[line.id]))
-    bodies = (made.get(line.id) for line in lines)
-    return [body for body in bodies if body is not None]
+                shown.put(_key(line), fresh[line.id], len(fresh[line.id]))
+    return {job_id: body for job_id, body in made.items() if body is not None}
+
+
+def _key(line: _Line) -> tuple[object, ...]:
+    return ("job", line.id, line.view.mark, line.source)
 
 
 def _lasts(line: _Line) -> bool:
     return isinstance(line.source, int | Waiting)
 
 
-async def _made(found: Services, user: str, lines: Sequence[_Line]) -> dict[str, bytes]:
+async def _made(found: Services, view: View, lines: Sequence[_Line]) -> dict[str, bytes]:
     waiting = [line for line in lines if isinstance(line.source, Waiting | Job)]
     made = {}
-    workflows = await _workflows(found, user, waiting)
+    workflows = await _workflows(found, view, waiting)
     for line in waiting:
         workflow = workflows.get(line.id)
         if isinstance(line.source, Waiting):
             head = line.source.head
-            body = job_body.unfinished(head.prompt_id, line.number, head.submitted_ms, workflow)
+            name = view.id(line.id, head.prompt_id)
+            body = job_body.unfinished(name, line.number, head.submitted_ms, workflow)
         elif isinstance(line.source, Job):
             job = line.source
             body = job_body.unfinished(
-                job.prompt_id,
+                view.id(job.id, job.prompt_id),
                 job.number,
                 job.submitted_ms,
                 workflow,
@@ -203,8 +224,12 @@ async def _made(found: Services, user: str, lines: Sequence[_Line]) -> dict[str,
         made[line.id] = msgspec.json.encode(body)
     recent = [line.id for line in lines if isinstance(line.source, int)]
     past = [line.id for line in lines if line.source is None]
-    ended: list[Ended | None] = await ended_jobs(found, user, recent)
+    ended: list[Ended | None] = await ended_jobs(found, view.owner, recent)
     if past:
-        ended += [of_past(one) for one in await found.archive.read(user, past)]
-    made |= {one.id: msgspec.json.encode(job_body.ended(one)) for one in ended if one is not None}
+        ended += [of_past(one) for one in await found.archive.read(view.owner, past)]
+    made |= {
+        one.id: msgspec.json.encode(job_body.ended(view.ended(one)))
+        for one in ended
+        if one is not None
+    }
     return made

@@ -1,4 +1,4 @@
-"""``/queue`` and ``/interrupt``: the caller's own unfinished prompts, nobody else's.
+"""``/queue`` and ``/interrupt``: the caller's own unfinished prompts; mates' are shown where shared.
 
 A body-less interrupt, which scripts send, stops what runs of the caller; in a
 shared ComfyUI it stops whatever runs. ``docs/decisions`` lists the difference.
@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.comfy_api.stored import decode_body, item_tail
+from gateway.comfy_api.views import View, views_of
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
 from gateway.json_body import NotJson, encoded_reply, read_json
@@ -37,7 +38,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def get_queue(request: web.Request) -> web.Response:
-    """The caller's prompts: running ones, and pending ones in their order.
+    """The caller's prompts: running ones, and pending ones in their order; then its mates'.
 
     ``max_items`` and ``offset`` (not ComfyUI's) show a part of the pending ones. Beyond the
     first ``_WHOLE`` of an answer an item has its number, id and client_id only.
@@ -46,40 +47,54 @@ async def get_queue(request: web.Request) -> web.Response:
         BadRequest: ``max_items`` or ``offset`` is no number.
     """
     found, user = services(request), identity(request).user
+    views = views_of(found, user)
     most, offset = number(request, "max_items"), number(request, "offset")
     start = max(offset or 0, 0)
     end = None if most is None else start + max(most, 0)
 
     async def build() -> bytes:
-        roster = await found.rosters.read(user)
-        waiting = roster.waiting[start:end]
-        whole = [(job.id, job.prompt_id) for job in roster.active]
-        whole += [(one.id, one.head.prompt_id) for one in waiting[:_WHOLE]]
-        tails = await _tails(found, whole)
-        running = [b"[%d,%b" % (job.number, tails[job.id]) for job in roster.active]
-        pending = [b"[%d,%b" % (one.number, tails.get(one.id) or _bare(one)) for one in waiting]
+        running: list[bytes] = []
+        pending: list[bytes] = []
+        passed = 0
+        for view in views:
+            roster = await found.rosters.read(view.owner)
+            until = None if end is None else max(end - passed, 0)
+            waiting = roster.waiting[max(start - passed, 0) : until]
+            passed += len(roster.waiting)
+            whole = [(job.id, job.prompt_id) for job in roster.active]
+            most_whole = max(_WHOLE - len(pending), 0)
+            whole += [(one.id, one.head.prompt_id) for one in waiting[:most_whole]]
+            tails = await _tails(found, view, whole)
+            running += [b"[%d,%b" % (job.number, tails[job.id]) for job in roster.active]
+            pending += [
+                b"[%d,%b" % (one.number, tails.get(one.id) or _bare(view, one)) for one in waiting
+            ]
         parts = (b",".join(running), b",".join(pending))
         return b'{"queue_running":[%b],"queue_pending":[%b]}' % parts
 
-    return encoded_reply(await found.answers.get(user, f"queue {start} {end}", build))
+    question = views.question(f"queue {start} {end}")
+    return encoded_reply(await found.answers.get(user, question, build, views.others))
 
 
-async def _tails(found: Services, jobs: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+async def _tails(found: Services, view: View, jobs: Sequence[tuple[str, str]]) -> dict[str, bytes]:
     """Items without their numbers, by job; each body is read and put together once."""
     shown = found.rosters.shown
-    tails = {job_id: shown.get(("item", job_id)) for job_id, _ in jobs}
+    tails = {job_id: shown.get(("item", job_id, view.mark)) for job_id, _ in jobs}
     new = [job for job in jobs if tails[job[0]] is None]
     bodies = await found.ledger.prompts([job_id for job_id, _ in new])
     for (job_id, prompt_id), body in zip(new, bodies, strict=True):
+        name = view.id(job_id, prompt_id)
         # None: ended and trimmed since it was listed
-        tail = _tail(prompt_id, None) if body is None else item_tail(prompt_id, decode_body(body))
+        tail = (
+            _tail(name, None) if body is None else item_tail(name, view.prompt(decode_body(body)))
+        )
         tails[job_id] = tail
-        shown.put(("item", job_id), tail, len(tail))
+        shown.put(("item", job_id, view.mark), tail, len(tail))
     return {job_id: tail for job_id, tail in tails.items() if tail is not None}
 
 
-def _bare(one: Waiting) -> bytes:
-    return _tail(one.head.prompt_id, one.head.client_id)
+def _bare(view: View, one: Waiting) -> bytes:
+    return _tail(view.id(one.id, one.head.prompt_id), one.head.client_id if view.own else None)
 
 
 def _tail(prompt_id: str, client_id: str | None) -> bytes:

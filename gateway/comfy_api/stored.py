@@ -60,6 +60,11 @@ def decode_body(body: bytes) -> StoredPrompt:
     return _decode(body)
 
 
+def encode_stored(stored: StoredPrompt) -> bytes:
+    """The body again."""
+    return msgspec.json.encode(stored)
+
+
 def item_tail(prompt_id: str, stored: StoredPrompt) -> bytes:
     """``queue_item`` encoded, without its number, which may change: all from the id on."""
     _, _, prompt, extra, outputs = queue_item(0, prompt_id, stored)

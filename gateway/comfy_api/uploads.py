@@ -28,6 +28,7 @@ from gateway.names import (
     split_annotation,
 )
 from gateway.room import over_quota, room_for_upload, upload_quota
+from scheduler.bookkeeping import own_top
 from scheduler.states import InputFile
 
 #: bytes of a form's field that is no file
@@ -170,11 +171,10 @@ def _target(form: _Form) -> FileName:
     if kind not in FILE_TYPES:
         raise BadRequest(f"type must be one of {', '.join(FILE_TYPES)}.")
     try:
-        return FileName(
-            kind,
-            clean_folder(form.fields.get("subfolder", "")),
-            clean_filename(form.filename or ""),
-        )
+        folder = clean_folder(form.fields.get("subfolder", ""))
+        # as an output that a worker makes would be called
+        folder = own_top(folder) if kind == "output" else folder
+        return FileName(kind, folder, clean_filename(form.filename or ""))
     except (BadName, Escape) as error:
         raise BadRequest(f"The file cannot be named so: {error}.") from error
 
@@ -259,10 +259,11 @@ def _reference(form: _Form) -> FileName:
 
 async def _original(svc: Services, user: str, named: FileName) -> Path | None:
     """The picture under a mask: fetched from an agent, or an upload."""
-    record = await output_record(svc, user, named)
+    owner, named = svc.mates.owner(user, named)
+    record = await output_record(svc, owner, named)
     if record is not None:
         limit_bytes = svc.settings().gateway.max_body
         kept = await svc.agents.keep_file(record, svc.blobs, limit_bytes)
         return None if kept is None else await asyncio.to_thread(svc.blobs.path, kept.sha256)
-    upload = await svc.input_files.find(user, named.type, named.path)
+    upload = await svc.input_files.find(owner, named.type, named.path)
     return None if upload is None else await svc.peers.path(upload)

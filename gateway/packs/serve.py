@@ -152,14 +152,15 @@ async def _first(
 async def _of_file(
     request: web.Request, row: Row, query: dict[str, str], body: bytes | None
 ) -> web.StreamResponse:
-    """The file must be the caller's; its worker hears it by the worker's own name."""
-    svc, user = services(request), identity(request).user
+    """The file must be the caller's or shared; its worker hears it by the worker's own name."""
+    svc = services(request)
     named = named_file(query)
     if isinstance(named, int):
         return web.Response(status=named)
-    record = await output_record(svc, user, named)
+    owner, named = svc.mates.owner(identity(request).user, named)
+    record = await output_record(svc, owner, named)
     if record is None:
-        upload = await svc.input_files.find(user, named.type, named.path)
+        upload = await svc.input_files.find(owner, named.type, named.path)
         if upload is None:
             return web.Response(status=400 if row.bare else 404)
         if row.of_upload is None:

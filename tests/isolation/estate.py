@@ -45,6 +45,8 @@ class Estate:
     queued: str
     running: str
     ended: str
+    #: the owner's group shares, so the owner's lists may show what others made meanwhile
+    shares: bool = False
 
     async def as_owner(self, path: str) -> Any:
         answer = await self.gateway.client.get(path, headers=headers("ann"))
@@ -54,10 +56,22 @@ class Estate:
 
     async def inventory(self) -> dict[str, Any]:
         """All that must be the same after somebody else's request."""
-        seen = {path: await self.as_owner(path) for path in _LOOKED_AT}
+        seen = {path: self._own(path, await self.as_owner(path)) for path in _LOOKED_AT}
         jobs = await self.gateway.ledger.jobs(await self._job_ids())
         seen["jobs"] = [job and (job.state, job.held, job.number, job.wait_detail) for job in jobs]
         return seen
+
+    def _own(self, path: str, told: Any) -> Any:
+        mine = (self.queued, self.running, self.ended)
+        match path if self.shares else "":
+            case "/queue":
+                return {name: [one for one in told[name] if one[1] in mine] for name in told}
+            case "/history":
+                return {name: entry for name, entry in told.items() if name in mine}
+            case "/internal/files/output":
+                return [name for name in told if not name.startswith("@")]
+            case _:
+                return told
 
     async def _job_ids(self) -> list[str]:
         found = [

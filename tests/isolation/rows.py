@@ -122,6 +122,9 @@ def _jobs(estate: Estate) -> Rows:
             Try("/prompt", json={"prompt": _loading(f"{NAME}.png")}),
             Try("/prompt", json={"prompt": _loading(f"{NAME}_00001_.png [output]")}),
             Try("/prompt", json={"prompt": _loading(f"../ann/{NAME}.png")}),
+            Try("/prompt", json={"prompt": _loading(f"@ann/{NAME}_00001_.png [output]")}),
+            Try("/prompt", json={"prompt": _loading(f"@ann/{NAME}.png")}),
+            Try("/prompt", json={"prompt": graph(f"@ann/{NAME}")}),
             Try("/prompt", json={"prompt": graph(f"../ann/{NAME}")}),
         ],
         ("GET", "/queue"): [Try("/queue", shows=True)],
@@ -168,6 +171,17 @@ def _loading(name: str) -> dict[str, Any]:
     }
 
 
+def shared_views() -> tuple[str, ...]:
+    """How mates may ask for the owner's output, where outputs are shared."""
+    output = f"filename={NAME}_00001_.png"
+    return (
+        f"/view?{output}&subfolder=@ann",
+        f"/view?{output}&subfolder=@ann&type=output",
+        f"/view?filename=@ann/{NAME}_00001_.png",
+        f"/view?{output}%20[output]&subfolder=%40ann%2F",
+    )
+
+
 def _files() -> Rows:
     output = f"filename={NAME}_00001_.png"
     return {
@@ -177,6 +191,12 @@ def _files() -> Rows:
             Try(f"/view?{output}&subfolder=vg/ann"),
             Try(f"/view?{output}&subfolder=vg%2Fann"),
             Try(f"/view?{output}&subfolder=..%2Fvg/ann"),
+            *(Try(path) for path in shared_views()),
+            Try(f"/view?{output}&subfolder=@ann/../@ann/.."),
+            Try(f"/view?{output}&subfolder=@ann&type=temp"),
+            Try(f"/view?filename={NAME}.png&type=input&subfolder=@ann"),
+            Try(f"/view?filename={NAME}.png&type=output&subfolder=@ann"),
+            Try(f"/view?filename=@ann/{NAME}.png%20[input]"),
             Try(f"/view?filename={NAME}.png&type=input", shows=True),
             Try(f"/view?filename={NAME}.png%20[input]", shows=True),
             Try(f"/view?filename={NAME}.png&type=input&subfolder=vg/ann"),
@@ -185,12 +205,21 @@ def _files() -> Rows:
             Try("/upload/image", form={"overwrite": "true"}),
             Try("/upload/image", form={"subfolder": "../ann", "overwrite": "true"}),
             Try("/upload/image", form={"type": "output", "overwrite": "true"}),
+            Try("/upload/image", form={"type": "output", "subfolder": "@ann", "overwrite": "true"}),
         ],
         ("POST", "/upload/mask"): [
             Try(
                 "/upload/mask", form={"original_ref": f'{{"filename": "{name}", "type": "{kind}"}}'}
             )
             for name, kind in ((f"{NAME}_00001_.png", "output"), (f"{NAME}.png", "input"))
+        ]
+        + [
+            Try(
+                "/upload/mask",
+                form={
+                    "original_ref": f'{{"filename": "{NAME}_00001_.png", "subfolder": "@ann"}}',
+                },
+            )
         ],
         ("GET", "/internal/files/{type}"): [
             Try(f"/internal/files/{kind}", shows=kind != "temp")

@@ -29,6 +29,7 @@ from gateway.errors import GatewayError, error_reply
 from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.mates import Mates
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from gateway.near_files import NearFiles
 from gateway.peers import Peers
@@ -353,7 +354,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
 
     agents = Agents(ledger, TOKEN, time.time, lambda: 60.0)
     input_files = MemoryInputFiles()
-    blobs = Blobs(folder)
+    blobs, mates = Blobs(folder), Mates(settings)
     return Services(
         settings=settings,
         ledger=ledger,
@@ -364,11 +365,12 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         peers=Peers(agents, blobs, lambda: None),
         agents=agents,
         near=NearFiles(agents, time.time),
-        info=WorkerInfo(agents, ledger, input_files, time.time),
+        info=WorkerInfo(agents, ledger, input_files, mates, time.time),
         hub=Hub(),
         answers=Answers(ledger, time.time),
         rosters=Rosters(ledger),
         exchange=Exchange(),
+        mates=mates,
         pool_count=PoolCount(ledger, time.time),
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),

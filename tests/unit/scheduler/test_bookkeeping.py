@@ -61,7 +61,15 @@ def test_event_ids_are_ordered_as_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "own"), [("vg/ann", ""), ("vg/ann/sub", "sub"), ("vg/anna/x", "vg/anna/x")]
+    ("folder", "own"),
+    [
+        ("vg/ann", ""),
+        ("vg/ann/sub", "sub"),
+        ("vg/anna/x", "vg/anna/x"),
+        ("vg/ann/@mia/x", "_@mia/x"),
+        ("@mia", "_@mia"),
+        ("vg/ann/a/@mia", "a/@mia"),
+    ],
 )
 def test_a_user_s_folder_is_the_top_of_the_user_s_space(folder: str, own: str) -> None:
     assert own_folder("ann", folder) == own
