@@ -3,11 +3,12 @@
 Everything is listed that is shown, nothing that is hidden: what a client or a node pack invents
 tomorrow is not shown until somebody decides so. A mate sees the graph, the workflow, how it
 went, and the outputs where those are shared; never who listens to it (``client_id``), its id
-(a client chose it, and it may be another's too), tokens, texts and temporary pictures.
+(a client chose it, and it may be another's too), tokens, what nodes said, temporary pictures, and files that were sent inside the graph.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ _MESSAGE: Final = (
 )
 #: what clients read of a failure without asking whether it is there
 _EMPTY: Final[Mapping[str, Any]] = {"traceback": [], "current_inputs": {}, "current_outputs": []}
+#: in a value it is no text that anybody wrote: a picture or a file in base64, passed in the graph
+_INLINE: Final = r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{512}"
+_INLINE_BYTES: Final = re.compile(_INLINE.encode())
+_INLINE_TEXT: Final = re.compile(_INLINE)
 
 
 class _PngInfo(Struct, omit_defaults=True):
@@ -59,8 +64,29 @@ def shared_prompt(stored: StoredPrompt, owner: str) -> StoredPrompt:
         info = None
     extra = _Extra(extra_pnginfo=info, vramgate={"user": owner})
     return StoredPrompt(
-        prompt=stored.prompt, extra_data=Raw(msgspec.json.encode(extra)), outputs=stored.outputs
+        prompt=_without_inline(stored.prompt),
+        extra_data=_without_inline(Raw(msgspec.json.encode(extra))),
+        outputs=stored.outputs,
     )
+
+
+def _without_inline(json: Raw) -> Raw:
+    """The same, values empty that hold whole files: those are inputs, and no input is shared."""
+    if _INLINE_BYTES.search(bytes(json)) is None:
+        return json
+    return Raw(msgspec.json.encode(_emptied(msgspec.json.decode(json))))
+
+
+def _emptied(value: Any) -> Any:
+    match value:
+        case str():
+            return "" if _INLINE_TEXT.search(value) else value
+        case list():
+            return [_emptied(item) for item in value]
+        case dict():
+            return {key: _emptied(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def shared_result(result: bytes, owner: str, shown_id: str, *, files: bool) -> bytes:

@@ -63,7 +63,7 @@ async def test_uploads_and_temporary_files_are_not_shared(gateway: Gateway, kind
         {"filename": "p.png", "subfolder": "@mia"},
         {"filename": "@mia/p.png", "type": kind},
     ):
-        assert (await view(gateway, **query))[0] == 404
+        assert (await view(gateway, ANN, **query))[0] == 404
     assert await gateway.json(f"/internal/files/{kind}", ANN) == []
 
 
@@ -103,7 +103,7 @@ async def test_no_folder_of_ones_own_outputs_is_called_as_a_mates(gateway: Gatew
     """Neither a prefix nor an upload can put a file where a mate's are looked for."""
     made = await make(gateway, "ann", "@mia", "x_00001_.png", b"own")
     assert made == {"filename": "x_00001_.png", "subfolder": "_@mia"}
-    assert await view(gateway, **made) == (200, b"own")
+    assert await view(gateway, ANN, **made) == (200, b"own")
     sent = await upload(gateway, BLUE, "u.png", type="output", subfolder="@mia")
     assert sent == {"name": "u.png", "subfolder": "_@mia", "type": "output"}
     assert await view(gateway, filename="u.png", subfolder="_@mia") == (200, BLUE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -46,6 +47,24 @@ def test_of_extra_data_only_the_workflow_is_shown_and_whose_it_is() -> None:
         "extra_data": {"extra_pnginfo": {"workflow": workflow}, "vramgate": {"user": "mia"}},
         "outputs": ["1"],
     }
+
+
+def test_a_picture_inside_the_graph_is_not_shown_and_long_texts_are() -> None:
+    picture = base64.b64encode(bytes(range(256)) * 4).decode()
+    text = "a long prompt, with words, " * 100
+    graph = {
+        "1": {"inputs": {"image": picture, "text": text}},
+        "2": {"inputs": {"list": [{"url": "data:image/png;base64," + picture}], "seed": 7}},
+    }
+    extra = {"extra_pnginfo": {"workflow": {"nodes": [{"widgets_values": [picture, text]}]}}}
+    body = encode_body(prompt=graph, extra_data=extra, outputs=[], client_id=None, secrets={})
+    shown = shared_prompt(decode_body(body), "mia")
+    assert json.loads(bytes(shown.prompt)) == {
+        "1": {"inputs": {"image": "", "text": text}},
+        "2": {"inputs": {"list": [{"url": ""}], "seed": 7}},
+    }
+    workflow = json.loads(bytes(shown.extra_data))["extra_pnginfo"]["workflow"]
+    assert workflow == {"nodes": [{"widgets_values": ["", text]}]}
 
 
 def test_extra_data_of_any_shape_is_none() -> None:
