@@ -140,6 +140,13 @@ class MemoryArchive:
         end = max(len(found) - skip, 0)
         return found[:end] if newest is None else found[max(0, end - newest) : end]
 
+    async def ends(
+        self, user: str, *, newest: int, before_ms: int, but: Sequence[str] = ()
+    ) -> list[tuple[str, int]]:
+        """Id and time of end of what ``ended`` would give, newest first."""
+        found = await self.ended(user, newest=newest, before_ms=before_ms, but=but)
+        return [(job.id, job.ended_ms) for job in reversed(found)]
+
     async def count(
         self,
         user: str,

@@ -34,6 +34,12 @@ class Archive(Protocol):
         """
         ...
 
+    async def ends(
+        self, user: str, *, newest: int, before_ms: int, but: Sequence[str] = ()
+    ) -> list[tuple[str, int]]:
+        """Id and time of end (ms) of what ``ended`` would give, newest first; bodies unread."""
+        ...
+
     async def count(
         self,
         user: str,

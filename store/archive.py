@@ -55,15 +55,20 @@ class SqlArchive:
 
         At most ``newest`` of them, past the ``skip`` newest; ``but`` are left out.
         """
-        wanted = (
-            _older(_shown(user), before_ms, but)
-            .order_by(_jobs.ended_ms.desc(), _jobs.number.desc(), _jobs.id.desc())
-            .limit(newest)
-            .offset(skip or None)
-        )
+        wanted = _newest_first(_older(_shown(user), before_ms, but))
+        wanted = wanted.limit(newest).offset(skip or None)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         return [_past(row) for row in reversed(rows)]
+
+    async def ends(
+        self, user: str, *, newest: int, before_ms: int, but: Sequence[str] = ()
+    ) -> list[tuple[str, int]]:
+        """Id and time of end (ms) of what ``ended`` would give, newest first; bodies unread."""
+        wanted = _older(_shown(user, _jobs.id, _jobs.ended_ms), before_ms, but)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(_newest_first(wanted).limit(newest))).all()
+        return [(job_id, ended_ms) for job_id, ended_ms in rows]
 
     async def count(
         self,
@@ -181,6 +186,10 @@ def _older(
 ) -> Select[*tuple[Any, ...]]:
     older = wanted.where(_jobs.ended_ms < before_ms)
     return older.where(_jobs.id.not_in(but)) if but else older
+
+
+def _newest_first(wanted: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    return wanted.order_by(_jobs.ended_ms.desc(), _jobs.number.desc(), _jobs.id.desc())
 
 
 def _shown(user: str, *columns: Any) -> Select[*tuple[Any, ...]]:

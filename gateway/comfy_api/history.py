@@ -6,6 +6,7 @@ Where mates share their jobs, theirs are among them by the time of their end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -113,14 +114,21 @@ async def _from(found: Services, views: Views, offset: int, most: int) -> list[b
 async def _newest_of_all(found: Services, views: Views, *, skip: int, most: int) -> list[bytes]:
     """Entries past the ``skip`` newest, at most ``most``, oldest first."""
     if not views.mates:
-        return [entry for _, entry in await _newest(found, views.own, skip=skip, most=most)]
-    own, *others = [await _newest(found, view, skip=0, most=skip + most) for view in views]
-    # a client may have called a prompt of its own as a mate's is called: its own is meant
-    names = {_name(entry) for _, entry in own}
-    mates = [one for entries in others for one in entries if _name(one[1]) not in names]
-    entries = [entry for _, entry in sorted(own + mates, key=lambda one: one[0])]
-    end = max(len(entries) - skip, 0)
-    return entries[max(end - most, 0) : end]
+        return await _newest(found, views.own, skip=skip, most=most)
+    ends = [end for view in views for end in await _ends(found, view, skip + most)]
+    ends.sort(key=lambda end: end.score)
+    last = max(len(ends) - skip, 0)
+    ends = ends[max(last - most, 0) : last]
+    entries: dict[str, bytes] = {}
+    names: set[bytes] = set()
+    for view in views:
+        for job_id, entry in (await _entries(found, view, ends)).items():
+            # a client may have called a prompt of its own as a mate's is called: its own is meant
+            if view.own or _name(entry) not in names:
+                entries[job_id] = entry
+        if view.own:
+            names = {_name(entry) for entry in entries.values()}
+    return [entries[end.id] for end in ends if end.id in entries]
 
 
 def _name(entry: bytes) -> bytes:
@@ -128,15 +136,54 @@ def _name(entry: bytes) -> bytes:
     return entry[: entry.index(b'":')]
 
 
-async def _newest(found: Services, view: View, *, skip: int, most: int) -> list[tuple[int, bytes]]:
-    """When they ended, in milliseconds, and entries, past the ``skip`` newest, oldest first."""
+@dataclass(frozen=True, slots=True)
+class _End:
+    """When a job of a longer list ended; of most of them no more is read."""
+
+    #: as the ledger counts it
+    score: int
+    id: str
+    view: View
+    #: id and score in the ledger; None: only the store has it
+    key: tuple[str, int] | None
+
+
+async def _ends(found: Services, view: View, most: int) -> list[_End]:
+    """The newest ends of one user, oldest first."""
+    ended = (await found.rosters.read(view.owner)).ended
+    newest = ended[max(len(ended) - most, 0) :]
+    recent = [_End(score, job_id, view, (job_id, score)) for job_id, score in newest]
+    if len(recent) == most:
+        return recent
+    limit = window(ended)
+    past = await found.archive.ends(
+        view.owner, newest=most - len(recent), before_ms=limit.before_ms, but=limit.but
+    )
+    old = [_End(at_ms * SEQUENCES_PER_MS, job_id, view, None) for job_id, at_ms in reversed(past)]
+    return old + recent
+
+
+async def _entries(found: Services, view: View, ends: Sequence[_End]) -> dict[str, bytes]:
+    """Entries of one user's jobs among these, by job."""
+    mine = [end for end in ends if end.view is view]
+    keys = [end.key for end in mine if end.key is not None]
+    entries = {key[0]: entry for key, entry in (await _recent(found, view, keys)).items()}
+    past = [end.id for end in mine if end.key is None]
+    if past:
+        old = await found.archive.read(view.owner, past)
+        entries |= {one.id: view.ended(of_past(one)).entry() for one in old}
+    return entries
+
+
+async def _newest(found: Services, view: View, *, skip: int, most: int) -> list[bytes]:
+    """The caller's own entries past the ``skip`` newest, at most ``most``, oldest first."""
     user = view.owner
     ended = (await found.rosters.read(user)).ended
     end = max(len(ended) - skip, 0)
     recent = await _recent(found, view, ended[max(end - most, 0) : end])
     missing = most - min(end, most)
     if missing <= 0:
-        return recent
+        return list(recent.values())
     limit = window(ended)
     past = await found.archive.ended(
         user,
@@ -145,12 +192,12 @@ async def _newest(found: Services, view: View, *, skip: int, most: int) -> list[
         skip=max(skip - len(ended), 0),
         but=limit.but,
     )
-    return [(one.ended_ms, view.ended(of_past(one)).entry()) for one in past] + recent
+    return [*(of_past(one).entry() for one in past), *recent.values()]
 
 
 async def _recent(
     found: Services, view: View, ended: Sequence[tuple[str, int]]
-) -> list[tuple[int, bytes]]:
+) -> dict[tuple[str, int], bytes]:
     """Entries of jobs that the ledger has; each is read and put together once."""
     shown = found.rosters.shown
     entries = {key: shown.get(("entry", *key, view.mark)) for key in ended}
@@ -160,8 +207,4 @@ async def _recent(
         if one is not None:
             entries[key] = entry = view.ended(one).entry()
             shown.put(("entry", *key, view.mark), entry, len(entry))
-    return [
-        (score // SEQUENCES_PER_MS, entry)
-        for (_, score), entry in entries.items()
-        if entry is not None
-    ]
+    return {key: entry for key, entry in entries.items() if entry is not None}

@@ -69,6 +69,19 @@ async def test_the_newest_ended_jobs_come_oldest_first(
     assert await _ids(archive, newest=2, before_ms=30) == ["a", "b"]
 
 
+async def test_ends_are_those_of_the_same_jobs_newest_first(
+    archive: SqlArchive, engine: AsyncEngine
+) -> None:
+    for name, ended_ms in (("b", 20), ("c", 30), ("a", 10), ("d", 40)):
+        await _record(engine, name, ended_ms)
+    await _record(engine, "unrun", 25, state="CANCELLED", started_ms=0)
+    await _record(engine, "other", 25, user_name="bob")
+    assert await archive.ends("ann", newest=9, before_ms=40) == [("c", 30), ("b", 20), ("a", 10)]
+    assert await archive.ends("ann", newest=1, before_ms=40, but=("c",)) == [("b", 20)]
+    await archive.hide("ann", ["b"])
+    assert await archive.ends("ann", newest=2, before_ms=40) == [("c", 30), ("a", 10)]
+
+
 async def test_a_job_is_found_by_its_own_user_only(
     archive: SqlArchive, engine: AsyncEngine
 ) -> None:
