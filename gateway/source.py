@@ -48,7 +48,6 @@ def source(request: web.Request) -> Source:
 
 
 @lru_cache(maxsize=4096)  # asked for each request, and most come from few addresses
-@lru_cache(maxsize=4096)
 def parse_address(text: str) -> IpAddress | None:
     """``10.0.0.1``, ``10.0.0.1:80``, ``[::1]:80``, ``fe80::1%eth0``; None: no address."""
     text = text.strip()

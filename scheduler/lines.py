@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,7 +42,7 @@ class Opened:
 
     lines: list[Line]
     refused: list[Refuse]
-    #: lines that may not be served now, with the reason
+    #: lines that may not be served now, or nowhere, with the reason
     held: list[tuple[Line, Wait]]
     #: jobs that no running worker has the nodes or models for: they stand in no line
     lacking: list[Wait]
@@ -55,17 +56,17 @@ def open_lines(scene: Scene) -> Opened:
     late = [b for b in waiting if id(b) not in chosen and is_forced(scene, b.jobs[0])]
     opened = Opened([], [], [], [])
     for backlog in (*next_ones, *late):
-        jobs = [job for job in backlog.jobs if not _expired(scene, job, opened.refused)]
-        for lane in (Lane.INTERACTIVE, Lane.BATCH):
-            own = [
-                job
-                for job in jobs
-                if job.lane is lane
-                and job.id not in scene.config.refused
-                and not _is_lacking(scene, job, opened.lacking)
-            ]
-            if own:
-                _open(scene, Line(backlog, lane, own), opened)
+        own: dict[Lane, list[Job]] = {Lane.INTERACTIVE: [], Lane.BATCH: []}
+        for job in backlog.jobs:
+            if job.deadline_ms and _expired(scene, job, opened.refused):
+                continue
+            if job.id in scene.config.refused:
+                continue
+            if not (job.requires and _is_lacking(scene, job, opened.lacking)):
+                own[job.lane].append(job)
+        for lane, jobs in own.items():
+            if jobs:
+                _open(scene, Line(backlog, lane, jobs), opened)
     return opened
 
 
@@ -95,14 +96,24 @@ def _next_ones(scene: Scene, waiting: list[Backlog]) -> list[Backlog]:
 
 def _is_stuck(scene: Scene, backlog: Backlog) -> bool:
     """Whether none of a user's first jobs can start in this plan, whatever is free."""
-    stranded = all(scene.is_stranded(job) for job in backlog.jobs[:_LOOKED_AT])
+    stranded = _all_stranded(scene, backlog.jobs[:_LOOKED_AT])
     return stranded or scene.caps.over(backlog.jobs[0]) is not None
+
+
+def _all_stranded(scene: Scene, jobs: Sequence[Job]) -> bool:
+    """Whether none of one user's jobs may run on any worker; each kind is asked about once."""
+    kinds = {(job.requires, job.needs_gpu): job for job in jobs}
+    return all(scene.is_stranded(job) for job in kinds.values())
 
 
 def _open(scene: Scene, line: Line, opened: Opened) -> None:
     if _is_held_back(scene, line):
         text = "batch prompts wait: a peak of interactive work is expected"
         opened.held.append((line, Wait(line.head, WaitReason.HELD_FOR_HEAD, text)))
+        return
+    if _all_stranded(scene, line.jobs):
+        # nothing of it could start wherever something is free: nobody passes it by either
+        opened.held.append((line, scene.nobody_free(line.head)))
         return
     line.forced = is_forced(scene, line.head)
     opened.lines.append(line)

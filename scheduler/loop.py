@@ -171,9 +171,12 @@ class SchedulerLoop:
             if not await self._commit(epoch, decision, snapshot):
                 return
         self._again_s = (made.again_ms - snapshot.now_ms) / 1000 if made.again_ms else _IDLE_S
-        if made.decisions or self._clock() >= self._explain_again:
+        rest_s = self._explain_again - self._clock()
+        if rest_s <= 0:
             self._explain_again = self._clock() + _EXPLAIN_S
             await self._explain(epoch, snapshot, made)
+        else:
+            self._again_s = min(self._again_s, rest_s)
         self._foresight.look(epoch, snapshot, config)
 
     def _tell_peak(self, config: PlanConfig) -> None:

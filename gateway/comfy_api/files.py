@@ -107,7 +107,7 @@ async def stored_file(
 async def _output(request: web.Request, record: FileRecord, filename: str) -> web.StreamResponse:
     """From this disk or the worker; what a worker that is down cannot draw, from its file."""
     svc, headers, drawn = services(request), _output_headers(request, filename), _drawn(request)
-    near = None if drawn else await svc.near.serve(record, headers)
+    near = None if drawn else await svc.near.serve(request, record, headers)
     if near is not None:
         return near
     try:

@@ -122,3 +122,22 @@ def test_users_at_their_cap_take_no_place_from_those_who_could_start() -> None:
     full = {user: Limits(max_running=0) for user in crowd}
     made = plan(pool, pool.now_ms, config(heads=2, users=full))
     assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["mine"]
+
+
+def test_a_user_whom_no_worker_serves_is_told_so_and_is_not_passed_by_others() -> None:
+    jobs = [job("stuck-1", "ann"), job("stuck-2", "ann", lane=Lane.BATCH), job("mine", "zoe")]
+    pool = snapshot([gpu()], [worker()], jobs, virtual={"zoe": 10**12})
+    made = plan(pool, pool.now_ms, config(users={"ann": Limits(workers=("elsewhere",))}))
+    (admit,) = made.decisions
+    assert isinstance(admit, Admit)
+    assert (admit.job.id, admit.grant.passed) == ("mine", ())
+    assert made.blocked["ann"].job.id == "stuck-1"
+    assert made.blocked["ann"].reason is WaitReason.CAP
+
+
+def test_a_job_starts_behind_one_of_the_same_user_that_no_worker_may_run() -> None:
+    jobs = [job("drawn"), job("glued", need=0, needs_gpu=False, models=())]
+    elsewhere = {"ann": Limits(workers=("plain",))}
+    pool = snapshot([gpu()], [worker(), worker("plain", on="")], jobs)
+    made = plan(pool, pool.now_ms, config(users=elsewhere))
+    assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["glued"]
