@@ -113,7 +113,7 @@ def _open(scene: Scene, line: Line, opened: Opened) -> None:
         return
     if _all_stranded(scene, line.jobs):
         # nothing of it could start wherever something is free: nobody passes it by either
-        opened.held.append((line, scene.nobody_free(line.head)))
+        opened.held.append((line, scene.nobody_serves(line.head)))
         return
     line.forced = is_forced(scene, line.head)
     opened.lines.append(line)

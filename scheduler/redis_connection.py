@@ -39,6 +39,8 @@ Arg = str | bytes | int | float
 
 _CONNECTIONS: Final = 32
 _COMMAND_TIMEOUT_S: Final = 2.0
+#: commands of one round trip over the shared connection; more would hold up who asks for little
+_SMALL: Final = 64
 #: beyond its own block time, before a silent connection is given up
 _BLOCK_GRACE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.02
@@ -95,6 +97,9 @@ class Connection:
         else:
             self._commands, self._blocking = _clients(url)
         self._pipe = Pipe.beside(self._commands, _COMMAND_TIMEOUT_S)
+        self._shapes: Mapping[Any, Callable[[Any], Any]] = (
+            self._commands.response_callbacks if isinstance(self._commands, Redis) else {}
+        )
         # Clients of clusters and sentinels have no waiting pool: they raise, or open without
         # end, when all connections are in use.
         self._slots = asyncio.Semaphore(_CONNECTIONS)
@@ -187,11 +192,23 @@ class Connection:
             return replies
 
     async def _execute(self, words: Sequence[Arg]) -> Any:
+        if self._pipe is not None and " " not in str(words[0]):  # redis-py knows it as two
+            try:
+                return self._as_redis_py(words, await self._pipe.ask(words))
+            except PipeBroken as error:
+                _log.debug("pipe_broken", error=str(error))
         async with self._slots:
             await _know_nodes(self._commands)
             return await self._commands.execute_command(*words)
 
     async def _pipeline(self, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+        if self._pipe is not None and len(commands) <= _SMALL:
+            try:
+                replies = await self._pipe.ask_all(commands)
+            except PipeBroken as error:
+                _log.debug("pipe_broken", error=str(error))
+            else:
+                return list(map(self._as_redis_py, commands, replies))
         async with self._slots:
             await _know_nodes(self._commands)
             pipe = (
@@ -201,8 +218,13 @@ class Connection:
             )
             for words in commands:
                 pipe.execute_command(*words)
-            replies: list[Any] = await pipe.execute()
-            return replies
+            found: list[Any] = await pipe.execute()
+            return found
+
+    def _as_redis_py(self, words: Sequence[Arg], reply: Any) -> Any:
+        """A reply in the form that its client gives to this command's: a dict for a hash."""
+        shape = self._shapes.get(words[0])
+        return reply if shape is None else shape(reply)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()

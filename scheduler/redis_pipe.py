@@ -64,6 +64,15 @@ class Pipe:
         Raises:
             PipeBroken: it has not come, or is an error.
         """
+        (reply,) = await self.ask_all((words,))
+        return reply
+
+    async def ask_all(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        """The replies to commands that may be repeated, which leave together.
+
+        Raises:
+            PipeBroken: one of them has not come, or is an error.
+        """
         loop = asyncio.get_running_loop()
         if loop.time() < self._rests_until:
             raise PipeBroken("the server did not answer a moment ago")
@@ -72,7 +81,9 @@ class Pipe:
                 line = self._line
                 if line is None or line.broken:
                     line = await self._connected()
-                return await line.ask(words)
+                if len(commands) == 1:
+                    return [await line.ask(commands[0])]
+                return await _all_of([line.ask(words) for words in commands])
         except TimeoutError as error:
             self.close()
             self._rests_until = loop.time() + _REST_S
@@ -116,6 +127,15 @@ class Pipe:
             await line.ask(["SELECT", int(to["db"])])
 
 
+async def _all_of(replies: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    """All replies, or the first error; the others are heard out."""
+    found = await asyncio.gather(*replies, return_exceptions=True)
+    for reply in found:
+        if isinstance(reply, BaseException):
+            raise reply
+    return found
+
+
 class _Line(asyncio.Protocol):
     """An open connection; replies belong to questions in their order."""
 
@@ -126,8 +146,12 @@ class _Line(asyncio.Protocol):
         self._transport: asyncio.Transport
         self.broken = False
 
-    async def ask(self, words: Sequence[Word]) -> Any:
-        """One reply. Raises ConnectionError, or what the server says is wrong."""
+    def ask(self, words: Sequence[Word]) -> asyncio.Future[Any]:
+        """Of one reply: ConnectionError, or what the server says is wrong, may come of it.
+
+        Raises:
+            ConnectionError: it is not even asked.
+        """
         if self.broken or len(self._waiting) >= _MOST_WAITING:
             raise ConnectionError("the connection is broken, or full")
         loop = asyncio.get_running_loop()
@@ -136,7 +160,7 @@ class _Line(asyncio.Protocol):
         if not self._leaving:
             loop.call_soon(self._leave)
         self._leaving.append(_pack(tuple(words)))
-        return await reply
+        return reply
 
     def close(self) -> None:
         """Break it off."""

@@ -14,7 +14,7 @@ from scheduler.plan_config import PlanConfig
 from scheduler.quarantine import gpu_rests_until, rests_until
 from scheduler.shadow import Shadow
 from scheduler.shortage import nobody_free
-from scheduler.states import Job, Snapshot
+from scheduler.states import Job, Snapshot, WaitReason
 from scheduler.warmth import Warmth
 
 
@@ -103,6 +103,12 @@ class Scene:
             known = nobody_free(job, self.room, self.equipment, self.config, self.now_ms)
             self._busy_texts[kind] = known
         return replace(known, job=job)
+
+    def nobody_serves(self, job: Job) -> Wait:
+        """Why a stranded job waits. Its words do not change with every start of others."""
+        if self.caps.is_confined(job) and self.room.up(needs_gpu=job.needs_gpu):
+            return Wait(job, WaitReason.CAP, "the user may use none of the workers")
+        return self.nobody_free(job)
 
     def _run_on_hosts(self) -> None:
         for job in self.snapshot.active.values():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.decisions import Admit, Refuse
 from scheduler.plan_config import Limits
 from scheduler.policy import plan
@@ -133,6 +135,9 @@ def test_a_user_whom_no_worker_serves_is_told_so_and_is_not_passed_by_others() -
     assert (admit.job.id, admit.grant.passed) == ("mine", ())
     assert made.blocked["ann"].job.id == "stuck-1"
     assert made.blocked["ann"].reason is WaitReason.CAP
+    busy = replace(pool, workers=(worker(job="x"),))
+    told = plan(busy, pool.now_ms, config(users={"ann": Limits(workers=("elsewhere",))}))
+    assert told.blocked["ann"] == made.blocked["ann"]
 
 
 def test_a_job_starts_behind_one_of_the_same_user_that_no_worker_may_run() -> None:
