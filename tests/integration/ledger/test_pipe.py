@@ -99,6 +99,43 @@ async def test_user_password_and_database_are_those_of_the_url(tmp_path: Path) -
             await wrong.ask(["GET", "where"])
 
 
+async def test_answers_have_the_form_that_redis_py_gives_them(valkey_url: str) -> None:
+    asked = (
+        ("HSET", "shape:h", "field", "value"),
+        ("SADD", "shape:s", "one", "two"),
+        ("ZADD", "shape:z", 1.5, "member"),
+        ("SET", "shape:t", "text", "EX", 9),
+        ("HGETALL", "shape:h"),
+        ("HMGET", "shape:h", "field", "none"),
+        ("SMEMBERS", "shape:s"),
+        ("ZRANGE", "shape:z", 0, -1),
+        ("ZSCORE", "shape:z", "member"),
+        ("EXISTS", "shape:t"),
+        ("TIME",),
+    )
+    connection = Connection(valkey_url, patience_s=1)
+    async with Redis.from_url(valkey_url, protocol=2) as client:
+        plain = client.pipeline(transaction=False)
+        for words in asked:
+            plain.execute_command(*words)
+        expected = (await plain.execute())[:-1]
+        await client.delete("shape:h", "shape:s", "shape:z", "shape:t")
+    assert (await connection.pipeline(asked))[:-1] == expected
+    for words, one in zip(asked[4:-1], expected[4:], strict=True):
+        assert await connection.command(*words) == one
+    await connection.close()
+
+
+async def test_an_error_among_several_is_told_as_redis_py_tells_it(valkey_url: str) -> None:
+    connection = Connection(valkey_url, patience_s=1)
+    await connection.command("SET", "shape:text", "x")
+    for _ in range(2):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            await connection.pipeline([("GET", "shape:text"), ("HGETALL", "shape:text")])
+        assert await connection.pipeline([("GET", "shape:text")]) == [b"x"]
+    await connection.close()
+
+
 @pytest.mark.parametrize("url", ["rediss://host", "redis+cluster://host:1", "redis+sentinel://h/m"])
 async def test_tls_clusters_and_sentinels_are_left_to_redis_py(url: str) -> None:
     connection = Connection(url, patience_s=0.1)
