@@ -14,7 +14,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from config.settings import Role
-from gateway import browser_rules, entrance
+from gateway import browser_rules, entrance, frontend
 from gateway.ambient import Known
 from gateway.attempts import ATTEMPTS
 from gateway.context import Credential, Identity, has_identity, identity, set_identity
@@ -186,8 +186,10 @@ def _as_identity(found: Holder | Known, credential: Credential) -> Identity:
 async def _by_ticket(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Without a credential: a socket may have a ticket, or wait for one; others are turned away.
 
-    Only the socket's own handler goes without an identity.
+    Only the socket's own handler goes without an identity, and the UI's web app manifest.
     """
+    if frontend.is_manifest(request):
+        return await frontend.serve(request)
     ticket = await request.app[WAITING_ROOM].judge(request)
     if ticket is False:
         return _turn_away(request)

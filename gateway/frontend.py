@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import mimetypes
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from aiohttp import hdrs, web
 
 from config.settings import Frontend, Gateway
 from gateway.agents import PATIENCE_S, allowed
+from gateway.browser_rules import is_socket
 from gateway.context import services
 from gateway.errors import Unavailable, UpstreamDown
 from gateway.worker_ui import WORKER_UI
@@ -29,6 +31,8 @@ _HOUR: Final = "public, max-age=3600"
 _CORE: Final = "/extensions/core/"
 #: served from workers whichever UI is shown
 _WORKER_FOLDERS: Final = ("extensions", "templates", "docs")
+#: the page's web app manifest, as the UI's build names it
+_MANIFEST: Final = re.compile(r"/assets/manifest-[\w-]{8}\.json", re.ASCII)
 
 
 @cache
@@ -94,6 +98,16 @@ async def shown_worker(request: web.Request) -> Worker | None:
     if worker is None and kind is Frontend.WORKER:
         worker = next(iter(await svc.agents.ready()), None)
     return worker
+
+
+def is_manifest(request: web.Request) -> bool:
+    """Whether this asks for the page's web app manifest.
+
+    Browsers fetch it without cookies, whoever is logged in. It belongs to the UI's build
+    and is the same for everybody.
+    """
+    readable = request.method in ("GET", "HEAD") and not is_socket(request.headers)
+    return readable and _MANIFEST.fullmatch(request.rel_url.raw_path) is not None
 
 
 async def serve(request: web.Request) -> web.StreamResponse:

@@ -247,6 +247,80 @@ class TestAuto:
         assert await get(gateway, "/") == (200, "<html>theirs")
 
 
+class TestManifest:
+    """Browsers fetch the page's web app manifest without cookies; it is nobody's secret."""
+
+    async def ask(self, gateway: Gateway, path: str, method: str = "GET", **more: str) -> int:
+        answer = await gateway.client.request(
+            method, path, headers={"Sec-Fetch-Dest": "manifest", **more}, allow_redirects=False
+        )
+        return answer.status
+
+    async def test_the_one_that_the_page_names_is_there_for_everybody(
+        self, gateway: Gateway
+    ) -> None:
+        page = (await get(gateway, "/"))[1]
+        named = next(part for part in page.split('"') if "/manifest-" in part)
+        path = "/" + named.removeprefix("./")
+        answer = await gateway.client.get(path)
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert (await answer.json(content_type=None))["name"] == "ComfyUI"
+        assert await self.ask(gateway, path, "HEAD") == 200
+        wrong = await gateway.client.get(path, headers={"X-API-Key": "key-of-nobody-01"})
+        assert wrong.status == 401
+
+    async def test_it_comes_from_the_worker_whose_page_is_shown(
+        self, start: Start, agent: FakeAgent
+    ) -> None:
+        agent.routes |= {"": b"<html>theirs", "assets/manifest-CebUEmtR.json": {"name": "theirs"}}
+        gateway = await start()
+        answer = await gateway.client.get("/assets/manifest-CebUEmtR.json")
+        assert await answer.json() == {"name": "theirs"}
+        assert await self.ask(gateway, "/assets/manifest-AAAAAAAA.json") == 404
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/",
+            "/index.html",
+            "/assets/x.js",
+            "/assets/manifest.json",
+            "/assets/manifest-CebUEmtR.json/x",
+            "/assets/manifest-CebUEmtR.js",
+            "/assets/manifest-CebUEmtR.json.map",
+            "/assets/manifest-longer-than-that.json",
+            "/assets/x/manifest-CebUEmtR.json",
+            "/assets/..%2fassets/manifest-CebUEmtR.json",
+            "/assets/manifest-..%2f..%2fx.json",
+            "/assets//manifest-CebUEmtR.json",
+            "//assets/manifest-CebUEmtR.json",
+            "/Assets/manifest-CebUEmtR.json",
+            "/api/assets/manifest-CebUEmtR.json",
+            "/internal/assets/manifest-CebUEmtR.json",
+            "/userdata/assets%2Fmanifest-CebUEmtR.json",
+            "/view?filename=/assets/manifest-CebUEmtR.json",
+            "/extensions/assets/manifest-CebUEmtR.json",
+            "/assets/manifest-CebUEmt%52.json",
+            "/assets/manifest-CebUEmtR.json%00",
+        ],
+    )
+    async def test_nothing_else_is(self, start: Start, agent: FakeAgent, path: str) -> None:
+        agent.routes |= {"": b"<html>theirs", "assets/x.js": b"x()"}
+        gateway = await start()
+        agent.asked.clear()
+        who = {"Sec-Fetch-Dest": "manifest", "Accept": "*/*"}
+        assert (await gateway.raw(path, who))[0] == 401
+        assert agent.asked == []
+
+    async def test_nothing_but_reading_it_is(self, start: Start, agent: FakeAgent) -> None:
+        path = "/assets/manifest-CebUEmtR.json"
+        agent.routes |= {"": b"<html>theirs", path[1:]: {"name": "theirs"}}
+        gateway = await start()
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert await self.ask(gateway, path, method) == 401, method
+        assert await self.ask(gateway, path, Upgrade="websocket", Connection="Upgrade") == 401
+
+
 class TestRoot:
     """A frontend that the admin unpacked somewhere: shown instead of all others."""
 
