@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/browser/" in str(item.path):
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.timeout(240))
+            item.add_marker(pytest.mark.timeout(480))
             if {"tab", "new_tab"} & {*getattr(item, "fixturenames", ())}:
                 # browser and tabs live as long as the session, and so must their loop
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

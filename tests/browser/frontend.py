@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from playwright.async_api import Locator, Page, WebSocket
 from tests.browser.problems import Problems
 
 #: seconds for anything that a page is waited for: two cores may be busy with other tests
-PATIENCE_S: Final = 75.0
+PATIENCE_S: Final = 120.0
+#: begins a frame of progress text
+_TEXT: Final = b"\0\0\0\3"
 _READY: Final = """() => window.app?.api?.clientId
     && window.app.extensionManager?.workflow?.activeWorkflow
     && !window.app.extensionManager.spinner"""
@@ -74,6 +77,7 @@ class Frontend(ABC):
         self.problems = Problems(page, url)
         self.frames: list[dict[str, Any]] = []
         self.previews: list[bytes] = []
+        self.texts: list[bytes] = []
         self._remaining = 0
         self._news = asyncio.Event()
         page.on("websocket", self._listen)
@@ -109,6 +113,7 @@ class Frontend(ABC):
         await self.page.evaluate("() => window.app.graph.clear()")
         self.frames.clear()
         self.previews.clear()
+        self.texts.clear()
 
     async def post(self, path: str, body: dict[str, Any]) -> int:
         """Ask for something as the page's own scripts do; the status of the answer."""
@@ -136,10 +141,12 @@ class Frontend(ABC):
         socket.on("framereceived", self._keep)
 
     def _keep(self, payload: str | bytes) -> None:
-        if isinstance(payload, bytes):
-            self.previews.append(payload)
-        else:
+        if isinstance(payload, str):
             self.frames.append(json.loads(payload))
+        elif payload.startswith(_TEXT):
+            self.texts.append(payload)
+        else:
+            self.previews.append(payload)
         self._news.set()
 
     def told(self, type_: str) -> list[dict[str, Any]]:
@@ -214,7 +221,9 @@ class Frontend(ABC):
         field = self.page.get_by_role("dialog").get_by_role("textbox")
         await field.fill(name)
         async with self.page.expect_response(
-            lambda answer: "/api/userdata/workflows" in answer.url
+            lambda answer: (
+                answer.request.method == "POST" and "/api/userdata/workflows" in answer.url
+            )
         ):
             await field.press("Enter")
 
@@ -309,7 +318,8 @@ class Frontend(ABC):
         tab = self.page.locator(".workflows-sidebar-tab")
         if not await tab.is_visible():
             await self.page.get_by_label("Workflows (w)").click()
-        return tab.get_by_text(name, exact=True).last
+        # the older one lists files, the newer one names
+        return tab.get_by_text(re.compile(rf"^{re.escape(name)}(\.json)?$")).last
 
     async def stroke(self, canvas: Locator) -> None:
         """Draw over the middle of something."""

@@ -18,7 +18,6 @@ _MAY_ANSWER: Final = (
     (r"GET /api/userdata\?dir=(workflows|subgraphs)(%2F)?&\S* 404", "nothing saved yet"),
     (r"GET /api/userdata/comfy\.templates\.json 404", "no node templates saved yet"),
     (r"GET /api/userdata/workflows%2F\.index\.json 404", "no bookmarks yet"),
-    (r"GET /api/global_subgraphs 404", "a route of newer servers; ComfyUI 0.3.64 has none"),
     (r"GET /templates/\S*\.json 404", "a simulated worker has no templates"),
 )
 #: console error → why it may be

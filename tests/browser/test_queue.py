@@ -8,9 +8,9 @@ from tests.browser.frontend import Frontend
 from tests.clients import image_prompt, sampling_prompt
 
 
-def endless(seed: int) -> dict[str, object]:
+def endless(seed: int, steps: int = 2000) -> dict[str, object]:
     """Longer than any test, and with few previews, which a page draws slowly."""
-    return sampling_prompt(seed, checkpoint="sdxl.safetensors", size=2048, steps=2000)
+    return sampling_prompt(seed, checkpoint="sdxl.safetensors", size=2048, steps=steps)
 
 
 async def test_the_running_prompt_is_cancelled_by_the_button(tab: Frontend) -> None:

@@ -50,9 +50,11 @@ class Newer(Frontend):
     default_runs = False
 
     async def open_panel(self) -> None:
-        if not await self.page.get_by_label("Clear queued").is_visible():
+        # while jobs run a small panel stands there, with the same buttons but without a list
+        jobs = self.page.get_by_test_id("job-assets-list")
+        if not await jobs.count():
             await self.page.get_by_test_id("queue-overlay-toggle").click()
-        await self.page.get_by_label("Clear queued").wait_for()
+        await jobs.wait_for(state="attached")
 
     async def clear_pending(self) -> None:
         await self.page.get_by_label("Clear queued").click()
