@@ -53,7 +53,7 @@ def _admin(method: str, path: str) -> Row:
 
 
 def _file(path: str, of_upload: bytes | None = None) -> Row:
-    return Row("GET", path, Access.OWN_FILE, _FILE, of_upload)
+    return Row("GET", path, Access.OWN_FILE, _FILE, of_upload, reads=True)
 
 
 _CUSTOM_SCRIPTS: Final = Pack(
@@ -99,6 +99,7 @@ _IMPACT: Final = Pack(
             {name: _FILE[name] for name in ("filename", "subfolder", "type")},
             b"",
             bare=True,
+            reads=True,
         ),
     ),
 )

@@ -32,6 +32,8 @@ class Row:
     of_upload: bytes | None = None
     #: OWN_FILE: the answer tells only that the file is there; no worker is asked
     bare: bool = False
+    #: OWN_FILE: its code was read and changes nothing, so a mate's shared output will do
+    reads: bool = False
     #: keys of a JSON answer that tell where files lie on the host: left out
     hide: tuple[str, ...] = ()
 

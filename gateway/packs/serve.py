@@ -152,12 +152,13 @@ async def _first(
 async def _of_file(
     request: web.Request, row: Row, query: dict[str, str], body: bytes | None
 ) -> web.StreamResponse:
-    """The file must be the caller's or shared; its worker hears it by the worker's own name."""
-    svc = services(request)
+    """The file must be the caller's, or shared where the row only reads; its worker hears it by the worker's own name."""
+    svc, owner = services(request), identity(request).user
     named = named_file(query)
     if isinstance(named, int):
         return web.Response(status=named)
-    owner, named = svc.mates.owner(identity(request).user, named)
+    if row.reads:
+        owner, named = svc.mates.owner(owner, named)
     record = await output_record(svc, owner, named)
     if record is None:
         upload = await svc.input_files.find(owner, named.type, named.path)

@@ -111,3 +111,25 @@ async def test_no_folder_of_ones_own_outputs_is_called_as_a_mates(gateway: Gatew
         assert (await view(gateway, filename=name, subfolder="@mia"))[0] == 404
     kept = await upload(gateway, BLUE, "u.png", type="input", subfolder="@mia")
     assert kept["subfolder"] == "@mia"
+
+
+async def test_reviewed_routes_of_packs_take_a_mates_output_and_a_studios_own_do_not(
+    start: Start,
+) -> None:
+    """Nobody has read what the studio's route does with a file."""
+    routes = [{"path": "/mypack/trim", "access": "own_file"}]
+    gateway = await start(
+        {**SHARING, "gateway": {"packs": ["video-helper-suite"], "routes": routes}}
+    )
+    gateway.agent.routes |= {"pack:vhs/viewvideo": {"played": 1}, "pack:mypack/trim": {"cut": 1}}
+    await make(gateway, "mia", "shots", "v.mp4", b"film")
+    query = {"filename": "v.mp4", "subfolder": "@mia/shots"}
+    for path, who, status in (
+        ("/vhs/viewvideo", ANN, 200),
+        ("/vhs/viewvideo", BOB, 404),
+        ("/mypack/trim", ANN, 404),
+    ):
+        answer = await gateway.client.get(path, params=query, headers=who)
+        assert answer.status == status, (path, who)
+    ((_, _, path, _, _),) = gateway.agent.packs
+    assert "subfolder=vg/mia/shots" in path or "subfolder=vg%2Fmia%2Fshots" in path
