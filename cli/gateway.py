@@ -16,6 +16,7 @@ from cli.listening import listen
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.standby import Standby
 from cli.trial import trier
+from cli.version import own_version
 from config.loading import Option
 from config.problems import ConfigError, Problem
 from config.settings import Role
@@ -75,6 +76,7 @@ def _check_frontend(root: Path | None) -> None:
 async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.socket]) -> None:
     """Serve on a listening socket until cancelled; on other gateways' where they do not."""
     from dashboard import app as dashboard
+    from dashboard.description import describe
     from gateway.announce import address
     from gateway.app import build, make_services
     from store.archive import SqlArchive
@@ -107,6 +109,8 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             services,
             cluster_token=token,
             extra_apps={"/dashboard": pages},
+            described={"/dashboard": describe()},
+            version=own_version(),
         )
         await _serve_app(app, server, others)
     finally:

@@ -8,12 +8,13 @@ somebody else has such a job. Cross-site requests are the gateway's to refuse.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import web
 
 from config.settings import Role
+from dashboard import shapes
 from dashboard.live import UNAVAILABLE
 from scheduler.ledger import CancelReply, LedgerUnavailable, SubmitSide
 from scheduler.states import TERMINAL, Job, JobState
@@ -49,9 +50,17 @@ class Actions:
         if job is None or reply is None or reply.state is None:
             return _refusal(404, "You have no such job.")
         if not reply.changed and not _is_so(action, reply.state):
-            return _refusal(409, _too_late(action, reply.state), state=reply.state.value)
+            late: shapes.NotChanged = {
+                "error": _too_late(action, reply.state),
+                "state": reply.state.value,
+            }
+            return _answer(409, late)
         _log.info("job_action", action=action, job=job.id, user=owner, by=asking)
-        done = {"prompt_id": prompt_id, "state": reply.state.value, "changed": reply.changed}
+        done: shapes.Changed = {
+            "prompt_id": prompt_id,
+            "state": reply.state.value,
+            "changed": reply.changed,
+        }
         return _answer(200, done)
 
 
@@ -87,11 +96,12 @@ def _too_late(action: str, state: JobState) -> str:
     return f"It is no longer queued ({state.value})."
 
 
-def _refusal(status: int, message: str, **more: Any) -> web.Response:
-    return _answer(status, {"error": message, **more})
+def _refusal(status: int, message: str) -> web.Response:
+    failed: shapes.Failed = {"error": message}
+    return _answer(status, failed)
 
 
-def _answer(status: int, body: dict[str, Any]) -> web.Response:
+def _answer(status: int, body: shapes.Failed | shapes.NotChanged | shapes.Changed) -> web.Response:
     answer = web.json_response(body, status=status)
     answer.headers["Cache-Control"] = "no-store"
     return answer

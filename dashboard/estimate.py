@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from config.settings import Settings
+from dashboard import shapes
 from dashboard.live import UNAVAILABLE, Who
 from scheduler.forecast import Forecast
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -85,13 +86,16 @@ class Estimates:
             async with self._turn:
                 tried = await self._try(request, graph)
                 if isinstance(tried, NoTrial):
-                    wrong = {"error": tried.message, "node_errors": tried.node_errors}
+                    wrong: shapes.WrongWorkflow = {
+                        "error": tried.message,
+                        "node_errors": tried.node_errors,
+                    }
                     return _answer(400, wrong)
                 return _answer(200, await self._estimate(user, tried))
         except LedgerUnavailable:
             return _answer(503, {"error": UNAVAILABLE})
 
-    async def _estimate(self, user: str, trial: Trial) -> Json:
+    async def _estimate(self, user: str, trial: Trial) -> shapes.Estimate:
         snapshot = await self._ledger.snapshot(WINDOW)
         trust = await self._ledger.trust()
         config = plan_config(self._settings(), snapshot)
@@ -108,7 +112,7 @@ class Estimates:
         }
 
 
-def needs(trial: Trial) -> Json:
+def needs(trial: Trial) -> shapes.Needs:
     """What a workflow needs, JSON-ready: the part that is the same on every pool."""
     job = trial.job
     sizes = job.model_bytes or (0,) * len(job.models)
@@ -163,7 +167,7 @@ async def _read(request: web.Request) -> bytes | None:
     return bytes(body)
 
 
-def _place(place: Place, snapshot: Snapshot) -> Json:
+def _place(place: Place, snapshot: Snapshot) -> shapes.PlaceRow:
     gpu = next((gpu for gpu in snapshot.gpus if gpu.id == place.id), None)
     return {
         "id": place.id,
@@ -175,7 +179,7 @@ def _place(place: Place, snapshot: Snapshot) -> Json:
     }
 
 
-def _when(start: Forecast, snapshot: Snapshot) -> Json:
+def _when(start: Forecast, snapshot: Snapshot) -> shapes.Start:
     worker = next(one for one in snapshot.workers if one.id == start.worker)
     return {
         "p50_seconds": (start.p50_ms - snapshot.now_ms) / 1000,
@@ -185,7 +189,9 @@ def _when(start: Forecast, snapshot: Snapshot) -> Json:
     }
 
 
-def _answer(status: int, body: Json) -> web.Response:
+def _answer(
+    status: int, body: shapes.Failed | shapes.WrongWorkflow | shapes.Estimate
+) -> web.Response:
     answer = web.json_response(body, status=status)
     answer.headers["Cache-Control"] = "no-store"
     return answer

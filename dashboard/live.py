@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import WSCloseCode, web
 
 from config.settings import Role
+from dashboard import shapes
 from dashboard.overview import overview
 from dashboard.sampler import LIVE_SECONDS, Sampler
 
@@ -64,12 +65,12 @@ class Live:
         try:
             async with asyncio.timeout(PAGE_SECONDS):
                 await self._sampler.refresh()
-                seen, kind = self._sampler.version, "snapshot"
+                seen, anew = self._sampler.version, True
                 while True:
-                    message = self._message(kind, user, role)
+                    message = self._message(user, role, anew=anew)
                     await socket.send_json(message)
                     # After a time without figures a page starts anew, curves and all.
-                    kind = "update" if "overview" in message else "snapshot"
+                    anew = message["type"] == "unavailable"
                     await asyncio.sleep(LIVE_SECONDS)
                     seen = await self._news(socket, seen)
         except TimeoutError:
@@ -84,13 +85,14 @@ class Live:
                 async with asyncio.timeout(self._still_s):
                     return await self._sampler.changed(seen)
             except TimeoutError:
-                await socket.send_json({"type": "still"})
+                still: shapes.Still = {"type": "still"}
+                await socket.send_json(still)
 
-    def _message(self, kind: str, user: str, role: Role) -> dict[str, Any]:
+    def _message(self, user: str, role: Role, *, anew: bool) -> shapes.Message:
         sample = self._sampler.sample
         if sample is None:
             return {"type": "unavailable", "message": UNAVAILABLE}
-        message: dict[str, Any] = {"type": kind, "overview": overview(sample, user, role)}
-        if kind == "snapshot":
-            message["curves"] = self._sampler.curves()
-        return message
+        seen = overview(sample, user, role)
+        if anew:
+            return {"type": "snapshot", "overview": seen, "curves": self._sampler.curves()}
+        return {"type": "update", "overview": seen}

@@ -7,9 +7,10 @@ one count called ``others``, so that nothing tells who works on what.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from config.settings import Role
+from dashboard import shapes
 from dashboard.sample import EndedCounts, GpuSample, JobSample, QueueSample, Sample, WorkerSample
 
 #: What everybody else is called to a user who is no admin.
@@ -19,10 +20,8 @@ MAX_ROWS: Final = 100
 #: Minutes over which ended jobs are counted.
 ENDED_MINUTES: Final = 15
 
-Json = dict[str, Any]
 
-
-def overview(sample: Sample, user: str, role: Role) -> Json:
+def overview(sample: Sample, user: str, role: Role) -> shapes.Overview:
     """Everything the live page shows to this user."""
     sees_all = role is Role.ADMIN
     running = [job for job in sample.running if sees_all or job.user == user]
@@ -43,7 +42,7 @@ def overview(sample: Sample, user: str, role: Role) -> Json:
         "running": [_job(job, sample.now_ms) for job in running[:MAX_ROWS]],
         "running_more": max(0, len(running) - MAX_ROWS),
         "waiting": [
-            _job(job, sample.now_ms) | _outlook(job, sample, user, sees_all)
+            {**_job(job, sample.now_ms), **_outlook(job, sample, user, sees_all)}
             for job in waiting[:MAX_ROWS]
         ],
         "waiting_more": max(0, queued - len(waiting[:MAX_ROWS])),
@@ -68,11 +67,11 @@ def _anonymous(queue: Iterable[QueueSample], user: str) -> list[QueueSample]:
     return [row for row in rows if row.user == user] + ([others] if rest else [])
 
 
-def _queue(row: QueueSample) -> Json:
+def _queue(row: QueueSample) -> shapes.QueueRow:
     return {"user": row.user, "queued": row.queued, "running": row.running}
 
 
-def _job(job: JobSample, now_ms: int) -> Json:
+def _job(job: JobSample, now_ms: int) -> shapes.JobRow:
     return {
         "prompt_id": job.prompt_id,
         "user": job.user,
@@ -86,7 +85,7 @@ def _job(job: JobSample, now_ms: int) -> Json:
     }
 
 
-def _outlook(job: JobSample, sample: Sample, user: str, sees_all: bool) -> Json:
+def _outlook(job: JobSample, sample: Sample, user: str, sees_all: bool) -> shapes.Outlook:
     """What is in a waiting job's way, and in how many seconds it should start."""
     return {
         "blocker": _blocker(job.wait_blocker, sample, user, sees_all),
@@ -106,7 +105,7 @@ def _from_now(at_ms: int, now_ms: int) -> float | None:
     return max(0.0, (at_ms - now_ms) / 1000) if at_ms else None
 
 
-def _gpu(gpu: GpuSample) -> Json:
+def _gpu(gpu: GpuSample) -> shapes.GpuRow:
     return {
         "id": gpu.id,
         "name": gpu.name,
@@ -123,7 +122,7 @@ def _gpu(gpu: GpuSample) -> Json:
     }
 
 
-def _worker(worker: WorkerSample, user: str, sees_all: bool) -> Json:
+def _worker(worker: WorkerSample, user: str, sees_all: bool) -> shapes.WorkerRow:
     # A model's file name may say what somebody works on.
     own = sees_all or worker.user == user
     return {
@@ -140,7 +139,7 @@ def _worker(worker: WorkerSample, user: str, sees_all: bool) -> Json:
     }
 
 
-def _ended(counts: Iterable[EndedCounts]) -> Json:
+def _ended(counts: Iterable[EndedCounts]) -> shapes.EndedRow:
     rows = list(counts)
     return {
         "succeeded": sum(row.succeeded for row in rows),

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from config.settings import Settings
+from dashboard import shapes
 from dashboard.ended import EndedWindow
 from dashboard.overview import ENDED_MINUTES
 from dashboard.sample import GpuSample, Held, Sample, condense
@@ -90,7 +91,7 @@ class Sampler:
             await self._news.wait_for(lambda: self.version != seen)
             return self.version
 
-    def curves(self) -> dict[str, Any]:
+    def curves(self) -> dict[str, shapes.Curve]:
         """Each GPU's last minutes, in columns as charts want them."""
         return {
             gpu: {

@@ -7,8 +7,9 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from config.settings import Settings
@@ -42,6 +43,8 @@ from gateway.hub import Hub
 from gateway.info import WorkerInfo
 from gateway.mates import Mates
 from gateway.near_files import NearFiles
+from gateway.openapi import serve as openapi
+from gateway.openapi.document import document
 from gateway.packs.serve import PACK_TABLE, PackTable, node_packs
 from gateway.peers import Peers
 from gateway.pool_count import PoolCount
@@ -120,6 +123,8 @@ def build(
     *,
     cluster_token: str,
     extra_apps: Mapping[str, web.Application] | None = None,
+    described: Mapping[str, Mapping[str, Any]] | None = None,
+    version: str = "unknown",
 ) -> web.Application:
     """The whole gateway as one application.
 
@@ -128,6 +133,9 @@ def build(
         cluster_token: what agents must show.
         extra_apps: further applications by prefix, e.g. ``/dashboard``; they are behind the
             same authentication and find the identity on the request.
+        described: what ``extra_apps`` answer, by the same prefix: OpenAPI's ``paths`` and
+            ``schemas``.
+        version: this program's, for the description.
 
     Raises:
         ValueError: the cluster token is empty.
@@ -146,6 +154,7 @@ def build(
     app[OPEN_SOCKETS] = OpenSockets()
     app[WORKER_UI] = WorkerUi(services.agents, services.clock)
     app[PACK_TABLE] = PackTable()
+    app[openapi.DESCRIPTION] = msgspec.json.encode(document(version, described or {}))
     app.on_response_prepare.append(add_headers)
     app.on_response_prepare.append(entrance.hand_over)
     app.on_shutdown.append(_close_sockets)
@@ -161,7 +170,7 @@ def runner(app: web.Application) -> web.AppRunner:
 
 def _add_routes(app: web.Application, extra_apps: Mapping[str, web.Application]) -> None:
     app.add_routes([*health.routes(), *login.routes(), *cluster_api.routes()])
-    app.add_routes([*own_files.routes(), *krita.routes()])
+    app.add_routes([*own_files.routes(), *openapi.routes(), *krita.routes()])
     app.add_routes([*info.internal_routes(), *logs.internal_routes(), *info.api_only_routes()])
     bare = [route for part in _COMFY_API for route in part.routes()]
     bare.append(web.get("/ws", websocket))

@@ -19,10 +19,26 @@ gives with an empty body are plain ``web.Response`` values, not errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import msgspec
 from aiohttp import web
+
+
+class ErrorDetail(TypedDict):
+    """What went wrong: a name for programs, sentences for people."""
+
+    type: str
+    message: str
+    details: str
+    extra_info: dict[str, Any]
+
+
+class Error(TypedDict):
+    """ComfyUI's error shape; ``node_errors`` by node, where a graph is wrong."""
+
+    error: ErrorDetail
+    node_errors: dict[str, Any]
 
 
 class GatewayError(Exception):
@@ -128,7 +144,7 @@ def reply(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """An error as ComfyUI words one: ``{"error": {…}, "node_errors": {}}``."""
-    body = {
+    body: Error = {
         "error": {
             "type": type,
             "message": message,

@@ -5,7 +5,7 @@ ComfyUI has no route that deletes a file; a quota without one would be a dead en
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from aiohttp import web
 
@@ -17,6 +17,22 @@ from gateway.names import FILE_TYPES, BadName, Escape, clean_path
 from gateway.room import upload_quota
 
 
+class Upload(TypedDict):
+    """A file that the caller has sent."""
+
+    type: str
+    path: str
+    size_bytes: int
+
+
+class Uploads(TypedDict):
+    """All of them, and the room they take; no quota: null."""
+
+    used_bytes: int
+    quota_bytes: int | None
+    files: list[Upload]
+
+
 def routes() -> list[web.RouteDef]:
     """The page's own routes; no ComfyUI has them."""
     return [web.get("/vramgate/files", show), web.delete("/vramgate/files", delete)]
@@ -25,14 +41,15 @@ def routes() -> list[web.RouteDef]:
 async def show(request: web.Request) -> web.Response:
     """The caller's uploads, newest first of each type."""
     svc, who = services(request), identity(request)
-    files: list[dict[str, Any]] = [
+    files: list[Upload] = [
         {"type": kind, "path": file.path, "size_bytes": file.size_bytes}
         for kind in FILE_TYPES
         for file in await svc.input_files.list(who.user, kind)
     ]
     used = sum(file["size_bytes"] for file in files)
     quota = upload_quota(svc.settings(), who.user, who.group)
-    return json_reply({"used_bytes": used, "quota_bytes": quota, "files": files})
+    found: Uploads = {"used_bytes": used, "quota_bytes": quota, "files": files}
+    return json_reply(found)
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -279,6 +279,7 @@ def _ours(estate: Estate) -> Rows:
         ("POST", "/api/etn/workflow/publish"): [
             Try("/api/etn/workflow/publish", json={**client, "name": "x", "workflow": {}})
         ],
+        ("GET", "/openapi.json"): [Try("/openapi.json")],
         ("GET", "/dashboard"): [Try("/dashboard")],
         ("GET", "/dashboard/"): [Try("/dashboard/")],
         ("GET", "/dashboard/assets/{name}"): [Try("/dashboard/assets/..%2f..%2fapp.py")],

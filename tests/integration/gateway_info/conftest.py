@@ -224,7 +224,11 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
     running: list[TestClient[web.Request, web.Application]] = []
 
     async def starter(
-        settings: dict[str, Any] | None = None, *, workers: int = 1, extra: Any = None
+        settings: dict[str, Any] | None = None,
+        *,
+        workers: int = 1,
+        extra: Any = None,
+        described: Any = None,
     ) -> Gateway:
         await ledger.report(
             Report(
@@ -246,7 +250,9 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
             clock=clock,
         )
         extra_apps = extra(services) if callable(extra) else extra
-        app = build(services, cluster_token=TOKEN, extra_apps=extra_apps)
+        app = build(
+            services, cluster_token=TOKEN, extra_apps=extra_apps, described=described, version="1"
+        )
         client = TestClient(TestServer(app))
         running.append(client)
         await client.start_server()

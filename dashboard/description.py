@@ -1,0 +1,132 @@
+"""The dashboard's API in the words of OpenAPI: the part that ``cli`` hands to the gateway.
+
+Schemas are made of ``dashboard.shapes``, which the code that answers is checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from dashboard import shapes
+from dashboard.actions import ACTIONS
+from dashboard.estimate import MOST_BYTES
+from dashboard.estimate import PATH as ESTIMATE_PATH
+
+_SHAPES: Final = (
+    shapes.Overview,
+    shapes.Failed,
+    shapes.NotChanged,
+    shapes.Changed,
+    shapes.Estimate,
+    shapes.WrongWorkflow,
+    shapes.Snapshot,
+    shapes.Update,
+    shapes.Still,
+    shapes.Unavailable,
+)
+#: before the names of schemas, which share one list with the gateway's
+_PREFIX: Final = "Dashboard"
+
+Json = dict[str, Any]
+
+
+def describe() -> Mapping[str, Any]:
+    """``paths`` (below the dashboard's own prefix) and ``schemas``."""
+    template = f"#/components/schemas/{_PREFIX}{{name}}"
+    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=template)
+    return {
+        "paths": {
+            "/api/v1/overview": {"get": _overview()},
+            "/api/v1/live": {"get": _live()},
+            "/api/v1/jobs/{prompt_id}/{action}": {"post": _action()},
+            ESTIMATE_PATH: {"post": _estimate()},
+        },
+        "schemas": {_PREFIX + name: schema for name, schema in schemas.items()},
+    }
+
+
+def _overview() -> Json:
+    return {
+        "summary": "The pool as the caller may see it",
+        "responses": {
+            "200": _json("Figures of now.", shapes.Overview),
+            "503": _json("The queue does not answer.", shapes.Failed),
+        },
+    }
+
+
+def _live() -> Json:
+    names = (shapes.Snapshot, shapes.Update, shapes.Still, shapes.Unavailable)
+    return {
+        "summary": "The overview, again at every change",
+        "description": "A WebSocket: a `DashboardSnapshot`, then `DashboardUpdate` at most twice a "
+        "second, `DashboardStill` while nothing changes, `DashboardUnavailable` while there are no "
+        "figures. What a client sends is not read.",
+        "x-messages": {"oneOf": [_ref(shape) for shape in names]},
+        "responses": {
+            "101": {"description": "The socket is open."},
+            "400": _text("The request is no WebSocket's."),
+            "503": _text("Too many pages are open."),
+        },
+    }
+
+
+def _action() -> Json:
+    return {
+        "summary": "Hold, unhold, move or cancel a job",
+        "parameters": [
+            _parameter("prompt_id", "path", {"type": "string"}),
+            _parameter("action", "path", {"enum": list(ACTIONS)}),
+            _parameter("user", "query", {"type": "string"}) | {"description": "For admins."},
+        ],
+        "responses": {
+            "200": _json("The job as it is now.", shapes.Changed),
+            "403": _json("The caller's role does not allow it.", shapes.Failed),
+            "404": _json(
+                "The caller has no such job, or (empty) there is no such action.", shapes.Failed
+            )
+            | {"x-may-be-empty": True},
+            "409": _json("It is too late.", shapes.NotChanged),
+            "503": _json("The queue does not answer.", shapes.Failed),
+        },
+    }
+
+
+def _estimate() -> Json:
+    graph = {"type": "object", "additionalProperties": {"type": "object"}}
+    posted = {"type": "object", "properties": {"prompt": graph}, "required": ["prompt"]}
+    return {
+        "summary": "What a workflow would need and when it would start",
+        "description": "As for `POST /prompt`; nothing is queued.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": posted}}},
+        "responses": {
+            "200": _json("The estimate.", shapes.Estimate),
+            "400": _json("It is no workflow, or a wrong one.", shapes.Failed, shapes.WrongWorkflow),
+            "413": _json(f"It has more than {MOST_BYTES} bytes.", shapes.Failed),
+            "503": _json("The queue does not answer.", shapes.Failed),
+        },
+    }
+
+
+def _parameter(name: str, place: str, schema: Json) -> Json:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}
+
+
+def _json(description: str, *shape: type) -> Json:
+    found = [_ref(one) for one in shape]
+    schema = found[0] if len(found) == 1 else {"anyOf": found}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _text(description: str) -> Json:
+    return {
+        "description": description,
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+
+
+def _ref(shape: type) -> Json:
+    return {"$ref": f"#/components/schemas/{_PREFIX}{shape.__name__}"}

@@ -1,0 +1,1 @@
+"""What the gateway answers, described for programs (OpenAPI 3.1)."""
