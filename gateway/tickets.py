@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -135,6 +136,7 @@ def may_be_ticket(client_id: str) -> bool:
     return len(client_id) >= _SHORTEST_ID and any(sign.isdigit() for sign in client_id)
 
 
+@lru_cache(maxsize=4096)  # asked for each request, and most come from few addresses
 def _seen(address: str) -> str:
     return f"seen:{_digest(address)}"
 
