@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from cli.allocator import share_arenas
 from cli.errors import CliError
 from cli.logs import set_up_logging
 from cli.options import Ground
@@ -125,6 +126,7 @@ class LiveSettings:
 
 def run_role(role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a role until SIGTERM or Ctrl-C; ``work`` is cancelled then and may clean up."""
+    share_arenas()
     set_up_logging(ground.source.current().log, role)
     with (
         contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt),

@@ -41,6 +41,7 @@ from gateway.effective import EffectiveSettings
 from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.learned import Learned
 from gateway.mates import Mates
 from gateway.near_files import NearFiles
 from gateway.openapi import serve as openapi
@@ -111,6 +112,7 @@ def make_services(
         answers=Answers(ledger, clock),
         rosters=Rosters(ledger),
         pool_count=PoolCount(ledger, clock),
+        learned=Learned(ledger),
         exchange=Exchange(),
         mates=mates,
         clock=clock,

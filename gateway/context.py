@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.hub import Hub
     from gateway.info import WorkerInfo
+    from gateway.learned import Learned
     from gateway.mates import Mates
     from gateway.near_files import NearFiles
     from gateway.peers import Peers
@@ -96,6 +97,7 @@ class Services:
     answers: Answers
     rosters: Rosters
     pool_count: PoolCount
+    learned: Learned
     exchange: Exchange
     mates: Mates
     #: seconds since the epoch; injected so that tests own the clock

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
-
-import structlog
 
 from gateway.comfy_api.inputs import FileKey
 from gateway.context import Services
 from gateway.names import is_picture
 from scheduler.estimate import Estimate, estimate
-from scheduler.profile import Profile, from_json
 from scheduler.states import InputFile
 from scheduler.workflow.features import Features, features
 from scheduler.workflow.passed_pictures import PASSED
@@ -22,9 +18,6 @@ from scheduler.workflow.validation import Validation
 
 #: pictures of one prompt whose headers are read; no real graph has more
 _MOST_PICTURES: Final = 100
-#: a kind's profile as it was read last: the next prompt of that kind mostly finds the same
-_read_profile = lru_cache(maxsize=1024)(from_json)
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ async def need_of(
         image_sizes=await _picture_sizes(found, files),
         outputs=checked.outputs or None,
     )
-    profiles = list(_read(await found.ledger.profiles([kind.fingerprint, *kind.parents])))
+    profiles = await found.learned.of([kind.fingerprint, *kind.parents])
     own = profiles[0]
     return Need(kind, estimate(kind, profiles), 0 if own is None else own.count)
 
@@ -70,12 +63,3 @@ async def _picture_sizes(
     named = list(pictures.items())[:_MOST_PICTURES]
     sizes = await asyncio.gather(*(found.peers.picture_size(file) for _, file in named))
     return {path: size for (path, _), size in zip(named, sizes, strict=True) if size is not None}
-
-
-def _read(learned: Iterable[bytes | None]) -> Iterable[Profile | None]:
-    for record in learned:
-        try:
-            yield None if record is None else _read_profile(record)
-        except ValueError as error:
-            log.warning("profile_unreadable", error=str(error))
-            yield None

@@ -24,6 +24,10 @@ from store.errors import StoreFull, UnknownStore
 
 #: How long a writer waits for the others. A batch takes milliseconds; a minute is a stuck disk.
 BUSY_SECONDS: Final = 60.0
+#: What each connection keeps of the file. SQLite's 2 MB would fill over days, once for each
+#: connection and in a thread of its own each, and hardly serve: the recorder's every write makes
+#: the other processes' copies worthless. The system has the file in memory anyway.
+_CACHE_KIB: Final = 512
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -95,6 +99,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     cursor.execute("PRAGMA foreign_keys = ON")
     # What was acknowledged survives a power cut, not only a crash of ours.
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     cursor.close()
 
 

@@ -29,6 +29,7 @@ from gateway.errors import GatewayError, error_reply
 from gateway.exchange import Exchange
 from gateway.hub import Hub
 from gateway.info import WorkerInfo
+from gateway.learned import Learned
 from gateway.mates import Mates
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from gateway.near_files import NearFiles
@@ -372,6 +373,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         exchange=Exchange(),
         mates=mates,
         pool_count=PoolCount(ledger, time.time),
+        learned=Learned(ledger),
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),
     )

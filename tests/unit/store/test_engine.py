@@ -42,3 +42,13 @@ async def test_sqlite_enforces_foreign_keys_and_survives_power_cuts(tmp_path: Pa
         synchronous = await connection.exec_driver_sql("PRAGMA synchronous")
         assert synchronous.scalar() == 2
     await engine.dispose()
+
+
+async def test_a_connection_keeps_little_of_a_growing_database(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    async with engine.connect() as connection:
+        size = (await connection.exec_driver_sql("PRAGMA cache_size")).scalar()
+    await engine.dispose()
+    # negative: KiB, positive: pages of 4 KiB
+    assert size is not None
+    assert -1024 <= size < 0
