@@ -67,7 +67,8 @@ class Studio:
         await self.until_closing(self.random.expovariate(1 / mean_s) / self._speedup)
 
     async def until_closing(self, seconds: float) -> None:
-        """Wait real seconds, or until the studio closes."""
+        """Wait real seconds, or until the studio closes; others get their turn even then."""
+        await asyncio.sleep(0)
         try:
             async with asyncio.timeout(seconds):
                 await self.closing.wait()
