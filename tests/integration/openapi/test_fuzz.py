@@ -39,7 +39,7 @@ CHECKS = [
 ]
 KEYS = [user["key"] for user in USERS]
 #: requests to each route
-FEW, MANY = 2, 150
+FEW, MANY = 2, 10
 #: seconds for one answer
 PATIENCE_S = 30
 
