@@ -331,7 +331,7 @@ async def test_ids_that_nobody_has_do_nothing(
         ("/userdata/%2e%2e%2fx", 403),
         ("/userdata/a%00b", 403),
         ("/userdata/nope", 404),
-        ("/v2/userdata?path=..", 403),
+        ("/v2/userdata?path=..", 400),
         ("/v2/userdata?path=nope", 404),
         ("/settings/%00", 200),
         ("/object_info/%00", 200),
