@@ -20,6 +20,7 @@ from cli.errors import CliError
 from cli.hosts import HostAway, Hosts
 from cli.leftovers import Leftovers
 from cli.options import read_ground
+from config.problems import ConfigError
 from config.settings import Settings
 from scheduler.ledger import Ledger
 from scheduler.workflow.passed_pictures import PASSED
@@ -50,7 +51,12 @@ def tend_files(config: str, data_dir: str) -> dict[str, int]:
 
 
 async def _tend(config: Path | None, data_dir: Path) -> dict[str, int]:
-    ground = read_ground(config, data_dir)
+    try:
+        ground = read_ground(config, data_dir)
+    except ConfigError:
+        # the roles that run tell what is wrong with it; nobody knows what may be deleted
+        _log.warning("files_not_tended", why="the config file is refused")
+        return {}
     live = LiveSettings(ground)
     engine = open_engine(store_url(live(), data_dir))
     ledger = connect_ledger(live(), redis_url(live(), data_dir))
