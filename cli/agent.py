@@ -74,7 +74,8 @@ async def drive(ground: Ground) -> None:
     settings = ground.source.current()
     agent_id = settings.agent.id or host_name()
     home = agent_home(ground.data_dir)
-    reader, specs = await asyncio.to_thread(prepare, settings, agent_id, home)
+    token = cluster_token(settings, ground.data_dir)
+    reader, specs = await asyncio.to_thread(prepare, settings, agent_id, home, token)
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
         await Agent(
@@ -84,7 +85,7 @@ async def drive(ground: Ground) -> None:
             specs=specs,
             agent_id=agent_id,
             data_dir=home,
-            token=cluster_token(settings, ground.data_dir),
+            token=token,
             version=own_version(),
             clock=time.monotonic,
             wall=time.time,
@@ -95,7 +96,7 @@ async def drive(ground: Ground) -> None:
 
 
 def prepare(
-    settings: Settings, agent_id: str, home: Path
+    settings: Settings, agent_id: str, home: Path, token: str
 ) -> tuple[GpuReader | None, list[LaunchSpec]]:
     """What reads the GPUs, and which workers to start.
 
@@ -104,6 +105,7 @@ def prepare(
     """
     from worker_agent.launch import NotComfyui, comfyui_specs
     from worker_agent.nvml import open_reader
+    from worker_agent.probe_pack import lay_out
 
     if settings.agent.simulate is not None:
         return _simulated(settings.agent.simulate, agent_id, home)
@@ -119,6 +121,7 @@ def prepare(
             home,
             free_port,
             settings.gateway.max_body,
+            lay_out(home, settings.probe, token) if settings.probe.enabled else None,
         )
     except NotComfyui as error:
         raise CliError(str(error)) from error

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from config.files import Files
 from config.nodes import Nodes
 from config.packs import PackName, PackRoute
+from config.probe import Probe
 from config.roles import Role as Role
 from config.values import Bytes, Model, Name, Network, Seconds
 
@@ -258,6 +259,8 @@ class WorkerUrl(Model):
     """Base URL, for example `http://127.0.0.1:8188`."""
     gpu: int | None = Field(None, ge=0)
     """Index of the NVIDIA device it computes on; unset: found out, or memory from its own figures."""
+    probe_token: str | None = Field(None, min_length=16, repr=False)
+    """Token of the probe installed there, as in its `VRAMGATE_PROBE` (docs/probe.md); unset: it has none."""
 
 
 class Comfyui(Model):
@@ -327,6 +330,7 @@ class Settings(Model):
     scheduler: Scheduler = Scheduler()
     admission: Admission = Admission()
     agent: Agent = Agent()
+    probe: Probe = Probe()
     cluster: Cluster = Cluster()
     log: Log = Log()
     data_dir: Path | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from config.settings import Comfyui
 from worker_agent.nvml import GpuReading
+from worker_agent.probe_pack import ProbePack
 
 #: of our own environment these never reach a ComfyUI: it has its own packages
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -54,6 +55,7 @@ def comfyui_specs(
     data_dir: Path,
     free_port: Callable[[], int],
     max_upload_bytes: int = 100 * 2**20,
+    probe: ProbePack | None = None,
 ) -> list[LaunchSpec]:
     """ComfyUI processes as the settings want them: n on each GPU, or n on the CPU.
 
@@ -77,6 +79,7 @@ def comfyui_specs(
             free_port(),
             # ComfyUI counts in MiB, and the form around a file counts too
             max_upload_bytes // 2**20 + 1,
+            probe,
         )
         for number, place in enumerate(
             place for place in places for _ in range(settings.workers_per_gpu)
@@ -92,6 +95,7 @@ def _comfyui_spec(
     data_dir: Path,
     port: int,
     max_upload_mib: int,
+    probe: ProbePack | None,
 ) -> LaunchSpec:
     home = data_dir / "workers" / worker
     folders = {name: home / name for name in ("output", "input", "temp")}
@@ -100,6 +104,8 @@ def _comfyui_spec(
     env = worker_environment(os.environ)
     if gpu is not None:
         env["CUDA_VISIBLE_DEVICES"] = gpu.uuid
+    if probe is not None:
+        env |= probe.environment(worker)
     return LaunchSpec(
         id=worker,
         command=(
@@ -114,6 +120,7 @@ def _comfyui_spec(
             *("--temp-directory", str(home)),
             *("--database-url", f"sqlite:///{home / 'comfyui.db'}"),
             *(("--cpu",) if gpu is None else ()),
+            *(probe.args if probe is not None else ()),
             *settings.args,
         ),
         env=env,

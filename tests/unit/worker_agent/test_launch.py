@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from config.probe import Probe
 from config.settings import Comfyui
 from worker_agent.launch import NotComfyui, comfyui_specs, worker_environment
 from worker_agent.nvml import GpuReading
+from worker_agent.probe_pack import lay_out
 
 
 def card(index: int) -> GpuReading:
@@ -65,3 +67,27 @@ def test_a_folder_without_main_py_is_refused(tmp_path: Path) -> None:
 def test_our_import_path_and_secrets_do_not_reach_a_worker() -> None:
     ours = {"PYTHONPATH": "/x", "VRAMGATE_CLUSTER__TOKEN": "t", "PATH": "/bin", "VIRTUAL_ENV": "v"}
     assert worker_environment(ours) == {"PATH": "/bin"}
+
+
+def test_workers_start_with_their_probe_beside_an_admins_own_paths(
+    checkout: Path, tmp_path: Path
+) -> None:
+    settings = Comfyui(
+        path=checkout, workers_per_gpu=2, args=("--extra-model-paths-config", "/own.yaml")
+    )
+    pack = lay_out(tmp_path, Probe(), "c" * 32, checkout)
+    specs = comfyui_specs(settings, [], "host", tmp_path, lambda: 9000, probe=pack)
+    given = [
+        spec.command[at + 1]
+        for spec in specs
+        for at, word in enumerate(spec.command)
+        if word == "--extra-model-paths-config"
+    ]
+    assert given == [str(pack.config), "/own.yaml"] * 2
+    assert specs[0].env["VRAMGATE_PROBE"] != specs[1].env["VRAMGATE_PROBE"]
+
+
+def test_without_a_probe_nothing_of_it_reaches_a_worker(checkout: Path, tmp_path: Path) -> None:
+    (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 9000)
+    assert "VRAMGATE_PROBE" not in spec.env
+    assert "--extra-model-paths-config" not in spec.command
