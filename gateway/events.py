@@ -23,6 +23,7 @@ from gateway.hub import ClientSocket, Hub
 from gateway.live import LiveFeeds
 from gateway.log_feed import LogFeed
 from gateway.missed_ends import KEPT_S, MissedEnds
+from gateway.past import Past, event_ms
 from gateway.wait_texts import WaitTexts
 from scheduler.closing import failure_data
 from scheduler.ledger import Event, EventKind, LedgerUnavailable
@@ -86,11 +87,24 @@ class EventFollower:
         self._present: frozenset[tuple[str, WorkerState]] = frozenset()
         #: settled attempts that were shown, oldest first
         self._shown: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._past = Past()
+
+    async def past_is_shown(self, user: str) -> None:
+        """Wait until what has ended by now was shown to the user's sockets here.
+
+        Where this is the only gateway, nobody can have heard of it elsewhere.
+
+        Raises:
+            LedgerUnavailable: nobody knows what has ended.
+        """
+        if len(self._services.agents.pool.gateways) > 1:
+            await self._past.shown(user, await self._ledger.last_event_id())
 
     async def run(self) -> None:
         """Follow until cancelled; goes on where it was after the ledger was away."""
         try:
             cursor = await self._start()
+            self._past.reached(cursor)
             self._hub.followed.set()
             while True:
                 cursor = await self._follow(cursor)
@@ -111,16 +125,17 @@ class EventFollower:
 
     async def _look_back(self, newest: str) -> None:
         """Ends of the last moments, whose clients may come here from a gateway that has gone."""
-        now_ms = _event_ms(newest)
+        now_ms = event_ms(newest)
         cursor = f"{max(0, now_ms - int(KEPT_S * 1000))}-0"
         for _ in range(_LOOKS_BACK):
             events = await self._ledger.events(cursor, 0)
             for event in events:
-                ago_s = (now_ms - _event_ms(event.id)) / 1000
+                ago_s = (now_ms - event_ms(event.id)) / 1000
                 # what is newer will be followed
                 if event.kind is EventKind.SETTLED and ago_s >= 0:
+                    self._live.close(event.job, event.attempt)
                     self._missed.keep(event, certain=False, ago_s=ago_s)
-            if not events or _event_ms(events[-1].id) >= now_ms:
+            if not events or event_ms(events[-1].id) >= now_ms:
                 return
             cursor = events[-1].id
 
@@ -131,6 +146,7 @@ class EventFollower:
             for event in events:
                 await self._take(event)
                 cursor = event.id
+            self._past.reached(cursor)
             if self._services.clock() - self._pool_read_at > _POOL_MAX_AGE_S:
                 await self._look_at_pool()
         except LedgerUnavailable as error:
@@ -180,6 +196,7 @@ class EventFollower:
             lane.append(event)
             return
         lane = self._lanes[event.user] = deque([event])
+        self._past.showing(event.user, event.id)
         task = asyncio.create_task(self._drain(event.user, lane))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -188,11 +205,13 @@ class EventFollower:
         """Show one user's events in order; ends when there are none left."""
         try:
             while lane:
+                self._past.showing(user, lane[0].id)
                 event = lane.popleft()
                 await self._show(event)
                 await self._log.tell(event)
         finally:
             del self._lanes[user]
+            self._past.all_shown(user)
 
     async def _show(self, event: Event) -> None:
         if event.kind is EventKind.SETTLED:
@@ -300,6 +319,7 @@ async def start(
 
     texts = WaitTexts(services.hub, services.ledger, services.clock, explain)
     follower = EventFollower(services, live, texts, missed, log, on_overrides, on_client)
+    services.hub.past_is_shown = follower.past_is_shown
     tasks = {
         asyncio.create_task(follower.run(), name="events"),
         asyncio.create_task(texts.run(), name="texts of waiting prompts"),
@@ -320,10 +340,6 @@ def _tell_missed(hub: Hub, missed: MissedEnds) -> None:
 
     hub.on_join(owed)
     hub.on_declare(declared)
-
-
-def _event_ms(event_id: str) -> int:
-    return int(event_id.partition("-")[0])
 
 
 def tell_if_dead(task: asyncio.Task[None]) -> None:

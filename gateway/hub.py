@@ -8,7 +8,7 @@ job's ``client_id`` (tabs and reconnects share one), or to all if it named none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -34,6 +34,10 @@ class Timer(Protocol):
 
 def _call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
     return asyncio.get_running_loop().call_later(delay_s, callback)
+
+
+async def _nothing_to_show(user: str) -> None:
+    """Until somebody follows what happens."""
 
 
 #: messages, each with its job, for a socket of this user and client id that has just come
@@ -81,6 +85,10 @@ class Hub:
         self._greetings: list[Greeting] = []
         #: set once what happens is followed: a socket that joins sooner could miss an end
         self.followed = asyncio.Event()
+        #: waits until what has ended by now was shown to the user's sockets here: one that
+        #: joins sooner would be told again of an end that it heard at another gateway. Set
+        #: by who follows what happens.
+        self.past_is_shown: Callable[[str], Awaitable[None]] = _nothing_to_show
 
     @property
     def users(self) -> frozenset[str]:

@@ -1,8 +1,8 @@
 """What runs right now, straight from the agents: one WebSocket to each of them.
 
 Frames of users who have a socket here come in and go on to the hub. On the way
-the start, the current node and the newest ``progress_state`` of each running job are
-kept, so that a client that connects in the middle sees where it stands.
+the start, the current node, the results and the newest ``progress_state`` of each running
+job are kept, so that a client that connects in the middle sees where it stands.
 
 A job's closing frames come another way, through the ledger's stream. So that
 nothing is shown after the end, ``ended`` waits for the agent's end mark, and
@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -33,6 +33,8 @@ _LAST_RETRY_S: Final = 5.0
 _HEARTBEAT_S: Final = 15.0
 #: attempts whose end is remembered, against frames that come late
 _ENDS_KEPT: Final = 4096
+#: results of one running job that are repeated to who connects in the middle
+_MOST_RESULTS: Final = 256
 
 _log = structlog.get_logger()
 _decode_frame = msgspec.json.Decoder(LiveFrame).decode
@@ -50,7 +52,23 @@ class _Running:
     agent: str
     start: dict[str, Any] | None = None
     executing: dict[str, Any] | None = None
+    #: its nodes' ``executed``; how many is up to its agent's replay and ``_MOST_RESULTS``
+    results: list[dict[str, Any]] = field(default_factory=list)
     progress_state: dict[str, Any] | None = None
+
+    def standing(self) -> list[dict[str, Any]]:
+        """What a socket that has just come is told of it."""
+        first = [one for one in (self.executing, self.start) if one is not None]
+        last = [self.progress_state] if self.progress_state is not None else []
+        return [*first, *self.results, *last]
+
+    def add_result(self, message: dict[str, Any], *, replay: bool) -> bool:
+        """Remember an ``executed``; False: a repetition of what is known."""
+        if replay and message in self.results:
+            return False
+        self.results.append(message)
+        del self.results[:-_MOST_RESULTS]
+        return True
 
 
 class AgentSource(Protocol):
@@ -117,15 +135,14 @@ class LiveFeeds:
         """Messages for a socket that has just come: where its running jobs stand.
 
         ``executing`` first, as ComfyUI does. ``execution_start`` too: newer frontends offer
-        to cancel only what they have seen start, and a page that was loaded anew has not.
+        to cancel only what they have seen start, and a page that was loaded anew has not. And
+        results: a socket may have been nobody's when they were told.
         """
         found = []
         for job, running in self._running.items():
             if running.user != user or running.client_id not in (None, client_id):
                 continue
-            for message in (running.executing, running.start, running.progress_state):
-                if message is not None:
-                    found.append((job, message))
+            found += [(job, message) for message in running.standing()]
         return found
 
     async def ended(self, agent: str, job: str, attempt: int, timeout_s: float) -> None:
@@ -187,8 +204,9 @@ class LiveFeeds:
         if frame.message is not None and self._is_news(agent, frame, frame.message):
             self._hub.send(frame.user, frame.client_id, frame.message, frame.job)
         if frame.end:
+            # where it stands is forgotten once its end is shown: who comes before that is
+            # still told of it
             self._mark_ended((frame.job, frame.attempt))
-            self._running.pop(frame.job, None)
 
     def take_binary(self, agent: str, body: bytes) -> None:
         """One binary frame of an agent."""
@@ -217,6 +235,8 @@ class LiveFeeds:
             running = _Running(frame.user, frame.client_id, frame.attempt, agent)
             self._running[frame.job] = running
         type_ = message.get("type")
+        if type_ == "executed":
+            return running.add_result(message, replay=frame.replay)
         if type_ == "execution_start":
             known, running.start = running.start, message
         elif type_ == "executing":

@@ -60,12 +60,14 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     client_id = request.query.get("clientId") or UUID(found.new_id()).hex
     if len(client_id) > MAX_CLIENT_ID:
         raise BadRequest(f"clientId may have {MAX_CLIENT_ID} characters; use a shorter one.")
+    # before the client may post a prompt whose frames it would miss while it waits
+    followed = await _is_followed(request, found)
     response = DeflatingResponse(
         heartbeat=_HEARTBEAT_S, max_msg_size=_MAX_MESSAGE_BYTES, timeout=_CLOSE_S
     )
     await response.prepare(request)
     _bound_buffer(request)
-    if not await _is_followed(found):
+    if not followed:
         await response.close(code=WSCloseCode.TRY_AGAIN_LATER)
         return response
     socket = _make(request, response, client_id)
@@ -87,12 +89,14 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     return response
 
 
-async def _is_followed(found: Services) -> bool:
-    """Wait until no end can be missed any more; False: the ledger is away."""
+async def _is_followed(request: web.Request, found: Services) -> bool:
+    """Wait until no end can be missed or told twice; False: the ledger is away."""
     try:
         async with asyncio.timeout(_FOLLOWED_S):
             await found.hub.followed.wait()
-    except TimeoutError:
+            if has_identity(request):
+                await found.hub.past_is_shown(identity(request).user)
+    except (TimeoutError, LedgerUnavailable):
         return False
     return True
 

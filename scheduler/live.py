@@ -31,7 +31,8 @@ Closing frames (``execution_success|error|interrupted``, ``executing`` null,
 they survive a gateway. Before an agent settles it sends ``LiveFrame`` with
 ``end`` set: whoever has seen it has seen everything of that attempt.
 On subscribe the agent first repeats where each running job of the new users stands
-(``executing``, ``execution_start`` and the newest ``progress_state``, ``replay`` set).
+(``executing``, ``execution_start``, each ``executed`` and the newest ``progress_state``,
+``replay`` set), and for some seconds also one that has just ended, up to its ``end``.
 """
 
 from __future__ import annotations

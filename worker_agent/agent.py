@@ -93,7 +93,7 @@ class Agent:
         self._token = token
         self._version = version
         self._clock, self._wall, self._new_id = clock, wall, new_id
-        self._hub = LiveHub()
+        self._hub = LiveHub(clock)
         self._book = GpuBook(reader, agent_id, self._settings.admission.foreign_window, clock)
         self._host = HostBook(clock)
         self._scratch = _emptied(data_dir / "scratch")

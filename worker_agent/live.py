@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,12 @@ BUFFER_BYTES: Final = 64 * 2**20
 #: frames waiting before newer previews and progress replace older ones: a burst
 #: within one turn of the event loop is not yet a slow gateway
 _PATIENCE: Final = 64
+#: seconds that an attempt is repeated to newcomers after its end: a gateway that lags may
+#: hear only now of a prompt that was short
+_KEPT_S: Final = 5.0
+#: results of one attempt that are repeated, and their bytes; the oldest go first
+_MOST_RESULTS: Final = 256
+_MOST_RESULT_BYTES: Final = 2**20
 
 Wire = str | bytes
 
@@ -35,7 +41,26 @@ class _Running:
     user: str
     start: LiveFrame | None = None
     executing: LiveFrame | None = None
+    results: list[str] = field(default_factory=list)
     progress: LiveFrame | None = None
+    end: LiveFrame | None = None
+    forget_at: float | None = None
+
+    def repeated(self) -> list[str]:
+        """Where it stands, as frames for somebody who has heard nothing of it."""
+        first = [_again(frame) for frame in (self.executing, self.start) if frame is not None]
+        last = [_again(frame) for frame in (self.progress, self.end) if frame is not None]
+        return [*first, *self.results, *last]
+
+    def add_result(self, frame: LiveFrame) -> None:
+        """A node's ``executed``, to be repeated as long as there is room."""
+        self.results.append(_again(frame))
+        while len(self.results) > _MOST_RESULTS or self._result_bytes > _MOST_RESULT_BYTES:
+            del self.results[0]
+
+    @property
+    def _result_bytes(self) -> int:
+        return sum(len(result) for result in self.results)
 
 
 class Feed:
@@ -94,9 +119,15 @@ class Feed:
 
 
 class LiveHub:
-    """Takes frames of all running attempts and spreads them over the gateways' feeds."""
+    """Takes frames of all running attempts and spreads them over the gateways' feeds.
 
-    def __init__(self, limit_bytes: int = BUFFER_BYTES) -> None:
+    Args:
+        clock: monotonic seconds.
+        limit_bytes: how far a gateway may lag behind.
+    """
+
+    def __init__(self, clock: Callable[[], float], limit_bytes: int = BUFFER_BYTES) -> None:
+        self._clock = clock
         self._limit = limit_bytes
         self._feeds: set[Feed] = set()
         #: by job and attempt: a job may already run again elsewhere on this host
@@ -120,14 +151,13 @@ class LiveHub:
 
     def subscribe(self, feed: Feed, users: frozenset[str]) -> None:
         """Replace a feed's users; of new ones the running jobs' present state is repeated."""
+        self._drop_ended()
         new = users - feed.users
         feed.users = users
         for running in self._running.values():
-            if running.user not in new:
-                continue
-            for frame in (running.executing, running.start, running.progress):
-                if frame is not None:
-                    feed.put(_text(msgspec.structs.replace(frame, replay=True)))
+            if running.user in new:
+                for wire in running.repeated():
+                    feed.put(wire)
 
     def publish(self, frame: LiveFrame) -> None:
         """Send a ComfyUI message to everybody who watches its user."""
@@ -143,12 +173,27 @@ class LiveHub:
 
     def end(self, frame: LiveFrame) -> None:
         """Say that nothing more of this attempt will come; ``frame.end`` is set."""
-        self.forget(frame.job, frame.attempt)
+        running = self._running.get((frame.job, frame.attempt))
+        if running is not None:
+            running.end = frame
         self._spread(frame.user, _text(frame), None)
 
     def forget(self, job: str, attempt: int) -> None:
-        """Newcomers are told no more of this attempt."""
-        self._running.pop((job, attempt), None)
+        """The attempt is over: newcomers are soon told no more of it, and at once if it broke."""
+        self._drop_ended()
+        running = self._running.get((job, attempt))
+        if running is None:
+            return
+        if running.end is None:
+            del self._running[job, attempt]
+        else:
+            running.forget_at = self._clock() + _KEPT_S
+
+    def _drop_ended(self) -> None:
+        now = self._clock()
+        for key, running in list(self._running.items()):
+            if running.forget_at is not None and running.forget_at <= now:
+                del self._running[key]
 
     def _spread(self, user: str, wire: Wire, newest_wins: Hashable | None) -> None:
         for feed in list(self._feeds):
@@ -164,6 +209,12 @@ class LiveHub:
                 running.executing = frame
             case "progress_state":
                 running.progress = frame
+            case "executed":
+                running.add_result(frame)
+
+
+def _again(frame: LiveFrame) -> str:
+    return _text(msgspec.structs.replace(frame, replay=True))
 
 
 def _text(frame: LiveFrame) -> str:

@@ -105,6 +105,7 @@ async def test_a_port_of_ones_own_opens_and_closes_with_the_file(
         return not await answers()
 
     await until(closed)
+    await put(stack, BASE)
 
 
 async def test_a_broken_file_is_told_once_and_changes_nothing(stack: Stack, ned: Client) -> None:

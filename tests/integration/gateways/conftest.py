@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -187,7 +188,7 @@ class Pool:
 @pytest.fixture
 async def pool(ledger: RedisLedger) -> AsyncIterator[Pool]:
     """One agent of two workers, and a leader's hands."""
-    files, hub = Files(), LiveHub()
+    files, hub = Files(), LiveHub(time.monotonic)
     app = endpoint.build("host", "1", TOKEN, hub, files, PackRoutes(lambda worker: None))  # type: ignore[arg-type]
     async with TestServer(app, host="127.0.0.1") as server:
         await ledger.report(

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.integration.gateway_prompt.stage import Tab, is_executing_nothing, kinds, remaining
+from scheduler.ledger import Event
+from tests.integration.gateway_prompt.stage import (
+    Tab,
+    graph,
+    is_executing_nothing,
+    kinds,
+    remaining,
+)
 from tests.integration.gateways.conftest import Pool, Replica, Start, post
 
 Pair = tuple[Replica, Replica]
@@ -150,11 +160,96 @@ async def test_a_gateway_that_has_only_begun_misses_no_end(
 
     young = await start(wrap=slowed)
     job = await pool.start(await post(pair[0]))
-    async with young.tab() as tab:
-        asked = asyncio.create_task(tab.next())
+    async with AsyncExitStack() as open_tabs:
+        opening = asyncio.create_task(open_tabs.enter_async_context(young.tab()))
         await asyncio.sleep(0.1)
-        assert not asked.done()  # it would count a job whose end nobody hears yet
+        assert not opening.done()  # it would count a job whose end nobody hears yet
         slow[0].go.set()
-        assert remaining(await asked) == 1
+        tab = await opening
+        assert remaining(await tab.next()) == 1
         await pool.settle(job)
         assert kinds(await tab.until(is_executing_nothing))[-1] == "executing"
+
+
+class Lagging:
+    """A ledger whose stream stands still on demand."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+        self.go = asyncio.Event()
+        self.go.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def events(self, after: str, block_ms: int) -> list[Event]:
+        found: list[Event] = await self._ledger.events(after, min(block_ms, 20))
+        await self.go.wait()
+        return found
+
+
+async def lagging_pair(start: Start) -> tuple[Replica, Replica, Lagging]:
+    """Two gateways that know of each other, and what holds up the second."""
+    made: list[Lagging] = []
+
+    def wrap(ledger: Any) -> Lagging:
+        made.append(Lagging(ledger))
+        return made[0]
+
+    quick, slow = await start(), await start(wrap=wrap)
+    async with asyncio.timeout(10):
+        while len(slow.services.agents.pool.gateways) < 2:
+            await asyncio.sleep(0.02)
+            await slow.services.agents.refresh()
+    return quick, slow, made[0]
+
+
+async def test_an_end_that_was_heard_elsewhere_is_not_told_again_by_a_gateway_that_lags(
+    start: Start, pool: Pool
+) -> None:
+    quick, slow, lag = await lagging_pair(start)
+    async with quick.tab() as tab, slow.tab("other tab"):
+        job = await pool.start(await post(quick))
+        pool.say(job, "executing", node="2")
+        lag.go.clear()
+        await pool.settle(job)
+        await tab.until(is_executing_nothing)
+        async with AsyncExitStack() as open_tabs:
+            opening = asyncio.create_task(open_tabs.enter_async_context(slow.tab()))
+            await asyncio.sleep(0.1)
+            assert not opening.done()
+            lag.go.set()
+            again = await opening
+            assert remaining(await again.next()) == 0
+            following = await post(quick)
+            frames = await again.until(lambda frame: remaining(frame) == 1)
+            assert job.prompt_id not in json.dumps(frames)
+            await pool.settle(await pool.start(following))
+            frames = await again.until(is_executing_nothing)
+            assert frames[-1]["data"]["prompt_id"] == following
+
+
+async def test_a_socket_that_is_claimed_late_is_told_all_of_a_prompt_that_is_over_by_then(
+    start: Start, pool: Pool
+) -> None:
+    """The socket waits for its user at one gateway, the prompt is posted at the other."""
+    quick, slow, lag = await lagging_pair(start)
+    mine = uuid.uuid4().hex
+    url = "/k/url-of-ann-01"
+    assert (await quick.call("GET", f"{url}/queue", who={}))[0] == 200
+    async with slow.tab(mine, who={}) as tab:
+        await tab.next()
+        lag.go.clear()
+        body = {"prompt": graph(), "client_id": mine}
+        posted = await quick.post(f"{url}/prompt", body, who={})
+        job = await pool.start(posted["prompt_id"])
+        pool.say(job, "execution_start")
+        pool.say(job, "executing", node="2")
+        pool.say(job, "executed", node="2", output={})
+        await pool.settle(job)
+        pool.hub.forget(job.id, job.attempt)
+        lag.go.set()
+        frames = await tab.until(is_executing_nothing)
+    told = [kind for kind in kinds(frames) if kind not in ("status", "progress_text")]
+    assert sorted(told[:3]) == ["executed", "executing", "execution_start"]
+    assert told[3:] == ["execution_success", "executing"]

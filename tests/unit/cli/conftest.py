@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from worker_agent import endpoint
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.files import WorkerFiles
 from worker_agent.live import LiveHub
+from worker_agent.packs import PackRoutes
 
 
 @pytest.fixture
@@ -32,7 +34,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             lambda worker: silent if worker in ("host-0", "host-1") else None,
             lambda worker: folders if worker == "host-0" else {},
         )
-        async with TestServer(endpoint.build("host", "1", TOKEN, LiveHub(), files)) as server:
+        packs = PackRoutes(lambda worker: None)
+        app = endpoint.build("host", "1", TOKEN, LiveHub(time.monotonic), files, packs)
+        async with TestServer(app) as server:
             agent = Agent(id="host", url=str(server.make_url("")), version="1", heartbeat_ms=0)
             async with Hosts(Pool(now_ms=0, agents={"host": agent}), TOKEN) as hosts:
                 yield Place(engine, hosts, folder)

@@ -60,12 +60,40 @@ async def test_standing_is_told_only_to_the_jobs_own_user_and_client() -> None:
     assert feeds.standing("bob", "c") == []
 
 
-async def test_who_comes_in_the_middle_is_told_node_start_and_progress_in_this_order() -> None:
+async def test_who_comes_in_the_middle_is_told_node_start_results_and_progress_in_this_order() -> (
+    None
+):
     _, feeds, _ = a_watched_user()
     for type_ in ("execution_start", "executing", "progress_state", "executed"):
         say(feeds, type_)
     told = [message["type"] for _, message in feeds.standing("ann", "c")]
-    assert told == ["executing", "execution_start", "progress_state"]
+    assert told == ["executing", "execution_start", "executed", "progress_state"]
+
+
+async def test_a_repeated_result_is_shown_only_where_it_was_not_known() -> None:
+    _, feeds, socket = a_watched_user()
+    say(feeds, "executed", data={"node": "1"})
+    say(feeds, "executed", data={"node": "1"}, replay=True)
+    say(feeds, "executed", data={"node": "2"}, replay=True)
+    assert socket.outbox.waiting == 2
+    assert [message["data"]["node"] for _, message in feeds.standing("ann", "c")] == ["1", "2"]
+
+
+async def test_of_very_many_results_the_newest_are_kept() -> None:
+    _, feeds, _ = a_watched_user()
+    for node in range(300):
+        say(feeds, "executed", data={"node": node})
+    told = [message["data"]["node"] for _, message in feeds.standing("ann", "c")]
+    assert told == list(range(44, 300))
+
+
+async def test_who_comes_between_the_last_frame_and_the_end_is_told_both() -> None:
+    _, feeds, _ = a_watched_user()
+    say(feeds, "executed")
+    say(feeds, message=None, end=True)
+    assert [message["type"] for _, message in feeds.standing("ann", "c")] == ["executed"]
+    feeds.close("j", 1)
+    assert feeds.standing("ann", "c") == []
 
 
 async def test_a_repeated_start_is_shown_only_where_it_was_not_known() -> None:
@@ -91,7 +119,6 @@ async def test_frames_after_the_end_or_of_an_earlier_attempt_are_dropped() -> No
     header = LiveHeader(user="ann", job="j", attempt=2, event=1, client_id="c")
     feeds.take_binary("host", pack_binary(header, b"late"))
     assert socket.outbox.waiting == 1
-    assert feeds.standing("ann", "c") == []
 
 
 async def test_who_comes_back_before_the_agent_was_told_still_hears_where_the_job_stands() -> None:

@@ -36,9 +36,21 @@ def types(frames: list[Any]) -> list[str]:
     return [row.message["type"] for row in frames if isinstance(row, LiveFrame) and row.message]
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def hub() -> LiveHub:
-    return LiveHub()
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def hub(clock: Clock) -> LiveHub:
+    return LiveHub(clock)
 
 
 async def test_of_previews_and_states_a_slow_gateway_gets_the_newest(hub: LiveHub) -> None:
@@ -89,7 +101,7 @@ async def test_lifecycle_text_and_results_all_arrive_in_order(hub: LiveHub) -> N
 
 
 async def test_a_gateway_that_lags_too_far_is_disconnected_and_harms_nobody() -> None:
-    hub = LiveHub(limit_bytes=1000)
+    hub = LiveHub(lambda: 0.0, limit_bytes=1000)
     slow, fast = hub.attach(), hub.attach()
     for feed in (slow, fast):
         hub.subscribe(feed, frozenset({"ann"}))
@@ -120,16 +132,51 @@ async def test_a_new_subscriber_is_told_where_running_jobs_stand_once(hub: LiveH
     hub.subscribe(feed, frozenset({"ann"}))
     hub.subscribe(feed, frozenset({"ann", "bob"}))
     got = await drain(feed)
-    assert types(got) == ["executing", "execution_start", "progress_state"]
+    assert types(got) == ["executing", "execution_start", "executed", "progress_state"]
     assert all(row.replay for row in got)
 
 
-async def test_an_ended_job_is_not_repeated(hub: LiveHub) -> None:
+def ended(hub: LiveHub) -> None:
     hub.publish(frame("executing", node="1"))
+    hub.publish(frame("executed", node="1"))
     hub.end(LiveFrame(user="ann", job="j", attempt=1, end=True))
+
+
+async def newcomer(hub: LiveHub) -> list[Any]:
     feed = hub.attach()
     hub.subscribe(feed, frozenset({"ann"}))
-    assert await drain(feed) == []
+    return await drain(feed)
+
+
+async def test_a_gateway_that_lags_is_told_of_a_job_that_has_just_ended(
+    hub: LiveHub, clock: Clock
+) -> None:
+    ended(hub)
+    hub.forget("j", 1)
+    clock.now = 4.9
+    got = await newcomer(hub)
+    assert types(got) == ["executing", "executed"]
+    assert [row.end for row in got] == [False, False, True]
+
+
+async def test_an_ended_job_is_soon_no_longer_repeated(hub: LiveHub, clock: Clock) -> None:
+    ended(hub)
+    hub.forget("j", 1)
+    clock.now = 5.0
+    assert await newcomer(hub) == []
+
+
+async def test_an_attempt_that_broke_is_not_repeated(hub: LiveHub) -> None:
+    hub.publish(frame("executing", node="1"))
+    hub.forget("j", 1)
+    assert await newcomer(hub) == []
+
+
+async def test_of_results_the_newest_are_repeated_as_far_as_there_is_room(hub: LiveHub) -> None:
+    for node in range(40):
+        hub.publish(frame("executed", node=str(node), text="x" * 2**16))
+    nodes = [row.message["data"]["node"] for row in await newcomer(hub)]
+    assert nodes == [str(node) for node in range(25, 40)]
 
 
 async def test_a_lone_surrogate_does_not_stop_the_stream(hub: LiveHub) -> None:
