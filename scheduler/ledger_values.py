@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scheduler.probed import Probed
 from scheduler.states import (
     Agent,
     FailReason,
@@ -157,8 +158,10 @@ class Outcome:
     run_seconds: float = 0.0
     #: reservation to ask for when it is tried again after OOM
     retry_bytes: int = 0
-    #: True: the worker held nothing of earlier jobs when it began; False: or nobody knows
+    #: True: nothing of earlier jobs is in ``peak_bytes``; False: something is, or nobody knows
     clean: bool = False
+    #: what a probe told; None: the worker has none
+    probed: Probed | None = None
 
 
 @dataclass(frozen=True, slots=True)

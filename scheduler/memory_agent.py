@@ -104,7 +104,7 @@ class BooksAgent(BooksBase):
         run_seconds = 0.0 if unpaid else outcome.run_seconds
         failed = hung or ending is Ending.LOST
         if not given_up:
-            self._keep_residency(job, outcome.peak_bytes)
+            self._keep_residency(job, outcome)
         # Whoever asked to cancel gets that, unless the job ended by itself first.
         by_interrupt = ending is Ending.OOM or (ending is Ending.FAILED and reason in _INTERRUPTED)
         if given_up or (job.state is JobState.CANCELLING and by_interrupt):
@@ -119,7 +119,11 @@ class BooksAgent(BooksBase):
         if ending is Ending.SUCCEEDED and worker is not None and worker.job == job.id:
             worker.failures = 0
         left = self.leave_worker(record, run_seconds=run_seconds, failed=failed)
-        left |= {"peak_bytes": outcome.peak_bytes, "clean": outcome.clean}
+        left |= {
+            "peak_bytes": outcome.peak_bytes,
+            "clean": outcome.clean,
+            "probed": outcome.probed,
+        }
         if ending is Ending.OOM and not job.ooms:
             # what was not enough is never enough the second time
             need_bytes = max(outcome.retry_bytes, job.need_bytes)
@@ -138,12 +142,14 @@ class BooksAgent(BooksBase):
             **left,
         )
 
-    def _keep_residency(self, job: Job, peak: int) -> None:
+    def _keep_residency(self, job: Job, outcome: Outcome) -> None:
         """The agent's last heartbeat may be older than the peak.
 
         Until the next one the worker is taken to hold what it held then, lest its
-        neighbours be promised the difference.
+        neighbours be promised the difference; or what it kept, where a probe tells that.
         """
+        probed = outcome.probed
+        peak = (probed.left_bytes if probed else 0) or outcome.peak_bytes
         worker = self.workers.get(job.worker)
         if peak == 0 or not job.gpu or (worker and worker.state is WorkerState.DOWN):
             return

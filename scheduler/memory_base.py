@@ -298,6 +298,8 @@ class BooksBase:
             "user_cost": job.user_cost + of_user,
             "group_cost": job.group_cost + of_group,
             "preempting": False,
+            # an earlier attempt's; whoever closes this one writes its own
+            "probed": None,
         }
 
     def end_job(

@@ -17,7 +17,14 @@ from scheduler.ledger import (
     Settled,
 )
 from scheduler.redis_base import RedisSide
-from scheduler.redis_codec import Fields, decode_job, decode_order, ordered_user, pairs
+from scheduler.redis_codec import (
+    Fields,
+    decode_job,
+    decode_order,
+    encode_probed,
+    ordered_user,
+    pairs,
+)
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
 from scheduler.redis_report import is_settled, report_call
@@ -191,4 +198,6 @@ class RedisAgent(RedisSide):
             outcome.retry_bytes,
             self.max_losses,
             int(outcome.clean),
+            encode_probed(outcome.probed),
+            outcome.probed.left_bytes if outcome.probed else 0,
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import msgspec
 
 from scheduler.ledger import Event, EventKind, FileRecord, Order, OrderKind, Trust
+from scheduler.probed import Probed
 from scheduler.states import (
     Agent,
     FailReason,
@@ -133,6 +135,7 @@ def decode_job(fields: Fields) -> Job | None:
         peak_bytes=_int(fields, b"peak_bytes"),
         run_seconds=float(fields.get(b"run_seconds", 0)),
         clean=fields.get(b"clean") == b"1",
+        probed=decode_probed(fields.get(b"probed")),
         parents=spec.parents,
         model_bytes=spec.model_bytes,
         load_seconds=spec.load_seconds,
@@ -156,6 +159,29 @@ def decode_job(fields: Fields) -> Job | None:
         start_p90_ms=_int(fields, b"start_p90_ms"),
         requires=spec.requires,
     )
+
+
+class _Seen(msgspec.Struct, frozen=True, array_like=True):
+    needed_bytes: int
+    limit_bytes: int
+    left_bytes: int
+    loads: int
+    load_seconds: float
+    fallback: str
+    partial: bool
+
+
+_decode_seen = msgspec.json.Decoder(_Seen).decode
+
+
+def encode_probed(probed: Probed | None) -> bytes:
+    """What a probe told of an attempt, in one field of the job's hash; empty: it told nothing."""
+    return b"" if probed is None else msgspec.json.encode(_Seen(*astuple(probed)))
+
+
+def decode_probed(field: bytes | None) -> Probed | None:
+    """The same, back."""
+    return Probed(**msgspec.structs.asdict(_decode_seen(field))) if field else None
 
 
 def decode_group(group: bytes | None, spec: bytes | None) -> str:

@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import Final
 
 from scheduler.catalogue import Catalogue
+from scheduler.probed import Probed
 
 
 class JobState(StrEnum):
@@ -255,6 +256,8 @@ class Job:
     run_seconds: float = 0.0
     #: the last attempt began on an empty worker, so ``peak_bytes`` is this job's alone
     clean: bool = False
+    #: what the probe told of the last attempt; None: no probe, or the attempt was lost
+    probed: Probed | None = None
     #: coarser fingerprints of the same workflow, nearest first
     parents: tuple[str, ...] = ()
     model_bytes: tuple[int, ...] = ()

@@ -205,7 +205,7 @@ local function leave_worker(K, job, end_)
     end
   end
   pay(K, job, end_.ran or 0)
-  redis.call('HDEL', K.job, 'user_charge', 'group_charge', 'preempting')
+  redis.call('HDEL', K.job, 'user_charge', 'group_charge', 'preempting', 'probed')
 end
 
 -- The settle event's id as a score: ms * 1024 + sequence, exact in a double.
@@ -225,6 +225,7 @@ local function end_job(K, job, state, end_)
   for name, value in pairs({reason = end_.reason, peak_bytes = end_.peak_bytes,
                             run_seconds = end_.run_seconds, call = end_.call,
                             losses = end_.losses, ooms = end_.ooms, clean = end_.clean,
+                            probed = end_.probed,
                             closed = end_.closed, closed_as = end_.closed and state}) do
     if value and value ~= '' then
       fields[#fields + 1] = name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from scheduler.ledger import Ending
-from tests.factories import new_job, outcome
+from scheduler.probed import Probed
+from tests.factories import GIB, new_job, outcome
 from tests.integration.ledger.conftest import LEASE_MS, Connect, Dump, Studio
 
 
@@ -88,6 +90,47 @@ async def test_a_job_carries_its_parents_and_whether_its_worker_was_clean(studio
     assert (job.parents, job.clean) == (("p", "pp"), False)
     await studio.ledger.settle(job.id, 1, outcome(clean=True))
     assert (await studio.job(job.id)).clean
+
+
+SEEN = Probed(
+    needed_bytes=9 * GIB,
+    limit_bytes=10 * GIB,
+    left_bytes=8 * GIB,
+    loads=2,
+    load_seconds=1.5,
+    fallback="tiled",
+    partial=True,
+)
+
+
+async def test_what_a_probe_told_of_the_attempt_stays_with_the_job(studio: Studio) -> None:
+    job = await studio.run(await studio.submit(new_job()))
+    await studio.ledger.settle(job.id, 1, outcome(probed=SEEN))
+    assert (await studio.job(job.id)).probed == SEEN
+
+
+async def test_what_a_probe_told_of_an_attempt_does_not_outlive_the_next(studio: Studio) -> None:
+    job = await studio.run(await studio.submit(new_job()))
+    await studio.ledger.settle(job.id, 1, outcome(Ending.OOM, probed=SEEN))
+    assert (await studio.job(job.id)).probed == SEEN
+    await studio.run(await studio.job(job.id))
+    await studio.ledger.settle(job.id, 2, outcome())
+    assert (await studio.job(job.id)).probed is None
+
+
+async def test_a_lost_attempt_leaves_nothing_that_a_probe_told(studio: Studio) -> None:
+    job = await studio.run(await studio.submit(new_job()))
+    await studio.ledger.settle(job.id, 1, outcome(Ending.OOM, probed=SEEN))
+    await studio.run(await studio.job(job.id))
+    await studio.ledger.settle(job.id, 2, outcome(Ending.LOST, probed=SEEN))
+    assert (await studio.job(job.id)).probed is None
+
+
+async def test_a_worker_is_held_to_what_it_kept_where_a_probe_tells(studio: Studio) -> None:
+    job = await studio.run(await studio.submit(new_job()))
+    kept = replace(SEEN, left_bytes=3 * GIB)
+    await studio.ledger.settle(job.id, 1, outcome(peak_bytes=12 * GIB, probed=kept))
+    assert (await studio.worker()).used_bytes == 3 * GIB
 
 
 async def test_the_run_id_stays_while_the_server_lives(studio: Studio) -> None:

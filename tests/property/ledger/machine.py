@@ -24,7 +24,17 @@ from scheduler.ledger import (
     Submitted,
     Trust,
 )
-from scheduler.states import ACTIVE, TERMINAL, FailReason, Job, JobState, Lane, WaitReason, Worker
+from scheduler.probed import Probed
+from scheduler.states import (
+    ACTIVE,
+    TERMINAL,
+    FailReason,
+    Job,
+    JobState,
+    Lane,
+    WaitReason,
+    Worker,
+)
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 from tests.property.ledger.invariants import check_books
 from tests.property.ledger.worlds import View, World
@@ -42,6 +52,8 @@ endings = st.sampled_from(
     [(ending, None) for ending in Ending if ending is not Ending.FAILED]
     + [(Ending.FAILED, reason) for reason in (FailReason.NODE_ERROR, FailReason.HUNG)]
 )
+#: what a probe told of an attempt
+PROBED = (None, Probed(), Probed(needed_bytes=GIB, left_bytes=2 * GIB, loads=1, fallback="cpu"))
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -281,12 +293,18 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.do("preempt", self.epoch, job)
 
     @precondition(lambda self: self.in_state(*ACTIVE))
-    @rule(pick=picks, end=endings, ran=st.floats(0, 30))
-    def settle(self, pick: int, end: tuple[Ending, FailReason | None], ran: float) -> None:
+    @rule(pick=picks, end=endings, ran=st.floats(0, 30), told=st.sampled_from(PROBED))
+    def settle(
+        self,
+        pick: int,
+        end: tuple[Ending, FailReason | None],
+        ran: float,
+        told: Probed | None,
+    ) -> None:
         active = self.in_state(JobState.RUNNING, JobState.CANCELLING) or self.in_state(*ACTIVE)
         job = active[pick % len(active)]
         ending, reason = end
-        closing = outcome(ending, reason=reason, retry_bytes=15 * GIB, run_seconds=ran)
+        closing = outcome(ending, reason=reason, retry_bytes=15 * GIB, run_seconds=ran, probed=told)
         before = self.look()
         reply = self.do("settle", job.id, job.attempt, closing)
         assert isinstance(reply, Settled) or job.state is JobState.RESERVED
