@@ -1,0 +1,87 @@
+"""Entry for ComfyUI: finds its parts, hooks into them, opens the routes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from .hooks import MARK, hold_execution
+from .meter import Meter
+from .models import hold_models, hold_vae
+from .monitor import CLASS, PerformanceMonitor
+from .perf_json import PerfJson
+from .probe import Probe
+from .settings import BadSettings, Settings, from_environment
+
+NODE_CLASS_MAPPINGS = {CLASS: PerformanceMonitor}
+NODE_DISPLAY_NAME_MAPPINGS = {CLASS: "Performance Monitor"}
+
+logger = logging.getLogger("vramgate.probe")
+
+
+def start() -> Probe | None:
+    """Start the probe of this process; None where it cannot be, which the log explains.
+
+    ComfyUI works the same without it, so nothing here may stop ComfyUI.
+    """
+    try:
+        return _started()
+    except Exception as error:
+        logger.error("vramgate probe: not started, ComfyUI goes on without it: %r", error)
+        return None
+
+
+def _started() -> Probe | None:
+    execution = importlib.import_module("execution")
+    server = importlib.import_module("server").PromptServer.instance
+    management = importlib.import_module("comfy.model_management")
+    torch = importlib.import_module("torch")
+    if hasattr(getattr(execution, "execute", None), MARK):
+        logger.warning("vramgate probe: another copy of the pack is at work; this one does nothing")
+        return None
+    device = management.get_torch_device()
+    probe = Probe(_settings(), Meter(device, torch), server, secrets.token_hex(8))
+    hold_execution(probe.hooks, execution, probe.watch)
+    hold_models(probe.hooks, management, probe.watch, probe.writer.put)
+    hold_vae(probe.hooks, importlib.import_module("comfy.sd"), probe.watch, device)
+    probe.start()
+    if probe.settings.token is None:
+        _alone(probe, torch)
+    if probe.hooks.missing:
+        logger.warning("vramgate probe: not in this ComfyUI: %s", ", ".join(probe.hooks.missing))
+    return probe
+
+
+def _settings() -> Settings:
+    try:
+        return from_environment(os.environ)
+    except BadSettings as error:
+        logger.error("vramgate probe: %s; it works alone", error)
+        return Settings()
+
+
+def _alone(probe: Probe, torch: Any) -> None:
+    folder_paths = importlib.import_module("folder_paths")
+    about = {
+        "comfyui": comfyui_version(),
+        "torch": str(torch.__version__),
+        "python": sys.version.split()[0],
+        "device": probe.meter.kind,
+        "hooks": probe.hooks.present,
+        "missing": probe.hooks.missing,
+    }
+    perf = PerfJson(Path(folder_paths.get_output_directory()), about)
+    probe.writer.listeners.append(perf.heard)
+
+
+def comfyui_version() -> str:
+    """The version that ComfyUI says it has; empty where it says none."""
+    try:
+        return str(importlib.import_module("comfyui_version").__version__)
+    except (ImportError, AttributeError):  # before 2024-12
+        return ""
