@@ -14,7 +14,7 @@ _MOST = 2048
 class Slot(NamedTuple):
     """One output: its tensors as (shape, dtype), and its value where it is a plain one."""
 
-    tensors: list[tuple[Sequence[int], Any]]
+    tensors: Sequence[tuple[Sequence[int], Any]]
     plain: Any
 
 
