@@ -31,6 +31,7 @@ from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
 from worker_agent.packs import PackRoutes
+from worker_agent.probe_pack import probe_token
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Supervisor
 from worker_agent.verdict import Figures
@@ -139,13 +140,25 @@ class Agent:
             self._drivers[place.id] = WorkerDriver(services, place, process)
 
     def _places(self) -> list[Place]:
+        probed = self._settings.probe.enabled
         ours = [
-            Place(id=spec.id, url=spec.url, gpu_uuid=spec.gpu_uuid, folders=spec.folders)
+            Place(
+                id=spec.id,
+                url=spec.url,
+                gpu_uuid=spec.gpu_uuid,
+                folders=spec.folders,
+                probe_token=probe_token(spec.id, self._token) if probed else "",
+            )
             for spec in self._specs.values()
         ]
         # numbered on from the workers we start
         others = [
-            Place(id=f"{self.id}-{number}", url=worker.url, gpu_index=worker.gpu)
+            Place(
+                id=f"{self.id}-{number}",
+                url=worker.url,
+                gpu_index=worker.gpu,
+                probe_token=worker.probe_token or "",
+            )
             for number, worker in enumerate(self._settings.agent.workers, start=len(ours))
         ]
         return ours + others

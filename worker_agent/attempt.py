@@ -48,6 +48,9 @@ class Attempt:
         self._follower = Follower(services, host, uuid)
         self._began = services.clock()
         self._clean = False
+        #: when its worker was done with it, and what its probe measured; 0: not
+        self._ended = 0.0
+        self._measured = 0
         self._sid = ""
         self._outcome: Outcome | None = None
         self._teller: Teller | None = None
@@ -158,11 +161,12 @@ class Attempt:
     async def _play(self, claimed: Claimed) -> Outcome | None:
         """Start the prompt and follow it to its end; None: drop everything."""
         job, names = claimed.job, both_names(claimed.job)
-        self._clean = self._host.clean and not claimed.again
+        self._clean = self._host.clean_for(job) and not claimed.again
         self._services.book.start_peak(self._host.id)
         try:
             if not (claimed.again and await self._follower.is_known()):
                 body, names = await self._translate(claimed)
+                await self._host.probe.hold_to(job.reserved_bytes)
                 if self._follower.unwanted:
                     return self._never_started(names)
                 rejected = await self._post(body)
@@ -245,12 +249,16 @@ class Attempt:
             await teller.tell(frame)
 
     async def _judge(self, stop: Stop, job: Job, names: Names, teller: Teller) -> Outcome:
+        self._ended = self._services.clock()
+        entry = await self._follower.history() if stop is Stop.ENDED else None
         if stop is Stop.ENDED:
+            await self._host.probe.after_prompt()
             self._host.ran(job)
         # what it holds now must be known before its reservation goes
         await self._services.sample()
+        if stop is Stop.ENDED:
+            self._measured = self._host.probe.peak_bytes()
         figures = self._figures(job.reserved_bytes)
-        entry = await self._follower.history() if stop is Stop.ENDED else None
         outcome = None
         if entry is not None:
             files = await teller.files(entry.get("outputs"))
@@ -364,8 +372,9 @@ class Attempt:
 
     def _figures(self, reserved_bytes: int) -> Figures:
         return Figures(
-            peak_bytes=self._services.book.peak(self._host.id),
-            run_seconds=self._services.clock() - self._began,
+            # what the driver saw counts too: nodes may take memory outside torch
+            peak_bytes=max(self._measured, self._services.book.peak(self._host.id)),
+            run_seconds=(self._ended or self._services.clock()) - self._began,
             reserved_bytes=reserved_bytes,
             clean=self._clean,
         )

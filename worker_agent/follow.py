@@ -14,6 +14,7 @@ from worker_agent.frames import Binary, Frame, Message
 from worker_agent.inputs import Inputs
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
+from worker_agent.probe_side import ProbeSide
 from worker_agent.services import Services
 from worker_agent.teller import is_end
 from worker_agent.tenancy import Schema
@@ -58,10 +59,10 @@ class Host(Protocol):
     inputs: Inputs
     outputs: Outputs
     schema: Schema
+    probe: ProbeSide
 
-    @property
-    def clean(self) -> bool:
-        """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
+    def clean_for(self, job: Job) -> bool:
+        """Whether a peak measured from now on is this job's alone. False also if nobody can tell."""
         ...
 
     @property

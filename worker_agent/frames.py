@@ -19,6 +19,8 @@ _FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
 
 #: messages that end a prompt; they reach clients through the ledger's stream
 CLOSING: Final = frozenset({"execution_success", "execution_error", "execution_interrupted"})
+#: what a probe says to its agent alone (docs/probe.md)
+PROBE: Final = "vramgate"
 #: what a worker says to everybody about itself
 BROADCAST: Final = frozenset({"status", "logs", "feature_flags"})
 

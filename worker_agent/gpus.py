@@ -117,6 +117,7 @@ class GpuBook:
         self._readings: list[GpuReading] = []
         self._gpus: dict[str, Gpu] = {}
         self._used: dict[str, int] = {}
+        self._by_driver: dict[str, int] = {}
         self._peaks: dict[str, int] = {}
 
     @property
@@ -132,6 +133,10 @@ class GpuBook:
     def used(self, worker: str) -> int:
         """Bytes the worker holds now, 0 where nobody can tell."""
         return self._used.get(worker, 0)
+
+    def seen_by_driver(self, worker: str) -> int | None:
+        """Bytes the driver sees the worker's processes hold; None: it does not tell."""
+        return self._by_driver.get(worker)
 
     def computes(self, tenant: Tenant) -> bool:
         """Whether kernels of the worker's run; False where nobody can tell.
@@ -178,19 +183,22 @@ class GpuBook:
 
     def _measure(self, tenants: Sequence[Tenant]) -> None:
         used: dict[str, int] = {}
+        seen: dict[str, int] = {}
         for tenant in tenants:
-            used[tenant.worker] = self._of_process(tenant)
+            driver = self._of_process(tenant)
+            if driver is not None:
+                seen[tenant.worker] = driver
+            used[tenant.worker] = _own_bytes(tenant) if driver is None else driver
             self._peaks[tenant.worker] = max(self._peaks.get(tenant.worker, 0), used[tenant.worker])
-        self._used = used
+        self._used, self._by_driver = used, seen
 
-    def _of_process(self, tenant: Tenant) -> int:
+    def _of_process(self, tenant: Tenant) -> int | None:
+        """As the driver sees it; None: a container hides pids, or the worker is not ours."""
         row = next((row for row in self._readings if row.uuid == tenant.gpu), None)
-        if row is not None and tenant.pid is not None:
-            mine = self._mine(row.processes, tenant.pid)
-            if mine:
-                return sum(row.processes[pid] for pid in mine)
-        # a container hides pids, somebody else's worker has an unknown one
-        return tenant.stats.own_bytes if tenant.stats and tenant.gpu else 0
+        if row is None or tenant.pid is None:
+            return None
+        mine = self._mine(row.processes, tenant.pid)
+        return sum(row.processes[pid] for pid in mine) if mine else None
 
     def _mine(self, pids: Iterable[int], leader: int) -> list[int]:
         """Those of a worker's process and its helpers."""
@@ -262,6 +270,11 @@ def find_gpu(
     if len(named) == 1:
         return named[0].uuid
     return readings[0].uuid if len(readings) == 1 else None
+
+
+def _own_bytes(tenant: Tenant) -> int:
+    """What it holds by its own words."""
+    return tenant.stats.own_bytes if tenant.stats and tenant.gpu else 0
 
 
 def _suspect(gpu: Gpu) -> Gpu:

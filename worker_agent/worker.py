@@ -21,12 +21,17 @@ from scheduler.states import Job, JobState, Worker, WorkerState
 from worker_agent.attempt import Attempt
 from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.crew import run_together
-from worker_agent.frames import Frame
-from worker_agent.gpus import CONTEXT_BYTES, DeviceStats, Tenant, find_gpu, read_stats, told_id
+from worker_agent.frames import PROBE as PROBE_FRAME
+from worker_agent.frames import Frame, Message
+from worker_agent.gpus import DeviceStats, Tenant, find_gpu, read_stats, told_id
 from worker_agent.inputs import Inputs
 from worker_agent.inventory import Inventory
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
+from worker_agent.probe_client import ProbeClient
+from worker_agent.probe_side import ProbeSide
+from worker_agent.release import Releaser
+from worker_agent.residency import Residency
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Process
 from worker_agent.tenancy import Schema, read_schema
@@ -37,25 +42,16 @@ _log = structlog.get_logger(__name__)
 _POLL: Final = 1.0
 #: a worker of somebody else's that is silent for longer is gone, seconds
 _SILENCE: Final = 12.0
-#: how long a release may take until the memory is seen back, and how often that is looked at, seconds
-_RELEASE: Final = 10.0
-_RELEASE_LOOK: Final = 0.2
 #: share of a lease that a job waits for a worker that is not up, and how often that is
 #: looked at, seconds
 _START_SHARE: Final = 0.6
 _START_LOOK: Final = 0.05
-#: an idle process that was told to let go holds at most this much beside its context
-_EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
-#: a worker that holds at most this much more than when it was empty is empty still
-_CLEAN_BYTES: Final = 64 * 2**20
 #: settled attempts remembered, and for how long after the server was last seen: it may
 #: lose its last second (appendfsync everysec; two at worst)
 _SETTLED_KEPT: Final = 8
 _DOUBTFUL: Final = 3.0
 #: jobs remembered as sent
 _POSTED_KEPT: Final = 256
-#: models remembered as loaded
-_MODELS_KEPT: Final = 8
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -71,6 +67,8 @@ class Place:
     gpu_index: int | None = None
     #: by type, where its files lie on this host; empty: not known
     folders: Mapping[str, Path] = field(default_factory=dict)
+    #: token of its probe; "": it has none that we may use
+    probe_token: str = field(default="", repr=False)
 
 
 class WorkerDriver:
@@ -100,7 +98,11 @@ class WorkerDriver:
         self._gpu = place.gpu_uuid or ""
         self._stats: DeviceStats | None = None
         self._described = -1
-        self._models: tuple[str, ...] = ()
+        self.probe = ProbeSide(services, place.id, self._probe_client)
+        self._residency = Residency(services, place.id, self.probe, lambda: self.life)
+        self._releaser = Releaser(
+            services, place.id, lambda: self.client, self.probe, self._residency, self._refresh
+        )
         self._last_answer = services.clock()
         self._releasing = False
         #: a prompt that it does not let go of, "" for none
@@ -109,9 +111,6 @@ class WorkerDriver:
         self._ended_life = 0
         #: attempts that were settled a moment ago, oldest first, and when
         self._settled: deque[tuple[float, Attempt]] = deque(maxlen=_SETTLED_KEPT)
-        #: what it held when it was last known to be empty, and in which life that was
-        self._base: int | None = None
-        self._base_life = 0
         #: the life in which it last had a job
         self._worked_life = 0
 
@@ -123,12 +122,13 @@ class WorkerDriver:
         url = self._process.url if self._process is not None else self._place.url
         return ComfyClient(self._services.session, url)
 
-    @property
-    def clean(self) -> bool:
-        """Whether it holds nothing of earlier jobs. False also where nobody can tell."""
-        if self._base is None or self._base_life != self.life:
-            return False
-        return self._services.book.used(self.id) <= self._base + _CLEAN_BYTES
+    def _probe_client(self) -> ProbeClient | None:
+        token = self._place.probe_token
+        return ProbeClient(self._services.session, self.client.url, token) if token else None
+
+    def clean_for(self, job: Job) -> bool:
+        """Whether a peak measured from now on is this job's alone. False also if nobody can tell."""
+        return self._residency.clean_for(job)
 
     @property
     def up(self) -> bool:
@@ -173,8 +173,7 @@ class WorkerDriver:
 
     def ran(self, job: Job) -> None:
         """The job's models are loaded now."""
-        newest = dict.fromkeys((*job.models, *self._models))
-        self._models = tuple(newest)[:_MODELS_KEPT]
+        self._residency.ran(job)
 
     def tenant(self) -> Tenant:
         """How to find what it holds."""
@@ -189,7 +188,9 @@ class WorkerDriver:
             gpu=self._gpu,
             state=WorkerState.READY if self.up and not self.outputs.full else WorkerState.DOWN,
             used_bytes=self._services.book.used(self.id),
-            models=self._models,
+            models=self._residency.models,
+            has_probe=self.probe.present,
+            limit=self.probe.limit,
             host_used_bytes=self._services.host.used(self.id),
             catalogue=self._inventory.digest,
         )
@@ -261,6 +262,8 @@ class WorkerDriver:
 
     def _take(self, frame: Frame) -> None:
         self._last_answer = self._services.clock()
+        if isinstance(frame, Message) and frame.type == PROBE_FRAME:
+            return  # whoever sends it: it is about all that the worker does, and for us alone
         if self._current is not None:
             self._current.feed(frame)
 
@@ -310,31 +313,10 @@ class WorkerDriver:
 
     async def _release(self) -> None:
         """Make an idle worker give its memory back, and say so once that is seen."""
-        try:
-            await self.client.free()
-            # it frees what it has cached in host memory, too, where the device shows nothing
-            await asyncio.sleep(_RELEASE_LOOK)
-            await self._wait_until_empty()
-        except WorkerUnreachable as error:
-            _log.warning("release_failed", worker=self.id, detail=str(error))
-        self._models = ()
-        used = self._services.book.used(self.id)
-        if used <= _EMPTY_BYTES:
-            self._base, self._base_life = used, self.life
+        used = await self._releaser.release()
         await self._services.report()
         await patiently(lambda: self._services.ledger.released(self.id, used), "released")
         self._releasing = False
-        _log.info("released", worker=self.id, used_bytes=used)
-
-    async def _wait_until_empty(self) -> None:
-        until = self._services.clock() + _RELEASE
-        while self._services.clock() < until:
-            await self._refresh()
-            await self._services.sample()
-            if self._services.book.used(self.id) <= _EMPTY_BYTES:
-                return
-            await asyncio.sleep(_RELEASE_LOOK)
-        _log.warning("release_incomplete", worker=self.id)
 
     # ── health ───────────────────────────────────────────────────────────────
 
@@ -369,6 +351,7 @@ class WorkerDriver:
         self.schema = read_schema(await self._inventory.take(self.client))
         if not new:
             return
+        await self.probe.attach(self.link.sid)
         self.inputs.forget()
         self._gpu = self._find_gpu()
         await self._note_base()
@@ -378,10 +361,11 @@ class WorkerDriver:
     async def _note_base(self) -> None:
         """A process that we have just started is empty: what it holds now is its base."""
         process, life = self._process, self.life
-        if process is None or process.adopted or life in (self._base_life, self._worked_life):
+        known = (self._residency.base_life, self._worked_life)
+        if process is None or process.adopted or life in known:
             return
         await self._services.sample()
-        self._base, self._base_life = self._services.book.used(self.id), life
+        self._residency.born()
 
     def _find_gpu(self) -> str:
         if self._place.gpu_uuid is not None or self._stats is None:
@@ -394,5 +378,6 @@ class WorkerDriver:
 
     def _died(self) -> None:
         """Nothing is loaded in a process that is gone."""
-        self._models = ()
+        self._residency.gone()
+        self.probe.detach()
         self._stats = None

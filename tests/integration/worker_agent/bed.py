@@ -13,11 +13,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from config.probe import Probe
 from config.settings import Settings
 from scheduler.ledger import Event, Grant
 from scheduler.redis_ledger import RedisLedger
@@ -25,6 +27,7 @@ from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, W
 from worker_agent.agent import Agent
 from worker_agent.launch import LaunchSpec
 from worker_agent.nvml import GpuReader
+from worker_agent.probe_pack import probe_environment
 
 TOKEN = "a-cluster-token-for-tests"
 SETTINGS: dict[str, Any] = {
@@ -44,14 +47,19 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def fake_spec(folder: Path, number: int = 0, *, distant: bool = False) -> LaunchSpec:
+def fake_spec(
+    folder: Path, number: int = 0, *, distant: bool = False, probe: bool = False
+) -> LaunchSpec:
     """A fake worker; ``distant``: its agent does not see its folders."""
     port = free_port()
     home = folder / f"worker{number}"
+    env = dict(os.environ)
+    if probe:
+        env |= probe_environment(f"{AGENT}-{number}", Probe(), TOKEN)
     return LaunchSpec(
         id=f"{AGENT}-{number}",
         command=(sys.executable, str(FAKE), "--port", str(port), "--folder", str(home)),
-        env=dict(os.environ),
+        env=env,
         url=f"http://127.0.0.1:{port}",
         gpu_uuid="",
         log_path=folder / f"worker{number}.log",
@@ -102,7 +110,7 @@ class Bed:
         await self.ledger.submit(job, json.dumps(prompt).encode(), max_queued=None)
         return job
 
-    async def admit(self, job_id: str, worker: str = f"{AGENT}-0") -> None:
+    async def admit(self, job_id: str, worker: str = f"{AGENT}-0", bytes_: int = 0) -> None:
         epoch = await self.ledger.lead("test", 60_000)
         assert epoch is not None
 
@@ -112,7 +120,8 @@ class Bed:
             queued = [job for lines in snapshot.backlogs for job in lines.jobs if job.id == job_id]
             if place is None or not queued:
                 return False
-            reply = await self.ledger.admit(epoch, queued[0], place, NOTHING, 3000)
+            grant = replace(NOTHING, bytes=bytes_)
+            reply = await self.ledger.admit(epoch, queued[0], place, grant, 3000)
             return hasattr(reply, "attempt")
 
         await self.until(admitted)
@@ -160,6 +169,17 @@ class Bed:
         async with aiohttp.ClientSession() as session, session.get(url) as reply:
             answer: dict[str, Any] = await reply.json()
             return answer
+
+    async def probe(self, number: int = 0, **changes: Any) -> dict[str, Any]:
+        """What the fake worker's probe was asked; with ``changes``: set it up first."""
+        url = f"{self.specs[number].url}/fake/probe"
+        async with aiohttp.ClientSession() as session:
+            if changes:
+                async with session.post(url, json=changes) as reply:
+                    assert reply.status == 200
+            async with session.get(url) as reply:
+                answer: dict[str, Any] = await reply.json()
+                return answer
 
     async def running(self, job_id: str) -> None:
         """Wait until the prompt really runs on its worker."""

@@ -12,11 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
+
+# run as a program: its own folder is on the import path
+from fake_probe import from_environment
 
 PNG = b"\x89PNG\r\n\x1a\n fake"
 STRING = ["STRING", {"default": "x"}]
@@ -57,6 +61,7 @@ class FakeWorker:
         self.passed: dict[str, bytes] = {}
         self.interrupts: list[Any] = []
         self.read = b""
+        self.probe = from_environment(dict(os.environ), self.send)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**26)
@@ -80,6 +85,8 @@ class FakeWorker:
                 web.post("/pack/{name}", self.pack),
             ]
         )
+        if self.probe is not None:
+            app.add_routes(self.probe.routes())
         app.on_startup.append(self.start)
         return app
 
@@ -226,6 +233,11 @@ class FakeWorker:
         status = {"status_str": word, "completed": word == "success", "messages": messages}
         entry = {"prompt": [0, id_, graph, {"client_id": sid}, []], "outputs": outputs}
         self.history[id_] = {**entry, "status": status, "meta": {}}
+        if self.probe is not None:
+            await self.probe.note(
+                *({"kind": "node", "prompt": id_, "node": node} for node in graph),
+                {"kind": "prompt", "prompt": id_, "result": word},
+            )
         self.running = None
         await self.send(sid, "executing", {"node": None, "prompt_id": id_})
 
