@@ -11,15 +11,8 @@ from typing import Any
 from .hooks import Hooks
 from .watch import Watch
 
-#: what ComfyUI's VAE calls when it decodes or encodes in tiles, whichever asked for it
-_TILED = (
-    "decode_tiled_",
-    "decode_tiled_1d",
-    "decode_tiled_3d",
-    "encode_tiled_",
-    "encode_tiled_1d",
-    "encode_tiled_3d",
-)
+#: how names of what ComfyUI's VAE calls to work in tiles begin, whichever version
+_TILED = ("decode_tiled", "encode_tiled", "_decode_tiled", "_encode_tiled")
 
 Put = Callable[[str, Any, Any], None]
 
@@ -48,11 +41,11 @@ def hold_vae(hooks: Hooks, sd: Any, watch: Watch, device: Any) -> None:
     plain = threading.local()
     for name in ("decode", "encode"):
         hooks.wrap("VAE." + name, vae, name, lambda f: _plain(f, plain, watch, device))
-    found = [name for name in _TILED if hasattr(vae, name)]
+    found = [name for name in dir(vae) if name.startswith(_TILED)]
     for name in found:
         hooks.wrap("VAE." + name, vae, name, lambda f: _tiled(f, plain, watch))
     if not found:
-        hooks.missing.append("VAE.decode_tiled_")
+        hooks.missing.append("VAE.decode_tiled")
 
 
 def _moved(original: Callable[..., Any], what: str, watch: Watch, put: Put) -> Callable[..., Any]:
@@ -74,10 +67,16 @@ def _state(loaded: Any, watch: Watch) -> tuple[int | None, Any]:
     """Bytes of a model on its device, and what holds it (an unload may let go of that)."""
     try:
         patcher = loaded.model
-        return int(patcher.loaded_size()), patcher
+        return _on_device(patcher), patcher
     except Exception as error:
         watch.troubles.add("model", error)
         return None, None
+
+
+def _on_device(patcher: Any) -> int | None:
+    """Bytes on the device; None before 2024-08, when a model was there as a whole or not at all."""
+    size = getattr(patcher, "loaded_size", None)
+    return None if size is None else int(size())
 
 
 def _note(
@@ -86,8 +85,10 @@ def _note(
     if patcher is None:
         return
     try:
-        after = int(patcher.loaded_size())
-        if after == before:
+        after, whole = _on_device(patcher), int(patcher.model_size())
+        if after is None:
+            after = whole if what == "load" else 0
+        elif after == before:
             return  # already there: ComfyUI asks for each model before each use
         prompt, node = watch.prompt, watch.node
         if prompt is not None and what == "load":
@@ -100,7 +101,7 @@ def _note(
             "node": None if node is None else node.node,
             "what": what,
             "model": type(patcher.model).__name__,
-            "bytes": int(patcher.model_size()),
+            "bytes": whole,
             "loaded_bytes": after,
             "seconds": round(seconds, 6),
         }

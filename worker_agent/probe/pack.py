@@ -45,7 +45,8 @@ def _started() -> Probe | None:
         logger.warning("vramgate probe: another copy of the pack is at work; this one does nothing")
         return None
     device = management.get_torch_device()
-    probe = Probe(_settings(), Meter(device, torch), server, secrets.token_hex(8))
+    classes = importlib.import_module("nodes").NODE_CLASS_MAPPINGS
+    probe = Probe(_settings(), Meter(device, torch), server, secrets.token_hex(8), classes)
     hold_execution(probe.hooks, execution, probe.watch)
     hold_models(probe.hooks, management, probe.watch, probe.writer.put)
     hold_vae(probe.hooks, importlib.import_module("comfy.sd"), probe.watch, device)

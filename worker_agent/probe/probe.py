@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -37,17 +36,28 @@ class Probe:
         troubles: errors of the probe itself.
     """
 
-    def __init__(self, settings: Settings, meter: Meter, server: Any, boot: str) -> None:
-        """``server`` is ComfyUI's ``PromptServer``, ``boot`` the id of this life."""
+    def __init__(
+        self,
+        settings: Settings,
+        meter: Meter,
+        server: Any,
+        boot: str,
+        mappings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``server`` is ComfyUI's ``PromptServer``, ``boot`` the id of this life.
+
+        ``mappings`` are ComfyUI's node classes; without them outputs have numbers for names.
+        """
+        classes = Classes({} if mappings is None else mappings)
         self.settings = settings
         self.meter = meter
         self.ring = Ring(boot)
         self.hooks = Hooks()
-        self.writer = Writer(self.ring, output_names, settings.redact, settings.token)
+        self.writer = Writer(self.ring, classes.names, settings.redact, settings.token)
         self.troubles = Troubles(self.writer.tell)
         self.watch = Watch(settings, meter, self.writer.put, self.troubles)
         self.flush = Flush(self.ring, server)
-        self.gallery = Gallery(output_types)
+        self.gallery = Gallery(classes.types)
         self.sampler = Sampler(self._sample)
         self.watch.at_start.append(self.sampler.on)
         self.watch.at_end.append(self.sampler.off)
@@ -91,17 +101,20 @@ class Probe:
             self.writer.tell(sample_record(reading, free, self.watch.limit()))
 
 
-def output_names(class_type: str) -> Sequence[str]:
-    """Names of a node class's outputs; its types where it names none."""
-    return _of_class(class_type, "RETURN_NAMES") or output_types(class_type)
+class Classes:
+    """The node classes of this process, as ComfyUI's ``NODE_CLASS_MAPPINGS`` has them."""
 
+    def __init__(self, mappings: Mapping[str, Any]) -> None:
+        self._mappings = mappings
 
-def output_types(class_type: str) -> Sequence[str]:
-    """Types of a node class's outputs."""
-    return _of_class(class_type, "RETURN_TYPES")
+    def names(self, class_type: str) -> Sequence[str]:
+        """Names of a class's outputs; its types where it names none."""
+        return self._of(class_type, "RETURN_NAMES") or self.types(class_type)
 
+    def types(self, class_type: str) -> Sequence[str]:
+        """Types of a class's outputs."""
+        return self._of(class_type, "RETURN_TYPES")
 
-def _of_class(class_type: str, attribute: str) -> Sequence[str]:
-    nodes = importlib.import_module("nodes")  # ComfyUI's; there only inside its process
-    found = getattr(nodes.NODE_CLASS_MAPPINGS.get(class_type), attribute, None)
-    return [str(one) for one in found] if isinstance(found, (list, tuple)) else ()
+    def _of(self, class_type: str, attribute: str) -> Sequence[str]:
+        found = getattr(self._mappings.get(class_type), attribute, None)
+        return [str(one) for one in found] if isinstance(found, (list, tuple)) else ()

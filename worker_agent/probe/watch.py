@@ -137,14 +137,19 @@ class Watch:
             run.ended = time.time()
             if run.asynchronous:  # its work ran between its calls
                 run.seconds = run.ended - run.started
-            self._finish(prompt, run, args, kind)
+            prompt.done += 1
             if kind == "FAILURE":
+                run.result = "failure"
                 run.error = _name(error if error is not None else result[2])
+            try:
+                self._describe(prompt, run, args)
+            except Exception as problem:
+                self.troubles.add("outputs", problem)
             self._put("node", prompt, run)
         except Exception as problem:
             self.troubles.add("node end", problem)
 
-    def _finish(self, prompt: PromptRun, run: NodeRun, args: tuple[Any, ...], kind: str) -> None:
+    def _describe(self, prompt: PromptRun, run: NodeRun, args: tuple[Any, ...]) -> None:
         dynprompt, caches, node = args[_DYNPROMPT], args[_CACHES], run.node
         posted = dynprompt.get_node(node)
         run.class_type = prompt.classes[node] = posted["class_type"]
@@ -158,15 +163,12 @@ class Watch:
                 source = value[0]
                 if source.__class__ is str:
                     found[source] = self._outputs(caches, source)[1]
-        if kind == "SUCCESS":
+        if run.error is None:
             run.cached = node not in args[_EXECUTED]
             values, run.outputs = self._outputs(caches, node)
             found[node] = run.outputs
             if self.look is not None and values is not None and not run.cached:
                 self.look(run, values)
-        else:
-            run.result = "failure"
-        prompt.done += 1
 
     def _outputs(self, caches: Any, node: str) -> tuple[Any, Outputs]:
         values = cached_outputs(caches.outputs, node)
@@ -189,7 +191,10 @@ class Watch:
             run.result = "interrupted"
         elif error is not None or "execution_error" in told or _failed(executor):
             run.result = "error"
-        run.retained = self._retained(run, executor)
+        try:
+            run.retained = self._retained(run, executor)
+        except Exception as problem:
+            self.troubles.add("retained", problem)
         self._put("prompt", run, None)
 
     def _retained(self, run: PromptRun, executor: Any) -> dict[str, int]:
