@@ -16,7 +16,7 @@ from tests.comfy_stand_in.values import (
 class Engine:
     """Runs nodes."""
 
-    def __init__(self, made: Comfy) -> None:
+    def __init__(self, made: Any) -> None:
         self.made = made
 
     def node(
@@ -81,7 +81,7 @@ class Engine:
 class Walk:
     """Where one prompt is. Nodes run in the order they are posted in."""
 
-    def __init__(self, made: Comfy, executor: Any, prompt: Any, prompt_id: str) -> None:
+    def __init__(self, made: Any, executor: Any, prompt: Any, prompt_id: str) -> None:
         self.made, self.executor, self.prompt_id = made, executor, prompt_id
         self.dynprompt = DynamicPrompt(prompt)
         outputs = executor.caches.outputs
