@@ -22,6 +22,13 @@ from enum import StrEnum
 from typing import Final
 
 from scheduler.catalogue import Catalogue
+from scheduler.fleet import Agent as Agent
+from scheduler.fleet import Gpu as Gpu
+from scheduler.fleet import GpuState as GpuState
+from scheduler.fleet import MemoryLimit as MemoryLimit
+from scheduler.fleet import MemorySource as MemorySource
+from scheduler.fleet import Worker as Worker
+from scheduler.fleet import WorkerState as WorkerState
 from scheduler.probed import Probed
 
 
@@ -91,40 +98,6 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
-
-
-class MemoryLimit(StrEnum):
-    """What keeps a worker within its reservation (design, *Enforced reservations*)."""
-
-    #: its process is capped: a wrong estimate slows its own job only
-    ENFORCED = "enforced"
-    #: ComfyUI is told that this is all there is, and offloads by itself
-    TOLD = "told"
-    #: nothing: it takes what the card has
-    OBSERVED = "observed"
-
-
-class WorkerState(StrEnum):
-    """What a worker can do right now. Busy is not a state: it has a job or not."""
-
-    READY = "READY"
-    RELEASING = "RELEASING"
-    DOWN = "DOWN"
-
-
-class GpuState(StrEnum):
-    """Whether a GPU's memory figures can be believed."""
-
-    READY = "READY"
-    SUSPECT = "SUSPECT"
-
-
-class MemorySource(StrEnum):
-    """Where a GPU's memory figures come from."""
-
-    NVML = "nvml"
-    SYSTEM_STATS = "system_stats"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,74 +263,6 @@ class Job:
     start_p50_ms: int = 0
     start_p90_ms: int = 0
     requires: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """One device, as its agent last reported it."""
-
-    #: NVML UUID, or ``<agent>:cpu`` style name where there is none
-    id: str
-    agent: str
-    index: int
-    name: str
-    total_bytes: int
-    used_bytes: int
-    #: bytes held by processes that are not our workers (design, *Admission*)
-    foreign_bytes: int
-    state: GpuState
-    memory_source: MemorySource
-    heartbeat_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """One ComfyUI process, as its agent last reported it, plus what the ledger knows."""
-
-    #: stable over restarts: ``<agent>-<n>``
-    id: str
-    agent: str
-    #: "" for a worker that computes on the CPU
-    gpu: str
-    state: WorkerState
-    #: device bytes its process holds now (NVML per process, else the worker's own count)
-    used_bytes: int
-    #: models believed loaded, most recent first
-    models: tuple[str, ...]
-    heartbeat_ms: int = 0
-    #: active job, "" when idle (the ledger's, never the agent's word)
-    job: str = ""
-    #: bytes promised to that job (the ledger's)
-    reserved_bytes: int = 0
-    has_probe: bool = False
-    limit: MemoryLimit = MemoryLimit.OBSERVED
-    #: resident host memory of its process; 0: not measured
-    host_used_bytes: int = 0
-    #: attempts in a row that it lost or let hang, no two of one job (the ledger's)
-    failures: int = 0
-    #: server time of the last of them
-    failed_ms: int = 0
-    #: digest of what it offers (``scheduler.catalogue``); "": not told
-    catalogue: str = ""
-
-    @property
-    def hold_bytes(self) -> int:
-        """Bytes that nobody else may count on: max(residency, reservation)."""
-        return max(self.used_bytes, self.reserved_bytes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
-    """A worker_agent process: where its endpoint is and when it last reported."""
-
-    id: str
-    url: str
-    version: str
-    heartbeat_ms: int
-    #: host memory: the smaller of the machine's and the cgroup's; 0: not measured
-    host_total_bytes: int = 0
-    #: of that, what a process could still take without swapping
-    host_available_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
