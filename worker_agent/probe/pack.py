@@ -10,16 +10,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .card import Card
+from .control import Control
 from .hooks import MARK, hold_execution
+from .limit import Limiter
+from .memory import Memory
 from .meter import Meter
 from .models import hold_models, hold_vae
 from .monitor import CLASS, PerformanceMonitor
+from .names import hold_loaders
 from .perf_json import PerfJson
 from .probe import Probe
+from .release import Releaser
+from .routes import Routes
 from .settings import BadSettings, Settings, from_environment
+from .turn import Turn
 
 NODE_CLASS_MAPPINGS = {CLASS: PerformanceMonitor}
 NODE_DISPLAY_NAME_MAPPINGS = {CLASS: "Performance Monitor"}
+
+#: of the pack; the routes tell it
+VERSION = "1"
 
 logger = logging.getLogger("vramgate.probe")
 
@@ -53,6 +64,8 @@ def _started() -> Probe | None:
     probe.start()
     if probe.settings.token is None:
         _alone(probe, torch)
+    else:
+        _controlled(probe, torch, execution, server, management)
     if probe.hooks.missing:
         logger.warning("vramgate probe: not in this ComfyUI: %s", ", ".join(probe.hooks.missing))
     return probe
@@ -78,6 +91,33 @@ def _alone(probe: Probe, torch: Any) -> None:
     }
     perf = PerfJson(Path(folder_paths.get_output_directory()), about)
     probe.writer.listeners.append(perf.heard)
+
+
+def _controlled(probe: Probe, torch: Any, execution: Any, server: Any, management: Any) -> None:
+    """Let the agent act: limits, releases, figures."""
+    card = Card(probe.meter.device, torch)
+    limiter, releaser = Limiter(card, management), Releaser(card, management)
+    turn = Turn(server.prompt_queue)
+    memory = Memory(card, probe.meter, management, lambda: limiter.limit.size)
+    turn.failed = probe.troubles.add
+    probe.watch.limit = lambda: limiter.limit.size
+    turn.hold(probe.hooks)
+    limiter.hold(probe.hooks)
+    releaser.hold(probe.hooks, execution)
+    hold_loaders(probe.hooks, importlib.import_module("comfy.sd"), model_folders)
+    control = Control(card, limiter, memory, releaser, turn, torch)
+    versions = {
+        "version": VERSION,
+        "comfyui": comfyui_version(),
+        "torch": str(torch.__version__),
+    }
+    Routes(probe, control, execution, versions).add(server)
+
+
+def model_folders() -> list[str]:
+    """The folders that ComfyUI looks for models in."""
+    known = importlib.import_module("folder_paths").folder_names_and_paths
+    return [path for paths, _ in list(known.values()) for path in paths]
 
 
 def comfyui_version() -> str:
