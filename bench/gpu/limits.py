@@ -256,10 +256,10 @@ def parts(bench: Bench) -> dict[str, tuple[float, Callable[[], Awaitable[None]]]
     return {
         "native": (60, lambda: limits(bench, "native", sizes)),
         "async": (60, lambda: limits(bench, "async", sizes)),
+        "expandable": (45, lambda: limits(bench, "expandable", (12.0, 8.0))),
         "told": (60, lambda: told_or_not(bench)),
         "first": (45, lambda: first_prompts(bench)),
         "mps": (60, lambda: mps(bench)),
-        "expandable": (45, lambda: limits(bench, "expandable", (12.0, 8.0))),
         "six": (40, lambda: limits(bench, "native", (6.0,))),
     }
 

@@ -180,8 +180,9 @@ class ProbedComfyui:
         # JSON is YAML, whatever letters a path has
         folders = {"custom_nodes": str(home / "nodes"), "checkpoints": str(self._checkpoints)}
         paths.write_text(json.dumps({"vramgate": folders}))
-        for name in ("user", "output", "input"):
+        for name in ("user", "output", "input", "page"):
             (home / name).mkdir(exist_ok=True)
+        (home / "page" / "index.html").write_text("nobody looks")
         return [
             *(str(self._python), str(self._comfyui.resolve() / "main.py")),
             *("--listen", "127.0.0.1", "--port", str(self._port), "--disable-auto-launch"),
@@ -189,6 +190,7 @@ class ProbedComfyui:
             *("--input-directory", str(home / "input"), "--temp-directory", str(home)),
             *("--database-url", f"sqlite:///{home / 'comfyui.db'}"),
             *("--extra-model-paths-config", str(paths), "--disable-api-nodes"),
+            *("--front-end-root", str(home / "page")),
             *self._args,
         ]
 
