@@ -116,7 +116,7 @@ def _encoded(small: Any, pixels: int) -> bytes:
     from PIL import Image  # ComfyUI's own dependency; only needed where pictures are asked for
 
     data = small.float().clamp(0, 1).mul(255).byte().cpu().numpy()
-    image = Image.fromarray(data)
+    image = Image.frombytes("RGB", (data.shape[1], data.shape[0]), data.tobytes())
     image.thumbnail((pixels, pixels))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=_QUALITY)

@@ -10,7 +10,6 @@ from .meter import Reading
 from .monitor import CLASS, label_of
 from .redact import DROPPED, Redactor
 from .runs import NodeRun, PromptRun
-from .tensors import Slot
 
 #: classes named in a prompt's record
 _RETAINED = 10
@@ -105,8 +104,7 @@ def _inputs(run: NodeRun, prompt: PromptRun, redactor: Redactor) -> Record:
     told: Record = {}
     for name, value in list(run.inputs.items())[:_NAMES]:
         if value.__class__ is list:
-            slot = _source(value, prompt)
-            shown = DROPPED if slot is None else _slot(name, slot, redactor)
+            shown = _slot(name, _source(value, prompt), redactor)
         else:
             shown = redactor.value(name, value)
         if shown is not DROPPED:
@@ -114,7 +112,7 @@ def _inputs(run: NodeRun, prompt: PromptRun, redactor: Redactor) -> Record:
     return told
 
 
-def _source(link: list[Any], prompt: PromptRun) -> Slot | None:
+def _source(link: list[Any], prompt: PromptRun) -> Any:
     if len(link) != 2 or link[0].__class__ is not str or link[1].__class__ is not int:
         return None
     found = prompt.found.get(link[0])
@@ -136,11 +134,15 @@ def _outputs(run: NodeRun, names: Sequence[str], redactor: Redactor) -> Record:
     return told
 
 
-def _slot(name: str, slot: Slot, redactor: Redactor) -> Any:
-    if not slot.tensors:
-        return DROPPED if slot.plain is None else redactor.value(name, slot.plain)
-    shown = [
-        {"shape": list(shape), "dtype": str(dtype).replace("torch.", "")}
-        for shape, dtype in slot.tensors[:_TENSORS]
-    ]
-    return shown[0] if len(shown) == 1 else shown
+def _slot(name: str, slot: Any, redactor: Redactor) -> Any:
+    """One of ``Outputs.slots`` as JSON."""
+    if slot is None:
+        return DROPPED
+    if isinstance(slot, list):
+        shown = [_tensor(*one) for one in slot[:_TENSORS]]
+        return shown[0] if len(shown) == 1 else shown
+    return _tensor(*slot) if isinstance(slot, tuple) else redactor.value(name, slot)
+
+
+def _tensor(shape: Sequence[int], dtype: Any) -> Record:
+    return {"shape": list(shape), "dtype": str(dtype).replace("torch.", "")}

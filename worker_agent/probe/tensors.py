@@ -1,4 +1,8 @@
-"""Shapes, types and sizes of what nodes hand on, found without keeping any of it."""
+"""Shapes, types and sizes of what nodes hand on, found without keeping any of it.
+
+``describe`` runs at each node, so it is written to be quick: one dictionary look-up tells what a value
+is, and of a tensor three attributes are read. What is made of them is the writer's work.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,28 @@ _DEPTH = 5
 #: values looked at in one output: a batch of a thousand frames as a list is still counted whole
 _MOST = 2048
 
+_PLAIN, _TENSOR, _OLD_TENSOR, _OTHER = range(4)
 
-class Slot(NamedTuple):
-    """One output: its tensors as (shape, dtype), and its value where it is a plain one."""
-
-    tensors: Sequence[tuple[Sequence[int], Any]]
-    plain: Any
+#: what values of a class are
+_kinds: dict[type, int] = {str: _PLAIN, int: _PLAIN, float: _PLAIN, bool: _PLAIN}
+#: classes remembered: packs may make classes as they run
+_CLASSES = 4096
 
 
 class Outputs(NamedTuple):
-    """All outputs of a node."""
+    """All outputs of a node.
 
-    slots: list[Slot]
+    Attributes:
+        slots: of each output: a tuple (shape, dtype) for a tensor, a list of those for several, a
+            plain value itself, or None.
+        size: bytes of all tensors.
+    """
+
+    slots: Sequence[Any]
     size: int
 
 
-NOTHING = Outputs([], 0)
+NOTHING = Outputs((), 0)
 
 
 def describe(outputs: Any) -> Outputs:
@@ -33,20 +43,26 @@ def describe(outputs: Any) -> Outputs:
 
     Tensors themselves are let go: holding one here would keep its memory.
     """
-    slots = []
+    slots: list[Any] = []
     size = 0
     for values in outputs:
+        if values.__class__ is list and len(values) == 1:
+            value = values[0]
+            kind = _kinds.get(value.__class__)
+            if kind is None:
+                kind = _learn(value)
+            if kind == _TENSOR:
+                slots.append((value.shape, value.dtype))
+                size += value.nbytes
+                continue
+            if kind == _PLAIN:
+                slots.append(value)
+                continue
         found: list[Any] = []
         _collect(values, found, _DEPTH)
-        tensors = [(tuple(one.shape), one.dtype) for one in found]
         for one in found:
             size += one.numel() * one.element_size()
-        plain = None
-        if not found and values.__class__ is list and len(values) == 1:
-            value = values[0]
-            if isinstance(value, (str, int, float)):
-                plain = value
-        slots.append(Slot(tensors, plain))
+        slots.append([(one.shape, one.dtype) for one in found] or None)
     return Outputs(slots, size)
 
 
@@ -64,14 +80,25 @@ def held_bytes(outputs: Any, seen: set[int]) -> int:
 
 
 def _collect(value: Any, found: list[Any], depth: int) -> None:
-    if getattr(value, "element_size", None) is not None:
-        found.append(value)
-        return
-    if depth == 0 or len(found) >= _MOST:
-        return
+    """Append the tensors in ``value``."""
     if isinstance(value, dict):
         value = list(value.values())
     elif not isinstance(value, (list, tuple)):
+        kind = _kinds.get(value.__class__)
+        if (_learn(value) if kind is None else kind) in (_TENSOR, _OLD_TENSOR):
+            found.append(value)
         return
-    for item in value[:_MOST]:
-        _collect(item, found, depth - 1)
+    if depth > 0 and len(found) < _MOST:
+        for item in value[:_MOST]:
+            _collect(item, found, depth - 1)
+
+
+def _learn(value: Any) -> int:
+    """What values of this class are, told by what torch's tensors alone have."""
+    kind = _OTHER
+    if hasattr(type(value), "element_size"):
+        kind = _TENSOR if hasattr(type(value), "nbytes") else _OLD_TENSOR
+    if len(_kinds) >= _CLASSES:
+        return kind
+    _kinds[type(value)] = kind
+    return kind

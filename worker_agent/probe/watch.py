@@ -126,7 +126,7 @@ class Watch:
                 run.after = reading = self.meter.read()
                 if reading.peak_allocated > run.peak:
                     run.peak = reading.peak_allocated
-            kind = result[0].name if error is None else "FAILURE"
+            kind = result[0]._name_ if error is None else "FAILURE"
             if kind == "PENDING":
                 if len(args) > _ASYNC and run.node in args[_ASYNC]:
                     run.asynchronous = True
