@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 
@@ -23,6 +24,7 @@ def recorder(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
 
 async def record(ground: Ground) -> None:
     """Record until cancelled."""
+    from dashboard.history.probe_recorder import ProbeRecorder
     from dashboard.history.recorder import Recorder
     from store.engine import open_engine
     from store.migrate import migrate
@@ -34,7 +36,12 @@ async def record(ground: Ground) -> None:
         await migrate(engine)
         # The same name after a restart: what was delivered and not stored comes again.
         consumer = f"recorder-{socket.gethostname()}"
-        await Recorder(ledger, engine, time.monotonic, consumer=consumer).run()
+        async with asyncio.TaskGroup() as tasks:
+            for part in (
+                Recorder(ledger, engine, time.monotonic, consumer=consumer),
+                ProbeRecorder(ledger, engine, time.monotonic, consumer=consumer),
+            ):
+                tasks.create_task(part.run())
     finally:
         await ledger.close()
         await engine.dispose()

@@ -29,6 +29,9 @@ UNRECORDED_FACTOR: Final = 10
 EVENTS_KEPT_MS: Final = 600_000
 #: A recorder that has not acknowledged for this long is taken for dead.
 ABANDONED_MS: Final = 30_000
+#: Bytes of probes' records that may wait for the recorder: an hour of 250 node runs a second, at
+#: 300 bytes each. What is more waits at its agent.
+MOST_TOLD_BYTES: Final = 256 * 2**20
 #: Added to a batch job's place; no user sends so many prompts.
 BATCH_PLACE: Final = 2**40
 #: What the user of a held job reads.

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from scheduler.catalogue_side import CatalogueSide
 from scheduler.ledger_lists import ListSide
+from scheduler.ledger_records import RecordSide
 from scheduler.ledger_shared import NoteSide, OverrideSide
 from scheduler.ledger_values import (
     Admitted,
@@ -389,6 +390,7 @@ class Ledger(
     OverrideSide,
     NoteSide,
     CatalogueSide,
+    RecordSide,
     Protocol,
 ):
     """The whole of it."""

@@ -21,6 +21,7 @@ from scheduler.memory_records import (
     remove,
 )
 from scheduler.memory_stream import Stream
+from scheduler.memory_told import ToldStream
 from scheduler.memory_turns import Turns
 from scheduler.states import Agent, FailReason, Gpu, Job, JobState, Worker
 
@@ -65,6 +66,7 @@ class BooksBase:
         self.heartbeat_ms = heartbeat_ms
         self.max_losses = max_losses
         self.stream = Stream(events_max)
+        self.told = ToldStream()
         self.owner, self.epoch, self.leads_until_ms = "", 0, 0
         self.trust = Trust()
         self.records: dict[str, JobRecord] = {}

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from scheduler.catalogue import Catalogue
 from scheduler.ledger_lists import JobEntry, JobHead, Listing
+from scheduler.ledger_records import RecordBatch, ToldRecords
 from scheduler.ledger_values import (
     Admitted,
     CancelReply,
@@ -345,7 +346,27 @@ class _Watch(_Side):
         return self.books.life
 
 
-class MemoryLedger(_Submit, _Plan, _Agent, _Watch):
+class _Records(_Side):
+    """``RecordSide`` in memory."""
+
+    async def tell(self, told: ToldRecords) -> bool:
+        """Keep records for the recorder; False: they were not taken."""
+        return self._ring(self.books.told.tell(self.books.clock_ms(), told))
+
+    async def told(self, consumer: str, block_ms: int, count: int) -> list[RecordBatch]:
+        """Batches for the recorder's consumer group; delivered until they are stored."""
+
+        def look() -> list[RecordBatch]:
+            return self.books.told.deliver(self.books.clock_ms(), consumer, count)
+
+        return await self._bell.wait_for(look, block_ms / 1000)
+
+    async def stored(self, ids: Sequence[str]) -> None:
+        """The recorder has stored these batches."""
+        self.books.told.stored(ids)
+
+
+class MemoryLedger(_Submit, _Plan, _Agent, _Watch, _Records):
     """``Ledger`` over ``Books``; for tasks of one event loop."""
 
     async def overrides(self) -> tuple[int, Mapping[str, str]]:

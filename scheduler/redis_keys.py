@@ -50,6 +50,7 @@ override_meta     hash    rev, call
 secrets           hash    name → secret
 note:<name>       string  what gateways tell one another; expires
 events            stream  one entry per transition
+records           stream  what probes told, until the recorder has stored it
 ================  ======  =========================================================
 """
 
@@ -58,7 +59,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-#: consumer group of the events stream
+#: consumer group of the streams
 RECORDER_GROUP: Final = "recorder"
 
 
@@ -96,6 +97,7 @@ class Keys:
         self.fingerprints = self("fingerprints")
         self.week = self("week")
         self.events = self("events")
+        self.records = self("records")
 
     def __call__(self, kind: str, *of: str) -> str:
         """The key ``kind``, or ``kind:<of>``."""

@@ -1,7 +1,8 @@
 """The ledger on Redis or Valkey: one Lua script per transition (``lua/``).
 
 Split by who calls: ``redis_submit``, ``redis_lists``, ``redis_plan``, ``redis_house``,
-``redis_agent``, ``redis_watch``, ``redis_overrides``, ``redis_profiles``; below them
+``redis_agent``, ``redis_watch``, ``redis_overrides``, ``redis_profiles``,
+``redis_records``; below them
 ``redis_connection`` (clients, retries), ``redis_keys`` (every key) and ``redis_codec``
 (hashes ↔ nouns).
 """
@@ -20,6 +21,7 @@ from scheduler.redis_lists import RedisLists
 from scheduler.redis_overrides import RedisOverrides
 from scheduler.redis_plan import RedisPlan
 from scheduler.redis_profiles import RedisProfiles
+from scheduler.redis_records import RedisRecords
 from scheduler.redis_submit import RedisSubmit
 from scheduler.redis_watch import RedisWatch
 
@@ -37,6 +39,7 @@ class RedisLedger(
     RedisWatch,
     RedisOverrides,
     RedisProfiles,
+    RedisRecords,
 ):
     """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
-from scheduler.bookkeeping import ABANDONED_MS
 from scheduler.ledger import Event, LedgerUnavailable, Pool, Trust, UserCounts
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_agent, decode_event, decode_trust
 from scheduler.redis_connection import Arg
+from scheduler.redis_group import LONGEST_BLOCK_MS, RecorderGroup, fields_of
 from scheduler.redis_keys import RECORDER_GROUP
 
-#: One blocking read lasts this long at most, so that a dead connection is noticed.
-_LONGEST_BLOCK_MS: Final = 5000
 #: Most entries of one read: about 1 MB of events.
 _BATCH: Final = 1000
 
@@ -30,7 +26,7 @@ class RedisWatch(RedisSide):
 
     async def events(self, after: str, block_ms: int) -> list[Event]:
         """Events after the cursor; waits up to ``block_ms`` (5 s at most) for the first one."""
-        block = min(block_ms, _LONGEST_BLOCK_MS)
+        block = min(block_ms, LONGEST_BLOCK_MS)
         words: list[Arg] = ["XREAD", "COUNT", _BATCH]
         if block > 0:  # 0 would mean: for ever
             words += ["BLOCK", block]
@@ -96,50 +92,8 @@ class RedisWatch(RedisSide):
         First what this consumer had before and has not acknowledged, then what a
         dead one left, then what is new.
         """
-        try:
-            return await self._record(consumer, block_ms, count)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            await self._make_group()
-            return await self._record(consumer, block_ms, count)
-
-    async def _record(self, consumer: str, block_ms: int, count: int) -> list[Event]:
-        stream = self.keys.events
-        own = await self._read_group(consumer, count, "0")
-        # Entries cut off by the stream's hard limit come without content: let go of them.
-        gone = [event_id for event_id, fields in own if not fields]
-        if gone:
-            await self.server.command("XACK", stream, RECORDER_GROUP, *gone)
-        kept = [decode_event(event_id, fields) for event_id, fields in own if fields]
-        if kept:
-            return kept
-        left = await self.server.command(
-            "XAUTOCLAIM", stream, RECORDER_GROUP, consumer, ABANDONED_MS, "0", "COUNT", count
-        )
-        if left[1]:
-            return [decode_event(event_id, _fields(flat)) for event_id, flat in left[1]]
-        new = await self._read_group(consumer, count, ">", min(block_ms, _LONGEST_BLOCK_MS))
-        return [decode_event(event_id, fields) for event_id, fields in new]
-
-    async def _read_group(
-        self, consumer: str, count: int, start: str, block_ms: int = 0
-    ) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        words: list[Arg] = ["XREADGROUP", "GROUP", RECORDER_GROUP, consumer, "COUNT", count]
-        if block_ms > 0:
-            words += ["BLOCK", block_ms]
-        words += ["STREAMS", self.keys.events, start]
-        reply = await self.server.wait(block_ms / 1000, *words)
-        return [(event_id, _fields(flat)) for event_id, flat in reply[0][1]] if reply else []
-
-    async def _make_group(self) -> None:
-        try:
-            await self.server.command(
-                "XGROUP", "CREATE", self.keys.events, RECORDER_GROUP, "0", "MKSTREAM"
-            )
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):  # another recorder was faster
-                raise
+        entries = await RecorderGroup(self.server, self.keys.events).read(consumer, block_ms, count)
+        return [decode_event(event_id, fields) for event_id, fields in entries]
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         """The recorder has stored these events."""
@@ -162,14 +116,7 @@ class RedisWatch(RedisSide):
 def _events(reply: Any) -> list[Event]:
     if not reply:
         return []
-    return [decode_event(event_id, _fields(flat)) for event_id, flat in reply[0][1]]
-
-
-def _fields(content: Any) -> dict[bytes, bytes]:
-    """An entry's fields; None (cut off) is no fields."""
-    if isinstance(content, dict) or not content:
-        return dict(content or {})
-    return dict(zip(content[::2], content[1::2], strict=True))
+    return [decode_event(event_id, fields_of(flat)) for event_id, flat in reply[0][1]]
 
 
 def _live_gateways(entries: Mapping[bytes, bytes], now_ms: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The tables, in words that SQLite and PostgreSQL share.
 
 Times are milliseconds since the epoch (of the Redis server's clock for jobs),
-sizes are bytes. Changes go through a migration, never through here alone.
+sizes are bytes. Changes go through a migration, never through here alone. ``history_schema`` has
+the tables of what was measured and added up.
 """
 
 from __future__ import annotations
@@ -12,37 +13,14 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Float,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
-    Text,
-    TypeDecorator,
 )
 
-
-class Words(TypeDecorator[str]):
-    """Text that any database takes: clients may send NUL and lone surrogates in their names."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Replace what PostgreSQL or UTF-8 cannot hold."""
-        if value is None:
-            return None
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-metadata: Final = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from store.tables import Words, metadata
 
 #: Ended jobs, as the ledger last knew them.
 jobs: Final = Table(
@@ -85,6 +63,7 @@ jobs: Final = Table(
     Index(None, "user_name", "ended_ms"),
     Index(None, "user_name", "prompt_id"),
     Index(None, "ended_ms"),
+    Index(None, "fingerprint", "ended_ms"),
 )
 
 #: One row for each try. No foreign key to ``jobs``: a try is recorded before its job has ended.
@@ -102,6 +81,11 @@ attempts: Final = Table(
     # state of the job after the try: QUEUED means that it was to run again
     Column("state", Words),
     Column("reason", Words),
+    # what it was promised
+    Column("reserved_bytes", BigInteger),
+    # what the ledger says it cost, without weights, µs of a whole GPU; NULL: it has not ended
+    Column("cost_us", BigInteger),
+    Index(None, "ended_ms"),
 )
 
 #: Which history entries a user has dropped; the jobs themselves stay for accounting.

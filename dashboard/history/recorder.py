@@ -9,13 +9,13 @@ changes nothing. While the store is down the events wait in Redis.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from dashboard.history.consume import Sleep, consume, store_or_skip
 from dashboard.history.rows import (
     Row,
     attempt_row,
@@ -25,7 +25,7 @@ from dashboard.history.rows import (
     output_names,
     settled,
 )
-from scheduler.ledger import Event, Ledger, LedgerUnavailable
+from scheduler.ledger import Event, Ledger
 from store import schema
 from store.engine import writing
 from store.upsert import insert_new, upsert
@@ -34,15 +34,10 @@ _log = structlog.get_logger()
 
 #: Events of one batch at most.
 BATCH_EVENTS: Final = 500
-#: Least time between two batches that are not full: one commit for each second.
-BATCH_SECONDS: Final = 1.0
 #: Jobs whose bodies are in memory at a time (a prompt may be 100 MiB, most are some KiB).
 _JOBS_AT_ONCE: Final = 50
 #: Look-ups under way at a time: fewer than the ledger has connections.
 _FILES_AT_ONCE: Final = 8
-_BACK_OFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-#: SQLSTATE classes that mean "this value", not "this server": data, integrity, size of an index row.
-_VALUE_ERRORS: Final = frozenset({"22", "23", "54"})
 
 
 class Recorder:
@@ -55,7 +50,7 @@ class Recorder:
         clock: Callable[[], float],
         *,
         consumer: str = "recorder",
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         """``clock``: any seconds that grow; ``consumer``: the same after a restart."""
         self._ledger = ledger
@@ -63,20 +58,10 @@ class Recorder:
         self._clock = clock
         self._consumer = consumer
         self._sleep = sleep
-        self._failures = 0
 
     async def run(self) -> None:
         """Record until cancelled. A ledger or store out of reach is waited for."""
-        while True:
-            began = self._clock()
-            try:
-                full = await self.record_once()
-            except (SQLAlchemyError, OSError, LedgerUnavailable) as error:
-                await self._back_off(error)
-                continue
-            self._failures = 0
-            if not full:
-                await self._sleep(max(0.0, BATCH_SECONDS - (self._clock() - began)))
+        await consume("events", self.record_once, self._clock, self._sleep)
 
     async def record_once(self, block_ms: int = 1000) -> bool:
         """Write and acknowledge one batch; True: it was full, more is waiting.
@@ -93,37 +78,9 @@ class Recorder:
         await self._ledger.acknowledge([event.id for event in events])
         return len(events) >= BATCH_EVENTS
 
-    async def _back_off(self, error: Exception) -> None:
-        pause = _BACK_OFF_SECONDS[min(self._failures, len(_BACK_OFF_SECONDS) - 1)]
-        self._failures += 1
-        # The class only: a statement's message would carry its values.
-        _log.warning("recorder_waits", error=type(error).__name__, seconds=pause)
-        await self._sleep(pause)
-
     async def _store(self, events: Sequence[Event]) -> None:
         for part in _parts(events):
-            try:
-                await self._store_part(part)
-            except DBAPIError as error:
-                if not _blames_value(error):
-                    raise
-                await self._store_singly(part)
-
-    async def _store_singly(self, events: Sequence[Event]) -> None:
-        # One event that the store can never take must not hold up all others for ever.
-        for event in events:
-            try:
-                await self._store_part([event])
-            except DBAPIError as error:
-                if not _blames_value(error):
-                    raise
-                _log.error(
-                    "event_not_recorded",
-                    event_id=event.id,
-                    job=event.job,
-                    user=event.user,
-                    error=type(error).__name__,
-                )
+            await store_or_skip(part, self._store_part, _names)
 
     async def _store_part(self, events: Sequence[Event]) -> None:
         ends = settled(events)
@@ -189,8 +146,5 @@ def _parts(events: Sequence[Event]) -> list[Sequence[Event]]:
     return [*parts, events[start:]]
 
 
-def _blames_value(error: DBAPIError) -> bool:
-    if isinstance(error, (DataError, IntegrityError)):
-        return True
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] in _VALUE_ERRORS
+def _names(event: Event) -> dict[str, str]:
+    return {"event_id": event.id, "job": event.job, "user": event.user}

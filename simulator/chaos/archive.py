@@ -12,6 +12,7 @@ from sqlalchemy import Connection, create_engine, select
 from sqlalchemy.exc import OperationalError
 
 from store import schema
+from store.tables import metadata
 
 
 class Archive:
@@ -20,7 +21,7 @@ class Archive:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._engine = create_engine("sqlite://")
-        schema.metadata.create_all(self._engine)
+        metadata.create_all(self._engine)
         self._open: Connection = self._engine.connect()
         #: chance that a transaction fails, before or after it was committed
         self.failing = 0.0

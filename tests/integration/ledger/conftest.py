@@ -221,6 +221,7 @@ def dump_pool(client: Any, pool: str) -> Dump:
 #: settings, and what the books keep for the next snapshot
 _NO_BOOKS = {
     "clock_ms", "new_call", "heartbeat_ms", "max_losses", "listed_users", "window", "life",
+    "told",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine import open_engine
 from store.migrate import migrate
-from store.schema import metadata
+from store.tables import metadata
 
 _ONE_PROCESS = """
 import asyncio, sys
