@@ -41,7 +41,6 @@ _GPU: Final = (
 )
 _REHEARSAL: Final = (
     Workflow("sd15-small", 64, 64, 1, 1),
-    Workflow("sd15-small", 64, 64, 2, 1),
     Workflow("sd15-small", 64, 64, 1, 0),
 )
 #: what is started, by the name of the mechanism: arguments, environment

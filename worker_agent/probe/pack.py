@@ -24,6 +24,7 @@ from .probe import Probe
 from .release import Releaser
 from .routes import Routes
 from .settings import BadSettings, Settings, from_environment
+from .strangers import Strangers
 from .turn import Turn
 
 NODE_CLASS_MAPPINGS = {CLASS: PerformanceMonitor}
@@ -104,6 +105,10 @@ def _controlled(probe: Probe, torch: Any, execution: Any, server: Any, managemen
     turn.hold(probe.hooks)
     limiter.hold(probe.hooks)
     releaser.hold(probe.hooks, execution)
+    strangers = Strangers(card, management, limiter)
+    strangers.failed = probe.troubles.add
+    strangers.hold(probe.hooks)
+    probe.watch.at_start.append(strangers.begin_prompt)
     hold_loaders(probe.hooks, importlib.import_module("comfy.sd"), model_folders)
     control = Control(card, limiter, memory, releaser, turn, torch)
     versions = {

@@ -70,7 +70,7 @@ class Releaser:
             name = name_of(patcher)
             if name not in keep:
                 names.append(name)
-                self._unload(entry)
+                unload(self._management, entry)
                 self._card.trim()
         return names
 
@@ -86,15 +86,6 @@ class Releaser:
         over = self._card.reserved() - size
         return self.some((), over) if over > 0 else []
 
-    def _unload(self, entry: Any) -> None:
-        """As ComfyUI's ``free_memory`` does it to an entry of its list."""
-        entry.model_unload()
-        entries = self._management.current_loaded_models
-        for place, other in enumerate(entries):
-            if other is entry:
-                del entries[place]
-                return
-
     def _names(self) -> list[str]:
         return [name_of(patcher) for _, patcher in loaded(self._management)]
 
@@ -104,3 +95,13 @@ class Releaser:
             self._executor = weakref.ref(executor)
 
         return __init__
+
+
+def unload(management: Any, entry: Any) -> None:
+    """Move a model to host memory, as ComfyUI's ``free_memory`` does it to an entry of its list."""
+    entry.model_unload()
+    entries = management.current_loaded_models
+    for place, other in enumerate(entries):
+        if other is entry:
+            del entries[place]
+            return
