@@ -14,12 +14,14 @@ _HERE = Path(__file__).parent
 def benchmarks() -> dict[str, str]:
     """Every module here with a ``main``, by name, and the first line about it."""
     found = {}
-    for file in sorted(_HERE.glob("*.py")):
+    files = [*_HERE.glob("*.py"), *_HERE.glob("*/*.py")]
+    for file in sorted(files, key=lambda file: file.relative_to(_HERE).parts):
         if file.stem.startswith("_"):
             continue
         tree = ast.parse(file.read_text())
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
-            found[file.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+            name = ".".join(file.relative_to(_HERE).with_suffix("").parts)
+            found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 
 

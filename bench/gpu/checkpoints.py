@@ -138,7 +138,7 @@ def _weights(name: str, device: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def write() -> None:
     """Write what is not there yet, and say what it took."""
     options = _options()
     folder = options.out or options.comfyui / "models" / "checkpoints"
@@ -168,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write()

@@ -1,0 +1,64 @@
+"""The mix through vramgate: six users post at once, vramgate decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.gpu import rows
+from bench.gpu.clients import Posted, wait_all
+from bench.gpu.jobs import graph, mix
+from bench.gpu.setting import Setting, say
+from bench.gpu.studio import USERS, Plan, Studio
+from bench.gpu.workers import marks
+from cli.version import own_version
+
+
+def plan(setting: Setting, workers: int | None = None) -> Plan:
+    """How vramgate is started here."""
+    return Plan(
+        comfyui=setting.processes(workers or setting.workers),
+        settings=setting.config,
+        start_s=setting.start_s,
+    )
+
+
+async def through_vramgate(setting: Setting) -> None:
+    """Cold in the first round: nothing was learned. What a round teaches the next one knows."""
+    jobs = mix(setting.order, times=setting.times, rehearsal=setting.cpu)
+    async with Studio.open(setting.place("vramgate"), plan(setting)) as studio:
+        for number in range(1, setting.rounds + 1):
+            row = await one_round(setting, studio, jobs, number)
+            setting.note("vramgate", row)
+            say(f"vramgate round {number}: {row['makespan_s']} s, {row['failed']} failed")
+            await studio.idle()
+
+
+async def one_round(setting: Setting, studio: Studio, jobs: Sequence[str], number: int) -> rows.Row:
+    """Post all, wait for all, and say how it went."""
+    before = marks(studio.logs)
+    with setting.card.sampled() as samples:
+        posted = await post(studio, jobs, number)
+        await wait_all(posted, setting.limit_s)
+    found = await studio.jobs(owners(posted))
+    return {
+        "vramgate": own_version(),
+        "workers": setting.workers,
+        "round": number,
+        **rows.outcome(posted, samples),
+        "marks": dict(marks(studio.logs) - before),
+        **rows.booked(found, posted),
+        "profiles": rows.learned(await studio.profiles()),
+    }
+
+
+async def post(studio: Studio, jobs: Sequence[str], number: int) -> list[Posted]:
+    """All at once; job i is user i mod 6's."""
+    return [
+        await studio.seats[USERS[k % len(USERS)]].post(name, graph(name, number * 10_000 + k))
+        for k, name in enumerate(jobs)
+    ]
+
+
+def owners(posted: Sequence[Posted]) -> dict[str, str]:
+    """Prompt → user, as ``post`` gave them out."""
+    return {one.prompt_id: USERS[k % len(USERS)] for k, one in enumerate(posted) if one.prompt_id}
