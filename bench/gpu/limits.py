@@ -223,9 +223,9 @@ async def first_prompts(bench: Bench) -> None:
             bench.report["first_prompts"].append(row)
             idle = bench.footprint.now()
             if warmed:
-                row["warm_s"] = (await worker.ask("POST", "/warm", {}))["seconds"]
-                row["warm_bytes"] = bench.footprint.now() - idle
-            for name in ("first_s", "cold_s", "warm_s_again"):
+                row["warm_up_s"] = (await worker.ask("POST", "/warm", {}))["seconds"]
+                row["warm_up_bytes"] = bench.footprint.now() - idle
+            for name in ("first_s", "cold_s", "again_s"):
                 bench._seed += 1
                 seconds, result = await worker.run(bench.workflows[0].graph(bench._seed))
                 row[name], row["result"] = round(seconds, 3), result

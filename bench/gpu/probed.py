@@ -63,6 +63,11 @@ class ProbedComfyui:
         self._log = home / "comfyui.log"
 
     @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def pid(self) -> int:
         """Of the process."""
         return self._process.pid
@@ -71,9 +76,7 @@ class ProbedComfyui:
         self._home.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         self._process = self._start()
-        self._http = aiohttp.ClientSession(
-            f"http://127.0.0.1:{self._port}", timeout=aiohttp.ClientTimeout(total=_PROMPT_S)
-        )
+        self._http = aiohttp.ClientSession(self.url, timeout=aiohttp.ClientTimeout(total=_PROMPT_S))
         try:
             await self._up(began + _BOOT_S)
         except BaseException:
