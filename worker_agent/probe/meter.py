@@ -36,7 +36,6 @@ class Meter:
         """The counters now. One call of torch's allocator gives all four."""
         if self._cuda is None:
             held = self.resident()
-            self._note(held, held)
             return Reading(held, held, held, held)
         stats = self._cuda.memory_stats_as_nested_dict(self.device)
         if not stats:  # nothing was allocated on this device yet
@@ -61,10 +60,15 @@ class Meter:
         return reading
 
     def peaks(self) -> tuple[int, int]:
-        """Peak allocated and reserved bytes since the running or last prompt began."""
+        """Peak allocated and reserved bytes since the running or last prompt began.
+
+        From any thread: only the one that runs prompts writes them down, or two could undo each other.
+        """
         reading = self.read()
-        self._note(reading.peak_allocated, reading.peak_reserved)
-        return self._peak_allocated, self._peak_reserved
+        return (
+            max(self._peak_allocated, reading.peak_allocated),
+            max(self._peak_reserved, reading.peak_reserved),
+        )
 
     def device_free(self) -> int | None:
         """Bytes that the driver says are free on the device; None where there is no driver."""

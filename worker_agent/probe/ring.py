@@ -7,7 +7,7 @@ from collections import deque
 from itertools import islice
 from typing import Any
 
-#: records kept until acknowledged: over half an hour of a busy worker, some 10 MB
+#: records kept until acknowledged: over half an hour of a busy worker, 30 MB if nobody takes any
 SIZE = 16_384
 
 
