@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _started() -> Probe | None:
     probe = Probe(_settings(), Meter(device, torch), server, secrets.token_hex(8), classes)
     hold_execution(probe.hooks, execution, probe.watch)
     hold_models(probe.hooks, management, probe.watch, probe.writer.put)
-    hold_vae(probe.hooks, importlib.import_module("comfy.sd"), probe.watch, device)
+    _hold(probe, "comfy.sd", lambda sd: hold_vae(probe.hooks, sd, probe.watch, device))
     probe.start()
     if probe.settings.token is None:
         _alone(probe, torch)
@@ -70,6 +71,15 @@ def _started() -> Probe | None:
     if probe.hooks.missing:
         logger.warning("vramgate probe: not in this ComfyUI: %s", ", ".join(probe.hooks.missing))
     return probe
+
+
+def _hold(probe: Probe, name: str, hold: Callable[[Any], None]) -> None:
+    """Take hold of a module of ComfyUI's that may not be there, or not like this."""
+    try:
+        hold(importlib.import_module(name))
+    except Exception as error:
+        logger.warning("vramgate probe: cannot hook into %s: %r", name, error)
+        probe.hooks.missing.append(name)
 
 
 def _settings() -> Settings:
@@ -109,7 +119,7 @@ def _controlled(probe: Probe, torch: Any, execution: Any, server: Any, managemen
     strangers.failed = probe.troubles.add
     strangers.hold(probe.hooks)
     probe.watch.at_start.append(strangers.begin_prompt)
-    hold_loaders(probe.hooks, importlib.import_module("comfy.sd"), model_folders)
+    _hold(probe, "comfy.sd", lambda sd: hold_loaders(probe.hooks, sd, model_folders))
     control = Control(card, limiter, memory, releaser, turn, torch)
     versions = {
         "version": VERSION,

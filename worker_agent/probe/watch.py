@@ -165,9 +165,11 @@ class Watch:
                     found[source] = self._outputs(caches, source)[1]
         if run.error is None:
             run.cached = node not in args[_EXECUTED]
-            values, run.outputs = self._outputs(caches, node)
-            found[node] = run.outputs
-            if self.look is not None and values is not None and not run.cached:
+            values, found[node] = self._outputs(caches, node)
+            if values is None:
+                return  # ComfyUI was told to cache nothing
+            run.outputs = found[node]
+            if self.look is not None and not run.cached:
                 self.look(run, values)
 
     def _outputs(self, caches: Any, node: str) -> tuple[Any, Outputs]:

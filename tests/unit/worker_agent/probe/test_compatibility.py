@@ -25,6 +25,14 @@ from worker_agent.probe.probe import Probe
 from worker_agent.probe.settings import Settings
 
 
+class Forgetful(Cache):
+    def _entry(self, node: str) -> Any:
+        return None
+
+    def get(self, node: str) -> Any:
+        return self._later(node) if self.kind == "awaitable" else None
+
+
 @each_version
 def test_each_version_tells_its_nodes_and_its_prompt(version: Version) -> None:
     bench = Bench(version, Make=make, Save=lambda images: [])
@@ -93,6 +101,16 @@ def test_a_node_that_fails_tells_the_type_of_the_error_and_never_its_text(versio
     assert (record["result"], record["error"]) == ("failure", "ValueError")
     assert prompt["result"] == "error"
     assert "somebody" not in str([record, prompt])
+
+
+@each_version
+def test_outputs_that_no_cache_keeps_are_not_told_as_none(version: Version) -> None:
+    bench = Bench(version, Make=make)
+    bench.executor.caches.outputs = Forgetful(version.cache)  # as with --cache-none
+    (record, prompt) = bench.run({"1": node("Make")})
+    assert "outputs" not in record
+    assert "out_bytes" not in record
+    assert prompt["retained"] == {}
 
 
 @each_version
