@@ -3,8 +3,9 @@
 Told that it has less, ComfyUI (0.3.64, measured on an H200) first passes fewer
 pictures at a time through the VAE, then moves weights out for the VAE's turn, then
 tiles the VAE and keeps a part of the weights in host memory. It decides so by its
-own bookings, twice what the VAE really takes. Each of these ways is a step here:
-the least limit at which it is taken, and what it costs in time.
+own bookings, up to twice what the VAE really takes, and is told accordingly more than it
+is promised (``scheduler.told``). Each of these ways is a step here: the bytes that it
+takes, and what it costs in time.
 
 What runs have shown replaces the formula's times and adds steps of its own, and nothing
 is offered that ran out of memory.
@@ -20,8 +21,6 @@ from scheduler.guess import CONTEXT_BYTES, VAE_BYTES_PER_PIXEL, Parts
 from scheduler.states import Step
 from scheduler.workflow.features import Features
 
-#: What ComfyUI books for the VAE over what the VAE reserves: 4,356 of 2,880 bytes per pixel.
-_BOOKED: Final = 4_356 / VAE_BYTES_PER_PIXEL
 #: The VAE's work on one picture with the other weights moved out, and what that adds to its
 #: time: for 3840×2160 15.5 GiB reserved (2.2 → 2.48 s), or 11.5 GiB without room for
 #: cuDNN's workspace (2.2 → 3.95 s).
@@ -98,7 +97,7 @@ def _ways(features: Features, parts: Parts) -> Iterator[tuple[int, float]]:
     batch = max(1, features.vae_pixels // max(1, features.decode_pixels))
     one = parts.vae_bytes / batch
     for pictures in sorted({batch // 2, 1} - {0, batch}):
-        split = parts.weight_bytes + max(parts.sample_bytes, _BOOKED * one * pictures)
+        split = parts.weight_bytes + max(parts.sample_bytes, one * pictures)
         share = 1 + (_SPLIT_FACTOR - 1) / pictures
         yield parts.footprint(split), parts.seconds * share
     sampling = parts.weight_bytes + max(parts.sample_bytes, _SPARE_BYTES)

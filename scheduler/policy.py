@@ -213,7 +213,7 @@ class _Planner:
         if under_way(job, scene.room.cards.values()):
             return Wait(job, WaitReason.RELEASING, _GIVING_BACK)
         if not scene.shadows or line.forced:
-            self._keep_place(job)
+            self._keep_place(job, forced=line.forced)
         return wait
 
     def _way(self, job: Job, lacking: WaitReason) -> Way | None:
@@ -234,14 +234,14 @@ class _Planner:
             self._scene.idle.remove(seat)
         self._scene.stamp += 1
 
-    def _keep_place(self, job: Job) -> None:
+    def _keep_place(self, job: Job, *, forced: bool) -> None:
         scene = self._scene
         cards = [
             card
             for card in scene.room.cards.values()
             if any(seat.heard and scene.may_use(job, seat) for seat in card.seats)
         ]
-        shadow = cast_shadow(job, cards, scene.room, scene.now_ms)
+        shadow = cast_shadow(job, cards, scene.room, scene.now_ms, forced=forced)
         if shadow is not None:
             scene.shadows.append(shadow)
             scene.stamp += 1

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from scheduler.placement import BASE_BYTES, Room, Seat
-from scheduler.sharing import gain
+from scheduler.placement import BASE_BYTES, Card, Room, Seat
+from scheduler.sharing import even_stretch, gain
 from scheduler.states import Job, MemoryLimit, Step
 
 #: models that are folded into another one's weights: they hold no memory of their own
@@ -33,6 +33,18 @@ def worthwhile(job: Job, beside: int) -> tuple[Step, ...]:
     if not beside:
         return steps_of(job)
     longest = job.need_seconds * gain(beside + 1) / gain(beside)
+    return tuple(step for step in steps_of(job) if step.seconds <= longest)
+
+
+def bearable(job: Job, beside: int) -> tuple[Step, ...]:
+    """Reservations with which the GPU still does no less than without the job, fewest bytes first.
+
+    More than ``worthwhile`` allows: it is not started with so little, but nothing is kept
+    from starting for its sake where so much is free.
+    """
+    if not beside:
+        return steps_of(job)
+    longest = job.need_seconds * even_stretch(beside)
     return tuple(step for step in steps_of(job) if step.seconds <= longest)
 
 
@@ -86,7 +98,7 @@ def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step
     card = seat.card
     if seat.worker.limit is MemoryLimit.OBSERVED or card is None:
         return Step(most, job.need_seconds)
-    steps = [step for step in steps_of(job) if step.bytes <= most]
+    steps = [step for step in _beside(job, card, most) if step.bytes <= most]
     if not steps:
         return Step(most, job.need_seconds)
     # what lies between two steps would be held and not used
@@ -107,6 +119,12 @@ def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step
         return gain(count) / count * (_speed(job, step.bytes, 0) + beside + steady), step.bytes
 
     return max((best, *steps), key=done)
+
+
+def _beside(job: Job, card: Card, most: int) -> tuple[Step, ...]:
+    """Steps with which it may have somebody beside it; all of them where those are too large."""
+    steps = worthwhile(job, max(1, card.running) if len(card.seats) > 1 else 0)
+    return steps if steps[0].bytes <= most else steps_of(job)
 
 
 def _speed(job: Job, bytes_: int, beside: int) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.placement import Card, Room, Seat
-from scheduler.reservation import worthwhile
-from scheduler.states import Job
+from scheduler.reservation import bearable, worthwhile
+from scheduler.states import Job, MemoryLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ def _runs_past(seat: Seat, at_ms: int) -> bool:
     return bool(seat.job) and seat.late_ms > at_ms
 
 
-def cast_shadow(job: Job, cards: Iterable[Card], room: Room, now_ms: int) -> Shadow | None:
+def cast_shadow(
+    job: Job, cards: Iterable[Card], room: Room, now_ms: int, *, forced: bool = False
+) -> Shadow | None:
     """The shadow of a job that has no room now; None: no GPU could ever hold it.
 
     Args:
@@ -51,11 +53,13 @@ def cast_shadow(job: Job, cards: Iterable[Card], room: Room, now_ms: int) -> Sha
         cards: those with a worker that the job may use.
         room: the plan's picture.
         now_ms: server time.
+        forced: it has waited long enough to be given what it may start with; else no GPU is
+            emptied for a job that could bear to run with what is free.
     """
     whole = room.wants_a_whole_gpu(job)
     best: Shadow | None = None
     for card in cards:
-        need = card.capacity if whole else worthwhile(job, min(1, len(card.seats) - 1))[0].bytes
+        need = card.capacity if whole else _least(job, card, forced=forced)
         if need > card.capacity:
             continue
         at = _room_at(card, need, now_ms)
@@ -63,6 +67,14 @@ def cast_shadow(job: Job, cards: Iterable[Card], room: Room, now_ms: int) -> Sha
         if at > now_ms and (best is None or at < best.at_ms):
             best = Shadow(job, card, need, at)
     return best
+
+
+def _least(job: Job, card: Card, *, forced: bool) -> int:
+    """Bytes that must come free there before the job should start."""
+    if all(seat.worker.limit is MemoryLimit.OBSERVED for seat in card.seats):
+        return job.need_bytes
+    beside = min(1, len(card.seats) - 1)
+    return (worthwhile if forced else bearable)(job, beside)[0].bytes
 
 
 def _room_at(card: Card, need: int, now_ms: int) -> int:

@@ -27,6 +27,20 @@ def gain(workers: int) -> float:
     return _GAIN[min(workers, len(_GAIN)) - 1]
 
 
+def even_stretch(beside: int) -> float:
+    """How many times longer a job may run beside so many others until sharing stops to pay.
+
+    With ``n`` others each does ``gain(n + 1) ÷ (n + 1)`` of its own speed, the job that much
+    less again by its stretch; together that must still be ``gain(n)``: 2.39 beside one, 1.68
+    beside two.
+
+    Args:
+        beside: jobs that already run there, at least 1.
+    """
+    rest = gain(beside) * (beside + 1) / gain(beside + 1) - beside
+    return max(1.0, 1 / rest)
+
+
 #: Seconds that a load takes longer for each GiB and each other worker that computes meanwhile:
 #: SDXL's 6.46 GiB took 12 s longer beside one, 20 s beside two, 27 s beside three; SD 1.5's
 #: 1.99 GiB 5, 10 and 12 s longer (measured on an H200).

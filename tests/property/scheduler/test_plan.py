@@ -215,7 +215,7 @@ MUTANTS: dict[str, tuple[object, str, object, str]] = {
     "caps ignored": (policy, "find_start", None, "check"),
     "floor ignored": (reservation, "least_bytes", lambda job, seat: 1, "check"),
     "unbounded passing": (lines, "is_forced", lambda scene, job: False, "serve"),
-    "kept places ignored": (policy, "cast_shadow", lambda *args: None, "backfill"),
+    "kept places ignored": (policy, "cast_shadow", lambda *args, **_: None, "backfill"),
 }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scheduler.decisions import Admit
+from scheduler.decisions import Admit, Reserve
 from scheduler.policy import plan
-from scheduler.reservation import choose_step, worthwhile
+from scheduler.reservation import bearable, choose_step, worthwhile
 from scheduler.scene import Scene
 from scheduler.states import Job, MemoryLimit, Step
 from tests.pools import GIB, config, gpu, job, running, snapshot, worker
@@ -84,3 +84,45 @@ def test_what_lies_between_two_steps_is_not_held() -> None:
     scene = Scene(pool, pool.now_ms, config())
     step = choose_step(batch("j"), scene.room.seats["w0"], 16 * GIB, [])
     assert step.bytes == CURVE[1].bytes
+
+
+def test_no_job_crawls_so_that_a_neighbour_may_have_more() -> None:
+    """With 6.6 GiB it would leave 12 to others, and run at two fifths of its speed for that."""
+    curve = (Step(int(6.6 * GIB), 6.8), Step(int(10.6 * GIB), 3.2))
+    mine = job("j", need=18.6, need_seconds=2.65, curve=curve)
+    busy = told("w1", used=8, reserved=8, job="x", models=WARM)
+    workers = [told("w0", models=WARM), busy, told("w2")]
+    pool = snapshot([gpu(total=19, used=8)], workers, [], active=[running("x")])
+    seat = Scene(pool, pool.now_ms, config()).room.seats["w0"]
+    step = choose_step(mine, seat, 11 * GIB, [job("k", "bob", need=12, need_seconds=2)])
+    assert step == curve[1]
+
+
+def test_alone_on_a_small_gpu_it_may_crawl() -> None:
+    pool = snapshot([gpu(total=9)], [told("w0", models=WARM), told("w1")], [batch("j")])
+    assert bytes_of(pool) == {"j": 6.6}
+
+
+#: less than twice as long beside another, more than sharing gains
+BEARABLE = (Step(9 * GIB, 4.5),)
+
+
+def kept(**changes) -> list[str]:
+    """Whose place is kept while ``x`` leaves 10 GiB on a GPU with two told workers."""
+    waiting = job("j", need=14, need_seconds=2.65, curve=BEARABLE, **changes)
+    workers = [told("w0", used=13, reserved=13, job="x"), told("w1", models=WARM)]
+    pool = snapshot([gpu(used=13)], workers, [waiting], active=[running("x")])
+    made = plan(pool, pool.now_ms, config())
+    assert not [d for d in made.decisions if isinstance(d, Admit)]
+    return [d.job.id for d in made.decisions if isinstance(d, Reserve)]
+
+
+def test_no_gpu_is_emptied_for_a_job_that_could_bear_what_is_free() -> None:
+    waiting = job("j", need=14, need_seconds=2.65, curve=BEARABLE)
+    assert bearable(waiting, 1)[0] == BEARABLE[0]
+    assert worthwhile(waiting, 1)[0].bytes == 14 * GIB
+    assert kept() == []
+
+
+def test_who_has_waited_too_long_is_given_what_it_may_start_with() -> None:
+    assert kept(skips=64) == ["j"]

@@ -1,0 +1,46 @@
+"""What ComfyUI is told of its memory: enough that it uses what its job was promised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scheduler.guess import CONTEXT_BYTES, VAE_BYTES_PER_PIXEL
+from scheduler.states import Job
+from scheduler.told import told_bytes
+from tests.pools import GIB, job
+
+SDXL = 6_938_041_144
+MODELS = ("checkpoints/sdxl.safetensors",)
+
+
+def promised(reserved_gib: float, **changes: object) -> Job:
+    waiting = job("j", need=reserved_gib, models=MODELS, model_bytes=(SDXL,))
+    return replace(waiting, reserved_bytes=int(reserved_gib * GIB), **changes)
+
+
+@pytest.mark.parametrize("pictures", [1, 2, 3, 4])
+def test_as_many_pictures_pass_the_vae_at_once_as_the_reservation_is_for(pictures: int) -> None:
+    """ComfyUI 0.3.64 takes so many as what is left beside the weights is worth in its bookings."""
+    taken = SDXL + pictures * VAE_BYTES_PER_PIXEL * 1024**2
+    found = told_bytes(promised((taken + CONTEXT_BYTES) / GIB)) - CONTEXT_BYTES - SDXL
+    assert found // (4_356 * 1024**2) == pictures
+
+
+def test_one_picture_in_comfort_moves_no_weights_out() -> None:
+    booked = 4_356 * 1024**2 + (400 << 20)
+    assert told_bytes(promised(10.7)) - CONTEXT_BYTES >= SDXL + booked
+
+
+def test_where_the_weights_hardly_fit_it_is_told_little_more_than_it_has() -> None:
+    assert told_bytes(promised(6.6)) == int(6.6 * GIB) + (400 << 20)
+
+
+def test_a_size_that_nobody_knows_does_not_pass_for_work() -> None:
+    for sizes in ((), (0,)):
+        assert told_bytes(promised(12, model_bytes=sizes)) == 12 * GIB + (400 << 20)
+
+
+def test_without_a_reservation_it_is_told_nothing() -> None:
+    assert told_bytes(promised(0)) == 0
