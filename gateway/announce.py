@@ -25,13 +25,23 @@ def address(settings: Settings, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-async def announce(ledger: Ledger, gateway: str, url: Callable[[], str | None]) -> None:
-    """Repeat it until cancelled; ``url`` is None while no port is bound yet."""
+async def announce(
+    ledger: Ledger, gateway: str, url: Callable[[], str | None], announced: asyncio.Event
+) -> None:
+    """Repeat it until cancelled.
+
+    Args:
+        ledger: of the pool.
+        gateway: this one's id.
+        url: None while no port is bound yet.
+        announced: set after the first time.
+    """
     while True:
         where = url()
         if where is not None:
             try:
                 await ledger.announce_gateway(gateway, where, _TTL_MS)
+                announced.set()
             except LedgerUnavailable:
                 log.warning("announce_failed", gateway=gateway)
         await asyncio.sleep(_EVERY_S if where is not None else 0.05)

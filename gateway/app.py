@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -193,13 +193,18 @@ async def _close_sockets(app: web.Application) -> None:
     app[WAITING_ROOM].close()
 
 
+def _announced(services: Services) -> Coroutine[Any, Any, None]:
+    here, announced = services.peers.here, services.hub.announced
+    return announce(services.ledger, services.new_id(), here, announced)
+
+
 async def _running(app: web.Application) -> AsyncIterator[None]:
     services, room = app[SERVICES], app[WAITING_ROOM]
     following = await events.start(services, lambda: refresh_overrides(app), room.heard)
     beside = {
         asyncio.create_task(work, name=name)
         for name, work in (
-            ("announce", announce(services.ledger, services.new_id(), services.peers.here)),
+            ("announce", _announced(services)),
             ("close revoked sockets", close_revoked(app[DOOR], services.hub, app[OPEN_SOCKETS])),
             ("keep tickets", room.keep()),
         )

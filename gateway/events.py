@@ -97,7 +97,10 @@ class EventFollower:
         Raises:
             LedgerUnavailable: nobody knows what has ended.
         """
-        if len(self._services.agents.pool.gateways) > 1:
+        if self._missed.concern(user):
+            # another gateway may have come, and told them, since the pool was read
+            await self._services.agents.refresh()
+        if not self.alone():
             await self._past.shown(user, await self._ledger.last_event_id())
 
     async def run(self) -> None:
@@ -176,8 +179,11 @@ class EventFollower:
             self._live.close(event.job, event.attempt)
 
     def _miss(self, event: Event) -> None:
-        alone = len(self._services.agents.pool.gateways) < 2
-        self._missed.keep(event, certain=alone)
+        self._missed.keep(event, certain=self.alone())
+
+    def alone(self) -> bool:
+        """Whether no other gateway was there when the pool was read last."""
+        return len(self._services.agents.pool.gateways) < 2
 
     async def _look_at_pool(self) -> None:
         """Who is there now: feeds follow agents, definitions follow workers."""
@@ -309,8 +315,6 @@ async def start(
 ) -> Following:
     """Begin to follow the ledger and the agents; call when the app starts."""
     missed = MissedEnds(services.clock)
-    # before the feeds: what has ended is told before what runs
-    _tell_missed(services.hub, missed)
     live = LiveFeeds(services.hub, services.agents)
     log = LogFeed(services.hub, services.ledger, services.agents)
 
@@ -320,6 +324,9 @@ async def start(
     texts = WaitTexts(services.hub, services.ledger, services.clock, explain)
     follower = EventFollower(services, live, texts, missed, log, on_overrides, on_client)
     services.hub.past_is_shown = follower.past_is_shown
+    # what has ended is told before what runs
+    _tell_missed(services.hub, missed, follower.alone)
+    services.hub.on_join(live.standing)
     tasks = {
         asyncio.create_task(follower.run(), name="events"),
         asyncio.create_task(texts.run(), name="texts of waiting prompts"),
@@ -329,8 +336,10 @@ async def start(
     return Following(services, live, frozenset(tasks))
 
 
-def _tell_missed(hub: Hub, missed: MissedEnds) -> None:
+def _tell_missed(hub: Hub, missed: MissedEnds, alone: Callable[[], bool]) -> None:
     def owed(user: str, client_id: str, *, only_certain: bool = True) -> list[Any]:
+        if only_certain and not alone():
+            return []  # kept, for when it declares that it compares ids
         events = missed.take(user, client_id, only_certain=only_certain)
         return [(event.job, message) for event in events for message in last_messages(event)]
 

@@ -85,6 +85,8 @@ class Hub:
         self._greetings: list[Greeting] = []
         #: set once what happens is followed: a socket that joins sooner could miss an end
         self.followed = asyncio.Event()
+        #: set once the other gateways can know of this one
+        self.announced = asyncio.Event()
         #: waits until what has ended by now was shown to the user's sockets here: one that
         #: joins sooner would be told again of an end that it heard at another gateway. Set
         #: by who follows what happens.

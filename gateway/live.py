@@ -107,7 +107,6 @@ class LiveFeeds:
         #: who waits for an end mark: the agent it must come from, and what to wake
         self._waiting: dict[Attempt, tuple[str, asyncio.Event]] = {}
         hub.on_users_change(self._users_changed)
-        hub.on_join(self.standing)
 
     async def stop(self) -> None:
         """Close all feeds."""

@@ -62,6 +62,10 @@ class MissedEnds:
         while len(self._ends) > _MOST or self._bytes > _MOST_BYTES or self._is_stale():
             self._drop(next(iter(self._ends)))
 
+    def concern(self, user: str) -> bool:
+        """Whether an end waits for one of the user's clients."""
+        return any(end.event.user == user for end in self._ends.values())
+
     def take(self, user: str, client_id: str, *, only_certain: bool) -> list[Event]:
         """The ends that this client is owed, oldest first; nobody gets them again."""
         now = self._clock()

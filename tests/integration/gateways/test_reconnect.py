@@ -229,6 +229,21 @@ async def test_an_end_that_was_heard_elsewhere_is_not_told_again_by_a_gateway_th
             assert frames[-1]["data"]["prompt_id"] == following
 
 
+async def test_an_end_that_a_new_gateway_told_is_not_told_again_by_one_that_does_not_know_it_yet(
+    start: Start, pool: Pool
+) -> None:
+    old = await start()
+    async with old.tab("other tab"):
+        new = await start()
+        async with new.tab() as tab:
+            job = await pool.start(await post(new))
+            await pool.settle(job)
+            await tab.until(is_executing_nothing)
+        async with old.tab() as tab:
+            assert remaining(await tab.next()) == 0
+            assert await tab.silent()
+
+
 async def test_a_socket_that_is_claimed_late_is_told_all_of_a_prompt_that_is_over_by_then(
     start: Start, pool: Pool
 ) -> None:

@@ -36,6 +36,15 @@ def test_an_end_goes_to_its_own_client_once() -> None:
     assert jobs(ends) == []
 
 
+def test_it_is_known_whose_ends_wait() -> None:
+    ends = MissedEnds(Clock())
+    ends.keep(end("a"), certain=False)
+    assert ends.concern("ann")
+    assert not ends.concern("bob")
+    jobs(ends, only_certain=False)
+    assert not ends.concern("ann")
+
+
 def test_nobody_waits_for_the_end_of_a_prompt_without_client() -> None:
     ends = MissedEnds(Clock())
     ends.keep(end("a", client_id=None), certain=True)
