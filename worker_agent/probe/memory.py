@@ -58,12 +58,17 @@ def loaded(management: Any) -> list[tuple[Any, Any]]:
 
 def shown(patcher: Any) -> dict[str, Any]:
     """One model as ``/memory`` shows it."""
-    size = int(patcher.model_size())
-    # before 2024-08 a patcher did not tell how much of it is on the device
-    on_device = int(patcher.loaded_size()) if hasattr(patcher, "loaded_size") else size
     return {
         "name": name_of(patcher),
         "class": type(getattr(patcher, "model", None)).__name__,
-        "bytes": size,
-        "loaded_bytes": on_device,
+        "bytes": int(patcher.model_size()),
+        "loaded_bytes": on_device(patcher),
     }
+
+
+def on_device(patcher: Any) -> int:
+    """Bytes of a model in ComfyUI's list that are on the device.
+
+    Until 2024-08 a patcher did not tell: a listed model was there as a whole.
+    """
+    return int(patcher.loaded_size() if hasattr(patcher, "loaded_size") else patcher.model_size())

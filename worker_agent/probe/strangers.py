@@ -9,13 +9,13 @@ cap, and the prompt's own models as ComfyUI likes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from .card import Card
 from .hooks import Hooks
 from .limit import Limiter
-from .memory import loaded
+from .memory import loaded, on_device
 from .release import unload
 
 
@@ -58,12 +58,20 @@ class Strangers:
         most, told = self._limiter.limit.torch_bytes, self._limiter.limit.torch_told
         if most is None or (told is not None and told <= most):
             return  # ComfyUI sees the limit and makes room by itself
-        missing = sum(max(0, patcher.model_size() - patcher.loaded_size()) for patcher in models)
-        for entry, patcher in reversed(loaded(self._management)):
+        pairs = loaded(self._management)
+        listed = {id(patcher.model) for _, patcher in pairs}
+        missing = sum(_missing(patcher, listed) for patcher in models)
+        for entry, patcher in reversed(pairs):
             if most - self._card.active() >= missing + wanted:
                 return
-            if id(patcher.model) not in self._used and patcher.loaded_size() > 0:
+            if id(patcher.model) not in self._used and on_device(patcher) > 0:
                 unload(self._management, entry)
+
+
+def _missing(patcher: Any, listed: Collection[int]) -> int:
+    """Bytes of a model that are not on the device yet."""
+    there = on_device(patcher) if id(patcher.model) in listed else 0
+    return max(0, int(patcher.model_size()) - there)
 
 
 def _ignore(where: str, error: BaseException) -> None:

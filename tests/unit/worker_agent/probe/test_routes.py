@@ -92,9 +92,11 @@ class Worker:
         self.app.add_routes(routes)
 
     def prompt(self) -> threading.Event:
-        """A prompt that runs until the event is set."""
+        """A prompt that runs, until the event is set."""
         end = threading.Event()
         self.queue.put(lambda: end.wait(10))
+        while not self.queue.currently_running:
+            threading.Event().wait(0.001)
         return end
 
 
@@ -247,8 +249,6 @@ async def test_nothing_is_taken_from_under_a_prompt(
     worker: Worker, client: TestClient[Any, Any], path: str
 ) -> None:
     end = worker.prompt()
-    while not worker.queue.currently_running:
-        threading.Event().wait(0.001)
     assert (await ask(client, "POST", path, {}))[0] == 409
     end.set()
 
