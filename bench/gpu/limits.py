@@ -15,9 +15,9 @@ import argparse
 import asyncio
 import json
 import platform
-import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -279,9 +279,10 @@ def checkpoints(bench: Bench) -> None:
 
 
 def keep_logs(bench: Bench) -> None:
-    """ComfyUI's logs beside the results."""
-    for log in bench.options.work.glob("comfyui-*/comfyui.log"):
-        shutil.copy(log, bench.options.out / f"{log.parent.name}.log")
+    """ComfyUI's logs beside the results, in one file."""
+    with tarfile.open(bench.options.out / "logs.tar.gz", "w:gz") as archive:
+        for log in sorted(bench.options.work.glob("comfyui-*/comfyui.log")):
+            archive.add(log, f"{log.parent.name}.log")
 
 
 async def run(bench: Bench, wanted: list[str]) -> None:
