@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+#: What gateways, schedulers and agents must agree on: grows when what they tell one another
+#: through the ledger or the agents' endpoint is no longer understood by the version before.
+PROTOCOL: Final = 1
 
 
 class MemoryLimit(StrEnum):
@@ -45,6 +50,27 @@ class MemorySource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How a GPU is, beside its memory. None: the driver does not tell."""
+
+    #: share of the last sample period in which a kernel ran, 0…1
+    utilisation: float | None = None
+    temperature_c: int | None = None
+    power_mw: int | None = None
+    #: of the streaming multiprocessors
+    clock_mhz: int | None = None
+    #: what keeps its clocks down now, in the driver's words (``hw_thermal``); empty: nothing
+    throttled: tuple[str, ...] = ()
+    #: memory errors that were not corrected, since the driver was loaded
+    ecc_uncorrected: int | None = None
+    #: False: the driver hides what each process holds (a container's namespace), so that our
+    #: workers' bytes are their own counters, and foreign bytes are what is left of the total
+    by_process: bool = True
+    #: why its figures cannot be believed, "" where they can
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One device, as its agent last reported it."""
 
@@ -60,6 +86,9 @@ class Gpu:
     state: GpuState
     memory_source: MemorySource
     heartbeat_ms: int = 0
+    vitals: Vitals = Vitals()
+    #: another agent that claims it too, "" for none (the ledger's)
+    rival: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +120,8 @@ class Worker:
     failed_ms: int = 0
     #: digest of what it offers (``scheduler.catalogue``); "": not told
     catalogue: str = ""
+    #: why it is down, or what is being done to it, for admins; "": nothing special
+    detail: str = ""
 
     @property
     def hold_bytes(self) -> int:
@@ -110,3 +141,7 @@ class Agent:
     host_total_bytes: int = 0
     #: of that, what a process could still take without swapping
     host_available_bytes: int = 0
+    #: names this life of the agent; "": not told
+    boot: str = ""
+    #: what it understands (``PROTOCOL``)
+    protocol: int = PROTOCOL

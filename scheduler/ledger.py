@@ -43,6 +43,7 @@ from scheduler.ledger_values import (
     Refusal,
     Renewed,
     Report,
+    Reported,
     Settled,
     Submitted,
     Trust,
@@ -282,7 +283,7 @@ class PlanSide(Protocol):
 class AgentSide(Protocol):
     """What a worker agent needs."""
 
-    async def report(self, report: Report) -> None:
+    async def report(self, report: Report) -> Reported:
         """Heartbeat; also marks workers that the agent no longer names as gone."""
         ...
 

@@ -285,6 +285,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What the ledger answers to a heartbeat."""
+
+    #: what the leading scheduler understands; 0: none has led yet. Where it is another than the
+    #: agent's own, its workers count as DOWN
+    protocol: int = 0
+    #: GPU → the other agent that claims it: it is SUSPECT until one of them lets go
+    rivals: Mapping[str, str] = field(default_factory=dict)
+    #: a younger agent runs under the same name, and nothing was written
+    replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """What runs in a pool, for gateways and pages."""
 

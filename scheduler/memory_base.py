@@ -80,6 +80,12 @@ class BooksBase:
         #: lease of each active job
         self.inflight: dict[str, int] = {}
         self.agents: dict[str, Agent] = {}
+        #: boot of the agent that each one replaced
+        self.formers: dict[str, str] = {}
+        #: server time at which a rival last claimed a GPU
+        self.rival_ms: dict[str, int] = {}
+        #: what the leader understands; 0: none has led yet
+        self.protocol = 0
         self.fleets: dict[str, Fleet] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self.gpus: dict[str, Gpu] = {}

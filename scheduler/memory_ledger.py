@@ -29,6 +29,7 @@ from scheduler.ledger_values import (
     Refusal,
     Renewed,
     Report,
+    Reported,
     Settled,
     Submitted,
     Trust,
@@ -249,10 +250,11 @@ class _Plan(_Side):
 class _Agent(_Side):
     """``AgentSide`` in memory."""
 
-    async def report(self, report: Report) -> None:
+    async def report(self, report: Report) -> Reported:
         """Heartbeat; also marks workers that the agent no longer names as gone."""
-        self.books.report(report)
+        reported = self.books.report(report)
         self._bell.ring()
+        return reported
 
     async def next_order(self, agent: str, timeout_s: float) -> Order | None:
         """Wait for the next entry of the agent's inbox; 5 s at most, then None."""

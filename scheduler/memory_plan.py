@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.bookkeeping import place, refusal_words
 from scheduler.catalogue import Catalogue
+from scheduler.fleet import PROTOCOL
 from scheduler.ledger_values import (
     Admitted,
     EventKind,
@@ -44,6 +45,7 @@ class BooksPlan(BooksBase):
                 return None
             self.epoch += 1
         self.owner, self.leads_until_ms = owner, now + ttl_ms
+        self.protocol = PROTOCOL
         return self.epoch
 
     def resign(self, owner: str, epoch: int) -> None:

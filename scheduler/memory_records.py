@@ -174,6 +174,7 @@ class WorkerRecord:
         "agent",
         "call",
         "catalogue",
+        "detail",
         "failed_job",
         "failed_ms",
         "failures",
@@ -208,6 +209,7 @@ class WorkerRecord:
         #: when its agent was last told to release
         self.told_ms = 0
         self.catalogue = ""
+        self.detail = ""
         self.call = ""
         #: as the last snapshot showed it; None: it has changed since
         self.noun: Worker | None = None
@@ -230,6 +232,7 @@ class WorkerRecord:
             failures=self.failures,
             failed_ms=self.failed_ms,
             catalogue=self.catalogue,
+            detail=self.detail,
         )
         return self.noun
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import replace
 
-from scheduler.ledger_values import EventKind, Order, OrderKind, Report
+from scheduler.ledger_values import EventKind, Order, OrderKind, Report, Reported
 from scheduler.memory_base import BooksBase, Fleet
 from scheduler.memory_records import WorkerRecord
-from scheduler.states import Gpu, Worker, WorkerState
+from scheduler.states import Agent, Gpu, GpuState, Worker, WorkerState
 
 #: A worker that is RELEASING is told so again after this long.
 TELL_AGAIN_MS = 5000
 #: A GPU whose headroom grew by this much is news.
 GREW_BYTES = 64 * 1024 * 1024
+#: An agent that said nothing of a GPU for this long has let go of it.
+CLAIM_MS = 5000
 
 
 class _News:
-    """The first change of one report: one event nudges the scheduler, however many there are."""
+    """The first change of one report: one event nudges the scheduler, however many there are.
 
-    __slots__ = ("first",)
+    And who else claims what the agent reports.
+    """
+
+    __slots__ = ("first", "rivals")
 
     def __init__(self) -> None:
         self.first: tuple[str, str, str] | None = None
+        self.rivals: dict[str, str] = {}
 
     def tell(self, worker: str, gpu: str, reason: str) -> None:
         self.first = self.first or (worker, gpu, reason)
@@ -31,15 +37,17 @@ class _News:
 class BooksReport(BooksBase):
     """Reports of agents, and forgetting the silent."""
 
-    def report(self, report: Report) -> None:
+    def report(self, report: Report) -> Reported:
         """Heartbeat; also marks workers that the agent no longer names as gone."""
         agent, now, news = report.agent.id, self.clock_ms(), _News()
+        if not self._succeed(report.agent):
+            return Reported(replaced=True)
         fleet = self.fleets.setdefault(agent, Fleet())
         workers = {worker.id: worker for worker in report.workers}
         gpus = {gpu.id: gpu for gpu in report.gpus}
         lost = [worker_id for worker_id in fleet.workers if worker_id not in workers]
         for worker in workers.values():
-            self._merge_worker(agent, fleet, worker, now, news)
+            self._merge_worker(report.agent, fleet, worker, now, news)
         for worker_id in lost:
             self._lose_worker(agent, fleet, worker_id, news)
         gone = [gpu_id for gpu_id in fleet.gpus if gpu_id not in gpus]
@@ -52,10 +60,22 @@ class BooksReport(BooksBase):
         if news.first is not None:
             worker_id, gpu_id, reason = news.first
             self.emit(EventKind.CAPACITY, worker=worker_id, gpu=gpu_id, reason=reason)
+        return Reported(protocol=self.protocol, rivals=news.rivals)
+
+    def _succeed(self, agent: Agent) -> bool:
+        """Whether the agent is the youngest of its name."""
+        known = self.agents.get(agent.id)
+        if agent.boot and known is not None and known.boot and known.boot != agent.boot:
+            # whoever was replaced and still reports runs beside its successor
+            if self.formers.get(agent.id) == agent.boot:
+                return False
+            self.formers[agent.id] = known.boot
+        return True
 
     def _merge_worker(
-        self, agent: str, fleet: Fleet, worker: Worker, now: int, news: _News
+        self, reporter: Agent, fleet: Fleet, worker: Worker, now: int, news: _News
     ) -> None:
+        agent = reporter.id
         known = self.workers.get(worker.id)
         home, gpu = fleet.workers.get(worker.id, worker.gpu), worker.gpu
         if known is not None and known.job and known.agent == agent:
@@ -63,7 +83,9 @@ class BooksReport(BooksBase):
         elif home != gpu:
             self.holds_of(home).used.pop(worker.id, None)
         state = worker.state
-        if state is not WorkerState.DOWN:
+        if self.protocol not in (0, reporter.protocol):
+            state = WorkerState.DOWN
+        elif state is not WorkerState.DOWN:
             releasing = known is not None and known.state is WorkerState.RELEASING
             state = WorkerState.RELEASING if releasing else WorkerState.READY
         if known is None:
@@ -82,7 +104,7 @@ class BooksReport(BooksBase):
         record.models, record.has_probe = worker.models, worker.has_probe
         record.limit, record.host_used_bytes = worker.limit, worker.host_used_bytes
         record.heartbeat_ms, record.noun = now, None
-        record.catalogue = worker.catalogue
+        record.catalogue, record.detail = worker.catalogue, worker.detail
         self.holds_of(gpu).used[worker.id] = worker.used_bytes
         fleet.workers[worker.id] = gpu
 
@@ -105,6 +127,12 @@ class BooksReport(BooksBase):
 
     def _merge_gpu(self, agent: str, fleet: Fleet, gpu: Gpu, now: int, news: _News) -> None:
         known = self.gpus.get(gpu.id)
+        if known is not None and known.agent != agent and now - known.heartbeat_ms < CLAIM_MS:
+            self._claim_too(agent, known, now, news)
+            return
+        gpu = replace(gpu, rival=self._rival(agent, known, now, news))
+        if gpu.rival:
+            gpu = replace(gpu, state=GpuState.SUSPECT)
         free = gpu.total_bytes - gpu.foreign_bytes - self.holds_of(gpu.id).sum()
         announced = free if known is None else self.announced[gpu.id]
         if known is None:
@@ -118,6 +146,24 @@ class BooksReport(BooksBase):
         self.announced[gpu.id] = min(announced, free)
         self.gpus[gpu.id] = replace(gpu, agent=agent, heartbeat_ms=now)
         fleet.gpus[gpu.id] = None
+
+    def _claim_too(self, agent: str, known: Gpu, now: int, news: _News) -> None:
+        """Each counts the other's workers as foreign: neither's figures can be believed."""
+        if known.rival != agent:
+            news.tell("", known.id, "gpu_claimed_twice")
+        self.rival_ms[known.id] = now
+        self.gpus[known.id] = replace(known, rival=agent, state=GpuState.SUSPECT)
+        news.rivals[known.id] = known.agent
+
+    def _rival(self, agent: str, known: Gpu | None, now: int, news: _News) -> str:
+        """Who else claims the agent's GPU."""
+        if known is None or not known.rival:
+            return ""
+        if known.rival == agent or now - self.rival_ms[known.id] >= CLAIM_MS:
+            self.rival_ms.pop(known.id, None)
+            return ""
+        news.rivals[known.id] = known.rival
+        return known.rival
 
     def _lose_gpu(self, agent: str, fleet: Fleet, gpu_id: str, news: _News) -> None:
         del fleet.gpus[gpu_id]
@@ -142,6 +188,7 @@ class BooksReport(BooksBase):
             if now - agent.heartbeat_ms > silent_ms and not fleet.workers and not fleet.gpus:
                 del self.agents[agent_id]
                 self.fleets.pop(agent_id, None)
+                self.formers.pop(agent_id, None)
                 self.inboxes.pop(agent_id, None)
                 forgotten.append(agent_id)
         if forgotten:

@@ -16,6 +16,7 @@ from scheduler.ledger import (
     Report,
     Settled,
 )
+from scheduler.ledger_values import Reported
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import (
     Fields,
@@ -27,7 +28,7 @@ from scheduler.redis_codec import (
 )
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Place
-from scheduler.redis_report import is_settled, report_call
+from scheduler.redis_report import is_settled, read_reply, report_call
 from scheduler.states import ACTIVE, Job, JobState
 
 #: One blocking read lasts this long at most, so that a dead connection is noticed.
@@ -40,7 +41,7 @@ _CLAIMED_MAX: Final = 1000
 class RedisAgent(RedisSide):
     """``AgentSide`` over Redis."""
 
-    async def report(self, report: Report) -> None:
+    async def report(self, report: Report) -> Reported:
         """Heartbeat; also marks workers that the agent no longer names as gone."""
         agent = report.agent.id
         while True:
@@ -52,7 +53,7 @@ class RedisAgent(RedisSide):
                 continue
             if is_settled(fleet, report):
                 self.fleets[agent] = fleet
-            return
+            return read_reply(reply)
 
     async def next_order(self, agent: str, timeout_s: float) -> Order | None:
         """Wait for the next entry of the agent's inbox; 5 s at most, then None.

@@ -9,6 +9,7 @@ import msgspec
 
 from scheduler.ledger import Event, EventKind, FileRecord, Order, OrderKind, Trust
 from scheduler.probed import Probed
+from scheduler.redis_vitals import decode_vitals
 from scheduler.states import (
     Agent,
     FailReason,
@@ -211,6 +212,7 @@ def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | Non
         failures=_int(fields, b"failures"),
         failed_ms=_int(fields, b"failed_ms"),
         catalogue=_text(fields, b"catalogue"),
+        detail=_text(fields, b"detail"),
     )
 
 
@@ -229,6 +231,8 @@ def decode_gpu(gpu_id: str, fields: Fields) -> Gpu | None:
         state=GpuState(_text(fields, b"state")),
         memory_source=MemorySource(_text(fields, b"memory_source")),
         heartbeat_ms=int(fields[b"heartbeat_ms"]),
+        vitals=decode_vitals(fields.get(b"vitals")),
+        rival=_text(fields, b"rival"),
     )
 
 
@@ -243,6 +247,8 @@ def decode_agent(agent_id: str, fields: Fields) -> Agent | None:
         heartbeat_ms=int(fields[b"heartbeat_ms"]),
         host_total_bytes=_int(fields, b"host_total_bytes"),
         host_available_bytes=_int(fields, b"host_available_bytes"),
+        boot=_text(fields, b"boot"),
+        protocol=_int(fields, b"protocol"),
     )
 
 

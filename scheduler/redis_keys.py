@@ -7,7 +7,8 @@ by name; only ``snapshot.lua``, which reads thousands and writes none, makes nam
 ================  ======  =========================================================
 key               type    holds
 ================  ======  =========================================================
-leader            hash    owner, epoch (only grows), until (ms), said (explanations so far), trust
+leader            hash    owner, epoch (only grows), until (ms), said (explanations so far), trust,
+                          protocol
 job:<id>          hash    one job: what changes as fields, the rest in ``spec``
 prompt:<id>       string  the prompt's body as submitted
 result:<id>       string  the result as settled
@@ -30,10 +31,10 @@ hidden:<user>     zset    ended jobs that it does not show
 inflight          zset    active jobs of the pool by lease deadline
 agents, workers   set     ids
 gpus              set     ids
-agent:<id>        hash    url, version, heartbeat_ms, host memory
+agent:<id>        hash    url, version, heartbeat_ms, host memory, boot, former, protocol
 fleet:<agent>     hash    rev, ``w:<worker>`` → GPU, ``g:<gpu>``
 worker:<id>       hash    what its agent reports, its job, failures, failed_ms, failed_job
-gpu:<id>          hash    what its agent reports
+gpu:<id>          hash    what its agent reports; rival, rival_ms: another that claims it
 holds:<gpu>       hash    ``u:<worker>`` bytes used, ``r:<worker>`` bytes reserved
 inbox:<agent>     list    orders, oldest first: kind, worker, job, attempt, user ('' mostly)
 gateways          hash    id → ``<until ms> <url>``

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from scheduler.bookkeeping import closing_words, refusal_words
+from scheduler.fleet import PROTOCOL
 from scheduler.ledger import Admitted, Grant, Reaped, Refusal, Trust
 from scheduler.redis_codec import encode_trust
 from scheduler.redis_connection import Arg
@@ -22,7 +23,8 @@ class RedisPlan(RedisSnapshot):
 
     async def lead(self, owner: str, ttl_ms: int) -> int | None:
         """Take or keep the pool's leadership: its epoch, or None while another leads."""
-        epoch: int | None = await self.server.script("lead", [self.keys.leader], [owner, ttl_ms])
+        args: list[Arg] = [owner, ttl_ms, PROTOCOL]
+        epoch: int | None = await self.server.script("lead", [self.keys.leader], args)
         return epoch
 
     async def resign(self, owner: str, epoch: int) -> None:

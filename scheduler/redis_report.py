@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.ledger import Report
+from scheduler.ledger_values import Reported
 from scheduler.redis_codec import encode_models
 from scheduler.redis_connection import Arg
 from scheduler.redis_keys import Keys
+from scheduler.redis_vitals import encode_vitals
 from scheduler.states import Gpu, Worker
 
 #: The ``fleet:<agent>`` hash: what the ledger knows the agent to have.
 Fleet = dict[bytes, bytes]
-#: Arguments of a worker that the agent no longer names: state … catalogue.
-_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0, "")
-#: Arguments of a GPU that the agent no longer names: index … memory_source.
-_GONE_GPU: tuple[Arg, ...] = (0, "", 0, 0, 0, "", "")
+#: Arguments of a worker that the agent no longer names: state … detail.
+_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0, "", "")
+#: Arguments of a GPU that the agent no longer names: index … vitals.
+_GONE_GPU: tuple[Arg, ...] = (0, "", 0, 0, 0, "", "", "")
 
 
 def report_call(keys: Keys, report: Report, fleet: Fleet) -> tuple[list[str], list[Arg]]:
@@ -34,10 +36,11 @@ def report_call(keys: Keys, report: Report, fleet: Fleet) -> tuple[list[str], li
         keys("agent", agent.id),
         keys("fleet", agent.id),
         keys("inbox", agent.id),
+        keys.leader,
     ]
     rev = fleet.get(b"rev", b"0")
     args: list[Arg] = [agent.id, agent.url, agent.version, rev, len(worker_ids), len(gpu_ids)]
-    args += [agent.host_total_bytes, agent.host_available_bytes]
+    args += [agent.host_total_bytes, agent.host_available_bytes, agent.boot, agent.protocol]
     for worker_id in worker_ids:
         worker = workers.get(worker_id)
         new_home = worker.gpu if worker else ""
@@ -49,6 +52,16 @@ def report_call(keys: Keys, report: Report, fleet: Fleet) -> tuple[list[str], li
         names += [keys("gpu", gpu_id), keys("holds", gpu_id)]
         args += [gpu_id, int(gpu is not None), *_gpu_args(gpu)]
     return names, args
+
+
+def read_reply(reply: Sequence[bytes]) -> Reported:
+    """What ``report.lua`` answered, MOVED apart."""
+    if reply[0] == b"REPLACED":
+        return Reported(replaced=True)
+    texts = [part.decode() for part in reply[1:]]
+    return Reported(
+        protocol=int(texts[0] or 0), rivals=dict(zip(texts[1::2], texts[2::2], strict=True))
+    )
 
 
 def is_settled(fleet: Fleet, report: Report) -> bool:
@@ -70,6 +83,7 @@ def _worker_args(worker: Worker | None) -> Sequence[Arg]:
         worker.limit.value,
         worker.host_used_bytes,
         worker.catalogue,
+        worker.detail,
     )
 
 
@@ -84,6 +98,7 @@ def _gpu_args(gpu: Gpu | None) -> Sequence[Arg]:
         gpu.foreign_bytes,
         gpu.state.value,
         gpu.memory_source.value,
+        encode_vitals(gpu.vitals),
     )
 
 

@@ -10,7 +10,7 @@ from scheduler.equipment import Equipment
 from scheduler.placement import Room, Seat
 from scheduler.plan_config import PlanConfig
 from scheduler.quarantine import rests_until
-from scheduler.states import GpuState, Job, WaitReason, WorkerState
+from scheduler.states import Gpu, GpuState, Job, WaitReason, WorkerState
 
 
 def nobody_free(
@@ -28,8 +28,8 @@ def nobody_free(
     free = [seat for seat in usable if not seat.job and seat.state is WorkerState.READY]
     suspect = [card for card in room.cards.values() if card.gpu.state is GpuState.SUSPECT]
     if suspect and free and all(seat.card in suspect for seat in free):
-        names = ", ".join(sorted(card.gpu.name for card in suspect))
-        return Wait(job, WaitReason.GPU_SUSPECT, f"memory of {names} cannot be read")
+        text = "; ".join(sorted(doubt(card.gpu) for card in suspect))
+        return Wait(job, WaitReason.GPU_SUSPECT, text, suspect[0].gpu.id)
     if any(seat.state is WorkerState.RELEASING for seat in usable):
         return Wait(job, WaitReason.RELEASING, "idle workers are giving memory back")
     resting = [
@@ -46,6 +46,14 @@ def nobody_free(
         return Wait(job, WaitReason.CAP, "no worker that the user may use is free")
     which = "all workers" if len(usable) == len(up) else "all workers that have its models"
     return Wait(job, WaitReason.NO_WORKER, f"{which} are busy ({busy} of {len(usable)})")
+
+
+def doubt(gpu: Gpu) -> str:
+    """Why a GPU's figures are not believed."""
+    if gpu.rival:
+        first, second = sorted((gpu.agent, gpu.rival))
+        return f"{gpu.name} is driven by two agents, {first} and {second}: one has to stop"
+    return f"{gpu.name}: {gpu.vitals.trouble or 'its memory cannot be read'}"
 
 
 def shortage(job: Job, seats: Sequence[Seat], room: Room) -> Wait:

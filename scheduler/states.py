@@ -27,6 +27,7 @@ from scheduler.fleet import Gpu as Gpu
 from scheduler.fleet import GpuState as GpuState
 from scheduler.fleet import MemoryLimit as MemoryLimit
 from scheduler.fleet import MemorySource as MemorySource
+from scheduler.fleet import Vitals as Vitals
 from scheduler.fleet import Worker as Worker
 from scheduler.fleet import WorkerState as WorkerState
 from scheduler.probed import Probed

@@ -1,21 +1,35 @@
 -- An agent's heartbeat: everything it sees, merged with what the ledger knows better.
--- KEYS  1 events, 2 agents, 3 workers, 4 gpus, 5 agent, 6 fleet, 7 inbox,
+-- KEYS  1 events, 2 agents, 3 workers, 4 gpus, 5 agent, 6 fleet, 7 inbox, 8 leader,
 --       then for each worker: worker, holds of the GPU it had, holds of the GPU it has;
 --       then for each GPU: gpu, holds
 -- ARGV  1 agent, 2 url, 3 version, 4 fleet rev (as the caller believes), 5 workers, 6 GPUs,
---       7 host_total_bytes, 8 host_available_bytes,
+--       7 host_total_bytes, 8 host_available_bytes, 9 boot ('': not told), 10 protocol,
 --       then for each worker: id, named (1/0), GPU it had, GPU it has, state, used_bytes, models,
---       has_probe, limit, host_used_bytes, catalogue;
---       then for each GPU: id, named (1/0), index, name, total, used, foreign, state, memory_source
--- Reply {'OK'} | {'MOVED'}
+--       has_probe, limit, host_used_bytes, catalogue, detail;
+--       then for each GPU: id, named (1/0), index, name, total, used, foreign, state, memory_source,
+--       vitals
+-- Reply {'OK', protocol of the leader ('': none has led), then for each GPU that another agent
+--       claims too: id, that agent} | {'MOVED'} | {'REPLACED'}
 local TELL_AGAIN_MS = 5000
 local GREW_BYTES = 64 * 1024 * 1024
+local CLAIM_MS = 5000
 
 local events, fleet = KEYS[1], KEYS[6]
 local agent = ARGV[1]
 if (redis.call('HGET', fleet, 'rev') or '0') ~= ARGV[4] then return {'MOVED'} end
 
+local me = pick(KEYS[5], 'boot', 'former')
+local boot = ARGV[9]
+if boot ~= '' and me.boot and me.boot ~= boot then
+  -- whoever was replaced and still reports runs beside its successor
+  if me.former == boot then return {'REPLACED'} end
+  redis.call('HSET', KEYS[5], 'former', me.boot)
+end
+
 local now = now_ms()
+local spoken = redis.call('HGET', KEYS[8], 'protocol')
+local understood = not spoken or spoken == ARGV[10]
+local reply = {'OK', spoken or ''}
 local change = nil
 local fleet_changed = false
 local function changed(worker, gpu, reason)
@@ -41,7 +55,9 @@ local function merge_worker(key, old_holds, new_holds, a)
   elseif old_gpu ~= gpu then
     redis.call('HDEL', old_holds, 'u:' .. id)
   end
-  if state ~= 'DOWN' then
+  if not understood then
+    state = 'DOWN'
+  elseif state ~= 'DOWN' then
     state = known and known.state == 'RELEASING' and 'RELEASING' or 'READY'
   end
   if state == 'RELEASING' and now - (known.told_ms or 0) > TELL_AGAIN_MS then
@@ -59,7 +75,7 @@ local function merge_worker(key, old_holds, new_holds, a)
   end
   redis.call('HSET', key, 'agent', agent, 'gpu', gpu, 'state', state, 'models', models,
     'has_probe', ARGV[a + 7], 'limit', ARGV[a + 8], 'host_used_bytes', ARGV[a + 9],
-    'heartbeat_ms', now, 'catalogue', ARGV[a + 10])
+    'heartbeat_ms', now, 'catalogue', ARGV[a + 10], 'detail', ARGV[a + 11])
   redis.call('HSET', holds, 'u:' .. id, ARGV[a + 5])
   redis.call('SADD', KEYS[3], id)
   enlist('w:' .. id, gpu)
@@ -91,6 +107,21 @@ end
 local function merge_gpu(key, holds, a)
   local id, state = ARGV[a], ARGV[a + 7]
   local known = load(key)
+  if known and known.agent ~= agent and now - known.heartbeat_ms < CLAIM_MS then
+    -- each counts the other's workers as foreign: neither's figures can be believed
+    if known.rival ~= agent then changed('', id, 'gpu_claimed_twice') end
+    redis.call('HSET', key, 'rival', agent, 'rival_ms', now, 'state', 'SUSPECT')
+    reply[#reply + 1], reply[#reply + 2] = id, known.agent
+    return
+  end
+  if known and known.rival then
+    if known.rival ~= agent and now - known.rival_ms < CLAIM_MS then
+      state = 'SUSPECT'
+      reply[#reply + 1], reply[#reply + 2] = id, known.rival
+    else
+      redis.call('HDEL', key, 'rival', 'rival_ms')
+    end
+  end
   local free = headroom(tonumber(ARGV[a + 4]), tonumber(ARGV[a + 6]), holds)
   local announced = known and tonumber(known.announced_bytes) or free
   if not known then
@@ -106,7 +137,7 @@ local function merge_gpu(key, holds, a)
   redis.call('HSET', key, 'agent', agent, 'index', ARGV[a + 2], 'name', ARGV[a + 3],
     'total_bytes', ARGV[a + 4], 'used_bytes', ARGV[a + 5], 'foreign_bytes', ARGV[a + 6],
     'state', state, 'memory_source', ARGV[a + 8], 'heartbeat_ms', now,
-    'announced_bytes', announced)
+    'announced_bytes', announced, 'vitals', ARGV[a + 9])
   redis.call('SADD', KEYS[4], id)
   enlist('g:' .. id, '1')
 end
@@ -120,22 +151,23 @@ local function lose_gpu(key, a)
   changed('', id, 'gpu_gone')
 end
 
-local k, a = 8, 9
+local k, a = 9, 11
 for _ = 1, tonumber(ARGV[5]) do
   if ARGV[a + 1] == '1' then
     merge_worker(KEYS[k], KEYS[k + 1], KEYS[k + 2], a)
   else
     lose_worker(KEYS[k], KEYS[k + 1], a)
   end
-  k, a = k + 3, a + 11
+  k, a = k + 3, a + 12
 end
 for _ = 1, tonumber(ARGV[6]) do
   if ARGV[a + 1] == '1' then merge_gpu(KEYS[k], KEYS[k + 1], a) else lose_gpu(KEYS[k], a) end
-  k, a = k + 2, a + 9
+  k, a = k + 2, a + 10
 end
 redis.call('HSET', KEYS[5], 'url', ARGV[2], 'version', ARGV[3], 'heartbeat_ms', now,
-  'host_total_bytes', ARGV[7], 'host_available_bytes', ARGV[8])
+  'host_total_bytes', ARGV[7], 'host_available_bytes', ARGV[8],
+  'boot', boot, 'protocol', ARGV[10])
 redis.call('SADD', KEYS[2], agent)
 if fleet_changed then redis.call('HINCRBY', fleet, 'rev', 1) end
 if change then emit(events, 'capacity', change) end
-return {'OK'}
+return reply

@@ -232,7 +232,7 @@ def dump_books(books: Books) -> Dump:
         for name, value in vars(books).items()
         if name not in _NO_BOOKS and not name.startswith("seen_")
     }
-    leader = ("owner", "epoch", "leads_until_ms", "trust")
+    leader = ("owner", "epoch", "leads_until_ms", "trust", "protocol")
     dump[":leader"] = [dump.pop(f":{name}") for name in leader]
     dump[":events"] = dump.pop(":stream")
     dump |= {f":inbox:{agent}": orders for agent, orders in dump.pop(":inboxes").items()}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.ledger import Event, EventKind, Ledger, Order, OrderKind, Report
+from scheduler.fleet import PROTOCOL, Vitals
+from scheduler.ledger import Event, EventKind, Ledger, Order, OrderKind, Refusal, Report
 from scheduler.states import GpuState, MemorySource, WorkerState
 from tests.factories import GIB, gpu, grant, new_job, outcome, report, worker
 from tests.integration.ledger.conftest import LEASE_MS, Connect, Studio, two_workers
@@ -264,3 +265,81 @@ async def test_admission_counts_what_the_last_report_said(studio: Studio) -> Non
         studio.epoch, first, stale, grant(15 * GIB, 20 * GIB), LEASE_MS
     )
     assert reply == "NO_FIT"
+
+
+async def test_vitals_and_details_come_back_as_told(ledger: Ledger) -> None:
+    vitals = Vitals(
+        utilisation=0.5,
+        temperature_c=71,
+        power_mw=312_500,
+        clock_mhz=1830,
+        throttled=("sw_power_cap", "hw_thermal"),
+        ecc_uncorrected=2,
+        by_process=False,
+        trouble="2 memory errors",
+    )
+    agent = replace(report().agent, boot="b1", protocol=PROTOCOL)
+    told = Report(agent=agent, workers=[worker(detail="draining")], gpus=[gpu(vitals=vitals)])
+    await ledger.report(told)
+    pool = await ledger.pool()
+    assert pool.gpus["gpu-0"].vitals == vitals
+    assert pool.workers["host-0"].detail == "draining"
+    assert replace(pool.agents["host"], heartbeat_ms=0) == agent
+
+
+async def test_a_gpu_that_two_agents_claim_is_suspect_for_both(studio: Studio) -> None:
+    bare = replace(claim_of("other"), workers=[])
+    (event,) = await events_of(studio.ledger, bare)
+    assert (event.gpu, event.reason) == ("gpu-0", "gpu_claimed_twice")
+    assert (await studio.ledger.report(claim_of("other"))).rivals == {"gpu-0": "host"}
+    assert (await studio.ledger.report(two_workers())).rivals == {"gpu-0": "other"}
+    found = (await studio.ledger.pool()).gpus["gpu-0"]
+    assert (found.agent, found.rival, found.state) == ("host", "other", GpuState.SUSPECT)
+    queued = await studio.submit()
+    for name, host in (("host-0", "host"), ("other-0", "other")):
+        told = replace(worker(name), agent=host)
+        refused = await studio.ledger.admit(studio.epoch, queued, told, grant(), LEASE_MS)
+        assert refused is Refusal.GPU_GONE
+
+
+async def test_a_gpu_that_no_other_agent_reports_any_more_is_believed_again(
+    studio: Studio,
+) -> None:
+    await studio.ledger.report(claim_of("other"))
+    await studio.ledger.report(report(workers=[], gpus=[]))
+    assert (await studio.ledger.report(claim_of("other"))).rivals == {}
+    found = (await studio.ledger.pool()).gpus["gpu-0"]
+    assert (found.agent, found.rival, found.state) == ("other", "", GpuState.READY)
+
+
+async def test_an_agent_that_was_replaced_under_its_name_is_told_so(ledger: Ledger) -> None:
+    older, younger = (
+        Report(agent=replace(report().agent, boot=boot), workers=[worker(models=(boot,))])
+        for boot in ("b1", "b2")
+    )
+    assert not (await ledger.report(older)).replaced
+    assert not (await ledger.report(younger)).replaced
+    assert (await ledger.report(older)).replaced
+    assert not (await ledger.report(younger)).replaced
+    assert (await ledger.pool()).workers["host-0"].models == ("b2",)
+
+
+async def test_workers_of_an_agent_that_speaks_otherwise_take_nothing(studio: Studio) -> None:
+    stranger = Report(
+        agent=replace(report().agent, protocol=PROTOCOL + 1), workers=[worker()], gpus=[gpu()]
+    )
+    assert (await studio.ledger.report(stranger)).protocol == PROTOCOL
+    assert (await studio.worker()).state is WorkerState.DOWN
+    await studio.ledger.report(two_workers())
+    assert (await studio.worker()).state is WorkerState.READY
+
+
+async def test_before_anybody_has_led_all_agents_are_understood(ledger: Ledger) -> None:
+    stranger = Report(agent=replace(report().agent, protocol=PROTOCOL + 1), workers=[worker()])
+    assert (await ledger.report(stranger)).protocol == 0
+    assert (await ledger.pool()).workers["host-0"].state is WorkerState.READY
+
+
+def claim_of(agent: str) -> Report:
+    """A heartbeat that claims the studio's GPU."""
+    return report(agent, workers=[worker(f"{agent}-0")], gpus=[gpu(agent=agent)])
