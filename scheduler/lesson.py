@@ -10,6 +10,10 @@ curve. Nor does one that was told a limit or found its GPU crowded, unless it to
 than was believed: ComfyUI does with what it finds, and a need that is learned from what was
 left would shrink from run to run. A run that loaded models teaches how long loading takes, any other
 how long the work takes.
+
+A probe tells more: whether the run had all it wanted. Where it did not come near its limit
+and no node fell back, its peak is what it needs. Where one did, the need was believed too
+small, and the run says nothing of how long the work takes.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from scheduler.profile import (
     Profile,
     add_bytes,
     add_load,
+    add_needed,
     add_oom,
     add_seconds,
     add_slowdown,
@@ -39,6 +44,8 @@ from scheduler.states import TERMINAL, FailReason, Job, JobState
 #: (the rule of Kubernetes' vertical autoscaler).
 _OOM_FACTOR: Final = 1.2
 _OOM_STEP: Final = 256 << 20
+#: After a fall-back, which ended well, a little more than was promised will do.
+_SQUEEZED_FACTOR: Final = 1.05
 #: A retry asks for at least that much more than was promised; see ``worker_agent.verdict``.
 _RETRY_FACTOR: Final = 1.2
 #: A reservation below this share of the need is one of the curve's steps.
@@ -48,6 +55,10 @@ _FULL: Final = 0.97
 _ROOMY: Final = 1.5
 #: A reservation of at least this share of a GPU is all that can be had there.
 _WHOLE: Final = 0.85
+#: A run that took this share of its limit might have taken more.
+_AT_LIMIT: Final = 0.97
+#: A run that was thought to be warm but spent this share of its time loading was not.
+_LOADED: Final = 0.1
 #: Loading is never shorter than this share of what the formulas say.
 _LEAST_LOAD: Final = 0.05
 #: What a profile is about, by how coarse it is.
@@ -103,20 +114,68 @@ class _Run:
     @property
     def _cramped(self) -> bool:
         """It may have taken less than it would have liked."""
+        probed = self.job.probed
+        if probed is not None and probed.limit_bytes:
+            return probed.squeezed or self.job.peak_bytes >= _AT_LIMIT * probed.limit_bytes
         room = self.place.room_bytes
         return self.place.limited or 0 < room < _ROOMY * self.job.guess.bytes
 
+    @property
+    def squeezed(self) -> bool:
+        """It fell back to less memory though it had all it was believed to need."""
+        probed = self.job.probed
+        return probed is not None and probed.squeezed and not self.small
+
+    @property
+    def loaded(self) -> bool:
+        """Models were loaded, in a run that had all it needed."""
+        probed, planned = self.job.probed, self.job.granted_load_seconds > 0
+        if probed is None or self.small:
+            return planned
+        return probed.loads > 0 if planned else self.surprised
+
+    @property
+    def surprised(self) -> bool:
+        """It was thought to find its models loaded, and did not."""
+        probed, planned = self.job.probed, self.job.granted_load_seconds > 0
+        if probed is None or planned:
+            return False
+        return probed.load_seconds > _LOADED * self.job.run_seconds
+
     def taught(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
         """A profile of this run's kind, or of a coarser one, with the run in it."""
+        if self.squeezed:
+            return self._raised(profile) if own else profile
         if self.measured and (own or self.job.clean):
             profile = add_bytes(profile, self.peak, self.now_ms, prior.bytes)
         profile = self._timed(profile, prior, own=own)
+        if own and self.needed:
+            profile = add_needed(profile, self.needed)
         return self._compared(add_success(profile, self.job.guess, self.now_ms))
+
+    @property
+    def needed(self) -> float:
+        """What it could not do without ÷ guess, of a run that had all it wanted; 0: not known."""
+        probed = self.job.probed
+        if probed is None or self.small or not self.job.clean or self.job.guess.bytes <= 0:
+            return 0.0
+        return probed.needed_bytes / self.job.guess.bytes
+
+    def _raised(self, profile: Profile) -> Profile:
+        """With a larger need; at a whole GPU there is no more to be had."""
+        job, whole = self.job, self.place.gpu_bytes
+        profile = add_success(profile, job.guess, self.now_ms)
+        if job.guess.bytes <= 0 or (whole and job.reserved_bytes >= _WHOLE * whole):
+            return profile
+        had = job.reserved_bytes or job.need_bytes
+        return add_oom(profile, _SQUEEZED_FACTOR * had / job.guess.bytes, self.now_ms)
 
     def _timed(self, profile: Profile, prior: Priors, *, own: bool) -> Profile:
         job = self.job
         took = job.run_seconds / job.guess.seconds
-        loaded = job.granted_load_seconds > 0
+        loaded = self.loaded
+        if self.surprised:
+            return profile
         if self.small:
             share = job.reserved_bytes / max(1, job.guess.bytes)
             return profile if loaded or not own else add_slowdown(profile, share, took)
@@ -127,6 +186,8 @@ class _Run:
         if whole <= 0:
             return profile
         rest = job.run_seconds - job.guess.seconds * self._warm
+        if job.probed is not None:
+            rest = max(rest, job.probed.load_seconds)
         return add_load(profile, max(_LEAST_LOAD, rest / whole), self.now_ms)
 
     @property
@@ -139,7 +200,7 @@ class _Run:
             return profile
         if job.clean and self.measured:
             accuracy = count_bytes(accuracy, job.need_bytes, job.peak_bytes)
-        if job.granted_load_seconds <= 0 and job.late_seconds > 0:
+        if not self.loaded and job.late_seconds > 0:
             accuracy = count_seconds(accuracy, job.need_seconds, job.late_seconds, job.run_seconds)
         return replace(profile, accuracy=accuracy)
 
@@ -185,18 +246,25 @@ def _out_of_memory(run: _Run) -> dict[str, Profile]:
     # a requeued job's reservation is gone; its need was raised only if it had all it asked for
     small = run.small or (not job.reserved_bytes and job.need_bytes <= believed)
     had = job.reserved_bytes or int(job.peak_bytes if small else job.need_bytes / _RETRY_FACTOR)
+    if job.probed is not None and job.probed.limit_bytes:
+        had = job.probed.limit_bytes
+        small = had < _FULL * believed
     if job.guess.bytes <= 0 or job.peak_bytes <= 0 or 2 * job.peak_bytes < had:
         return {}  # far below what it was promised: another process took that
     if small:
         taught = add_small_oom(taught, had / job.guess.bytes)
     else:
-        used = max(job.peak_bytes, had)
-        needed = max(used + _OOM_STEP, int(used * _OOM_FACTOR))
+        needed = _more(max(job.peak_bytes, had))
         taught = add_oom(taught, needed / job.guess.bytes, run.now_ms)
     whole = run.place.gpu_bytes
     if whole and job.reserved_bytes >= _WHOLE * whole:
         taught = add_whole_oom(taught, whole / job.guess.bytes)
     return {job.fingerprint: taught}
+
+
+def _more(used: int) -> int:
+    """What to promise where so much was not enough."""
+    return max(used + _OOM_STEP, int(used * _OOM_FACTOR))
 
 
 def _about(job: Job, level: int) -> str:

@@ -51,6 +51,8 @@ class Profile:
     load: Histogram = field(default_factory=Histogram)
     #: runs below the comfortable peak
     slowdowns: tuple[Slowdown, ...] = ()
+    #: most that a run could not do without (a probe's word) ÷ guessed footprint; 0: not known
+    needed: float = 0.0
     #: largest smaller reservation that ran out of memory ÷ guessed footprint
     too_small: float = 0.0
     #: times in a row that it ran out of memory alone on a whole GPU
@@ -95,6 +97,11 @@ def add_load(profile: Profile, ratio: float, now_ms: int) -> Profile:
 def add_slowdown(profile: Profile, share: float, ratio: float) -> Profile:
     """One more run below the comfortable peak; ``share`` and ``ratio`` as in ``Slowdown``."""
     return replace(profile, slowdowns=learned(profile.slowdowns, share, ratio))
+
+
+def add_needed(profile: Profile, ratio: float) -> Profile:
+    """A run that had all it wanted could not have done with less than this ÷ guessed footprint."""
+    return replace(profile, needed=max(profile.needed, round(ratio, 4)))
 
 
 def add_oom(profile: Profile, needed: float, now_ms: int) -> Profile:
@@ -162,7 +169,7 @@ def _problem(profile: Profile) -> str:
         "seconds": _numbers(profile.seconds),
         "load": [n for bucket in profile.load.buckets for n in bucket[1:]],
         "slowdowns": [n for s in profile.slowdowns for n in (s.share, s.ratio, s.count)],
-        "floors": [profile.too_small, profile.whole_ooms, profile.whole_share],
+        "floors": [profile.needed, profile.too_small, profile.whole_ooms, profile.whole_share],
         "accuracy": [*profile.accuracy.byte_errors, *profile.accuracy.second_errors],
         "last": [profile.last.bytes, profile.last.seconds, profile.last.load_seconds],
     }

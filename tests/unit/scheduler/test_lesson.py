@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from scheduler.lesson import Place, lesson
+from scheduler.probed import Probed
 from scheduler.profile import Profile, add_bytes, add_seconds
 from scheduler.states import FailReason, Guess, Job, JobState, Lane
 
@@ -110,6 +112,83 @@ def test_a_run_that_took_more_than_was_believed_counts_wherever_it_ran(place: Pl
     found = taught(place=place, peak_bytes=9 * GIB)["own"]
     assert found.bytes.bound.value > 9 / 8
     assert found.accuracy.under == 1
+
+
+#: within its limit, with room to spare
+PROBED = Probed(needed_bytes=5 * GIB, limit_bytes=8 * GIB)
+
+
+def test_a_probe_tells_that_a_run_under_a_limit_had_all_it_wanted() -> None:
+    found = taught(place=LIMITED, probed=PROBED)["own"]
+    assert found.bytes.seen.quantile(1) == 0.75
+    assert found.accuracy.byte_runs == 1
+    assert found.needed == pytest.approx(5 / 8)
+
+
+def test_a_run_that_came_near_its_limit_might_have_taken_more() -> None:
+    found = taught(place=LIMITED, probed=replace(PROBED, limit_bytes=int(6.1 * GIB)))["own"]
+    assert found.bytes.seen.weight == 0
+    assert found.seconds.seen.weight == 1
+
+
+SQUEEZED = (replace(PROBED, fallback="tiled"), replace(PROBED, partial=True))
+
+
+@pytest.mark.parametrize("probed", SQUEEZED)
+def test_a_fall_back_with_all_it_was_believed_to_need_raises_the_need(probed: Probed) -> None:
+    found = taught(place=Place(24 * GIB, 24 * GIB, limited=True), probed=probed)
+    assert list(found) == ["own", "near", "far", "all"]
+    assert found["own"].bytes.bound.value >= 1.05
+    assert found["own"].seconds.seen.weight == 0
+    assert found["own"].needed == 0
+    assert found["near"] == Profile(about=found["near"].about)
+
+
+@pytest.mark.parametrize("probed", SQUEEZED)
+def test_a_fall_back_with_a_whole_gpu_asks_for_no_more(probed: Probed) -> None:
+    found = taught(place=Place(9 * GIB, 9 * GIB, limited=True), probed=probed)["own"]
+    assert found.bytes.bound.value == 0
+
+
+@pytest.mark.parametrize("probed", SQUEEZED)
+def test_a_fall_back_of_a_run_with_less_is_what_the_curve_is_about(probed: Probed) -> None:
+    found = own(reserved_bytes=4 * GIB, peak_bytes=4 * GIB, run_seconds=9.0, probed=probed)
+    assert [(s.share, s.ratio) for s in found.slowdowns] == [(0.5, 1.5)]
+    assert found.bytes.bound.value == 0
+
+
+def test_a_run_that_found_its_models_gone_teaches_no_seconds() -> None:
+    found = own(probed=replace(PROBED, loads=2, load_seconds=2.0), run_seconds=5.0)
+    assert found.seconds.seen.weight == found.load.weight == 0
+    assert found.accuracy.second_runs == 0
+
+
+def test_a_small_load_is_part_of_a_warm_run() -> None:
+    found = own(probed=replace(PROBED, loads=1, load_seconds=0.1))
+    assert found.seconds.seen.weight == 1
+
+
+def test_a_run_that_was_to_load_and_found_all_there_teaches_its_seconds() -> None:
+    found = own(probed=PROBED, granted_load_seconds=4.0)
+    assert found.seconds.seen.quantile(1) == 0.5
+    assert found.load.weight == 0
+
+
+def test_loading_takes_at_least_what_the_probe_measured() -> None:
+    probed = replace(PROBED, loads=2, load_seconds=2.0)
+    found = own(probed=probed, granted_load_seconds=4.0, run_seconds=6.0)
+    assert found.load.quantile(1) == pytest.approx(2.0 / 4.0)
+
+
+def test_what_a_probe_saw_of_a_worker_with_foreign_models_is_not_what_was_needed() -> None:
+    assert own(probed=PROBED, clean=False).needed == 0
+
+
+def test_under_a_limit_out_of_memory_teaches_the_floor_of_the_curve() -> None:
+    queued = {"state": JobState.QUEUED, "reserved_bytes": 0, "peak_bytes": 4 * GIB}
+    found = own(**queued, probed=replace(PROBED, limit_bytes=5 * GIB))
+    assert found.too_small == pytest.approx(5 / 8)
+    assert found.bytes.bound.value == 0
 
 
 def test_a_run_with_room_teaches_its_peak() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.guess import CONTEXT_BYTES, VAE_BYTES_PER_PIXEL
-from scheduler.states import Job
+from scheduler.states import Guess, Job
 from scheduler.told import told_bytes
 from tests.pools import GIB, job
 
@@ -28,6 +28,15 @@ def test_as_many_pictures_pass_the_vae_at_once_as_the_reservation_is_for(picture
     assert found // (4_356 * 1024**2) == pictures
 
 
+def test_what_was_learned_to_take_less_passes_as_many_pictures_as_before() -> None:
+    """ComfyUI's bookings stay the same: told in proportion it would take less from run to run."""
+    guessed = SDXL + 4 * VAE_BYTES_PER_PIXEL * 1024**2 + CONTEXT_BYTES
+    learned = int(0.97 * guessed)
+    waiting = promised(learned / GIB, need_bytes=learned, guess=Guess(guessed, 2.6, 5.0))
+    found = told_bytes(waiting) - CONTEXT_BYTES - SDXL
+    assert found // (4_356 * 1024**2) == 4
+
+
 def test_one_picture_in_comfort_moves_no_weights_out() -> None:
     booked = 4_356 * 1024**2 + (400 << 20)
     assert told_bytes(promised(10.7)) - CONTEXT_BYTES >= SDXL + booked
@@ -35,6 +44,11 @@ def test_one_picture_in_comfort_moves_no_weights_out() -> None:
 
 def test_where_the_weights_hardly_fit_it_is_told_little_more_than_it_has() -> None:
     assert told_bytes(promised(6.6)) == int(6.6 * GIB) + (400 << 20)
+
+
+def test_an_estimate_that_lies_is_told_what_it_was_promised() -> None:
+    third = promised(3.6, need_bytes=int(3.6 * GIB), guess=Guess(int(10.7 * GIB), 1.8, 5.0))
+    assert told_bytes(third) == int(3.6 * GIB) + (400 << 20)
 
 
 def test_a_size_that_nobody_knows_does_not_pass_for_work() -> None:
