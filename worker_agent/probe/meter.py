@@ -70,6 +70,16 @@ class Meter:
             max(self._peak_reserved, reading.peak_reserved),
         )
 
+    def sample(self) -> Reading:
+        """The counters now, between nodes' readings.
+
+        Where torch keeps no peak, what a sample finds is the best guess of one.
+        """
+        reading = self.read()
+        if self._cuda is None:
+            self._note(reading.allocated, reading.reserved)
+        return reading
+
     def device_free(self) -> int | None:
         """Bytes that the driver says are free on the device; None where there is no driver."""
         if self._cuda is None:

@@ -96,9 +96,9 @@ class Probe:
 
     def _sample(self) -> None:
         if self.settings.hooks and self.settings.memory:
-            reading = self.meter.read()
-            free = self.meter.device_free()
-            self.writer.tell(sample_record(reading, free, self.watch.limit()))
+            reading, free = self.meter.sample(), self.meter.device_free()
+            running, limit = self.watch.running, self.watch.limit()
+            self.writer.tell(sample_record(running, reading, free, limit))
 
 
 class Classes:

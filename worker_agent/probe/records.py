@@ -79,11 +79,14 @@ def prompt_record(run: PromptRun) -> Record:
     return record
 
 
-def sample_record(reading: Reading, device_free: int | None, limit: int | None) -> Record:
+def sample_record(
+    prompt: str | None, reading: Reading, device_free: int | None, limit: int | None
+) -> Record:
     """What the process held at one moment of a prompt."""
     return {
         "kind": "sample",
         "at": time.time(),
+        "prompt": prompt,
         "allocated": reading.allocated,
         "reserved": reading.reserved,
         "device_free": device_free,

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 #: how deep lists and dicts are followed: a latent in a list of a dict of a pack's own is four deep
 _DEPTH = 5
-#: values looked at in one output: a batch of a thousand frames as a list is still counted whole
+#: values looked at in one output: a batch of a thousand frames as a list is still counted whole, and
+#: a million points in lists of lists do not hold up the prompt
 _MOST = 2048
 
 _PLAIN, _TENSOR, _OLD_TENSOR, _OTHER = range(4)
@@ -59,7 +60,7 @@ def describe(outputs: Any) -> Outputs:
                 slots.append(value)
                 continue
         found: list[Any] = []
-        _collect(values, found, _DEPTH)
+        _collect(values, found, _DEPTH, [_MOST])
         for one in found:
             size += one.numel() * one.element_size()
         slots.append([(one.shape, one.dtype) for one in found] or None)
@@ -69,7 +70,7 @@ def describe(outputs: Any) -> Outputs:
 def held_bytes(outputs: Any, seen: set[int]) -> int:
     """Bytes of memory behind these outputs that is not in ``seen`` yet; adds it there."""
     found: list[Any] = []
-    _collect(outputs, found, _DEPTH + 1)
+    _collect(outputs, found, _DEPTH + 1, [_MOST])
     size = 0
     for tensor in found:
         place = tensor.data_ptr()
@@ -79,8 +80,8 @@ def held_bytes(outputs: Any, seen: set[int]) -> int:
     return size
 
 
-def _collect(value: Any, found: list[Any], depth: int) -> None:
-    """Append the tensors in ``value``."""
+def _collect(value: Any, found: list[Any], depth: int, left: list[int]) -> None:
+    """Append the tensors in ``value``; ``left`` holds how many values may still be looked at."""
     if isinstance(value, dict):
         value = list(value.values())
     elif not isinstance(value, (list, tuple)):
@@ -88,9 +89,12 @@ def _collect(value: Any, found: list[Any], depth: int) -> None:
         if (_learn(value) if kind is None else kind) in (_TENSOR, _OLD_TENSOR):
             found.append(value)
         return
-    if depth > 0 and len(found) < _MOST:
-        for item in value[:_MOST]:
-            _collect(item, found, depth - 1)
+    if depth > 0:
+        for item in value:
+            if left[0] <= 0:
+                return
+            left[0] -= 1
+            _collect(item, found, depth - 1, left)
 
 
 def _learn(value: Any) -> int:
