@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from scheduler.ledger import Claimed, Ending, LedgerUnavailable, Outcome, Refusal, Renewed
+from scheduler.probed import Probed
 from scheduler.states import FailReason, Job, JobState
 from worker_agent import loose_json, verdict
 from worker_agent.comfy_client import Rejected, WorkerUnreachable
@@ -51,6 +52,7 @@ class Attempt:
         #: when its worker was done with it, and what its probe measured; 0: not
         self._ended = 0.0
         self._measured = 0
+        self._probed: Probed | None = None
         self._sid = ""
         self._outcome: Outcome | None = None
         self._teller: Teller | None = None
@@ -128,6 +130,7 @@ class Attempt:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
         self._services.book.start_peak(self._host.id)
+        self._host.probe.records.follow(self._uuid)
         self._sid, self._follower.lane = job.sid, job.lane
         if job.state is JobState.CANCELLING:
             self.cancel()
@@ -166,7 +169,7 @@ class Attempt:
         try:
             if not (claimed.again and await self._follower.is_known()):
                 body, names = await self._translate(claimed)
-                await self._host.probe.hold_to(job.reserved_bytes)
+                await self._host.probe.before_prompt(job, self._uuid)
                 if self._follower.unwanted:
                     return self._never_started(names)
                 rejected = await self._post(body)
@@ -258,6 +261,7 @@ class Attempt:
         await self._services.sample()
         if stop is Stop.ENDED:
             self._measured = self._host.probe.peak_bytes()
+            self._probed = self._host.probe.probed()
         figures = self._figures(job.reserved_bytes)
         outcome = None
         if entry is not None:
@@ -377,6 +381,7 @@ class Attempt:
             run_seconds=(self._ended or self._services.clock()) - self._began,
             reserved_bytes=reserved_bytes,
             clean=self._clean,
+            probed=self._probed,
         )
 
     def _now_ms(self) -> int:

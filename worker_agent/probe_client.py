@@ -23,8 +23,9 @@ from worker_agent.comfy_client import WorkerUnreachable
 
 #: seconds; a worker's event loop may stand still for some
 _PATIENCE: Final = aiohttp.ClientTimeout(total=5.0)
-#: a release moves weights to host memory: 1.4 to 4.4 s for 6.5 GiB, measured on an H200
-_RELEASE_PATIENCE: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=5.0)
+#: a release moves weights to host memory: 1.4 to 4.4 s for 6.5 GiB, measured on an H200; loading
+#: kernels takes as long
+_LONG: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=5.0)
 _ROOT: Final = "/vramgate/probe"
 #: records taken with one request
 MOST_RECORDS: Final = 1024
@@ -57,8 +58,9 @@ class ProbeInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in the worker's memory, by the name of its class."""
+    """A model in the worker's memory."""
 
+    #: the file it came from, relative to its folder of models; else the name of its class
     name: str
     bytes: int = 0
     #: of that on the device
@@ -91,6 +93,12 @@ class Freed(msgspec.Struct, frozen=True, kw_only=True):
     before: Memory
     after: Memory
     seconds: float = 0.0
+
+
+class Warmed(msgspec.Struct, frozen=True, kw_only=True):
+    """It has run a few kernels."""
+
+    seconds: float
 
 
 class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,18 +146,27 @@ class ProbeClient:
         """What the process holds."""
         return await self._call("GET", "/memory", Memory)
 
-    async def limit(self, bytes_: int | None, context: int) -> MemoryLimit:
+    async def limit(self, bytes_: int | None, context: int, told: int | None) -> MemoryLimit:
         """Keep the process within so many bytes of device footprint; None: no limit.
 
         Args:
             bytes_: from the next prompt on.
             context: of them, what lies outside torch.
+            told: what ComfyUI's memory manager is shown as all there is; None: the card as it is.
 
         Raises:
             Busy: a prompt runs and holds more.
         """
-        body = {"bytes": bytes_, "context": context}
+        body = {"bytes": bytes_, "context": context, "told": told}
         return (await self._call("POST", "/limit", Limited, body)).mode
+
+    async def warm(self) -> None:
+        """Have the kernels loaded that a process's first prompt would wait for.
+
+        Raises:
+            Busy: a prompt runs.
+        """
+        await self._call("POST", "/warm", Warmed, {})
 
     async def trim(self) -> Freed:
         """Give back what the allocator holds unused.
@@ -198,7 +215,7 @@ class ProbeClient:
                 # the standard encoder keeps NaN, which ComfyUI takes
                 data=None if body is None else json.dumps(body),
                 headers=self._headers,
-                timeout=_RELEASE_PATIENCE if path == "/release" else _PATIENCE,
+                timeout=_LONG if path in ("/release", "/warm") else _PATIENCE,
                 allow_redirects=False,
             ) as reply:
                 yield reply

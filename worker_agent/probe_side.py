@@ -8,29 +8,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from config.probe import Limit
-from scheduler.states import MemoryLimit
+from scheduler.probed import Probed
+from scheduler.states import Job, MemoryLimit
+from scheduler.told import told_bytes
 from worker_agent.comfy_client import WorkerUnreachable
 from worker_agent.gpus import CONTEXT_BYTES
-from worker_agent.probe_client import Busy, Freed, ProbeClient, ProbeFailed, ProbeInfo
+from worker_agent.probe_client import Busy, Freed, Memory, ProbeClient, ProbeFailed, ProbeInfo
+from worker_agent.probe_records import ProbeRecords
 from worker_agent.services import Services
 
 _log = structlog.get_logger(__name__)
 
-#: A prompt that has told its end may still be on its last lines: looks, and the pause between, s.
-_TRIM_TRIES: Final = 20
-_TRIM_PAUSE: Final = 0.02
+#: A prompt that has told its end may still be on its last lines: tries, and the pause between, s.
+_TRIES: Final = 20
+_PAUSE: Final = 0.01
+#: Torch is left this much at least beside the context: less runs nothing (``probe/limit.py``).
+_LEAST_TORCH: Final = 320 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A limit: device footprint, what of it lies outside torch, what ComfyUI sees of the card."""
+
+    bytes: int | None
+    context: int
+    shown: int | None
 
 
 class ProbeSide:
     """One worker's probe."""
 
     def __init__(
-        self, services: Services, worker: str, connect: Callable[[], ProbeClient | None]
+        self,
+        services: Services,
+        worker: str,
+        connect: Callable[[], ProbeClient | None],
+        records: ProbeRecords,
     ) -> None:
         """Know nothing yet.
 
@@ -38,17 +57,21 @@ class ProbeSide:
             services: the agent's services.
             worker: its id.
             connect: a client of its probe at its present address; None: it can have none.
+            records: takes what it records.
         """
+        self.records = records
         self._services = services
         self._worker = worker
         self._connect = connect
         self._info: ProbeInfo | None = None
         self._mode = MemoryLimit.OBSERVED
-        #: limit and context last told, None: nothing in this life
-        self._told: tuple[int | None, int] | None = None
-        #: what the trim after the last prompt found
+        #: the limit in force; None: none was told in this life
+        self._told: _Told | None = None
+        #: what it held when it was last idle, as far as it told
+        self._idle: Memory | None = None
+        #: what giving back after the last prompt did
         self._freed: Freed | None = None
-        #: bytes on the device beyond torch's, measured after a prompt; None: not yet
+        #: bytes on the device beyond torch's; None: not measured yet
         self._context: int | None = None
 
     @property
@@ -59,20 +82,22 @@ class ProbeSide:
     @property
     def limit(self) -> MemoryLimit:
         """What keeps the worker within its reservation."""
-        if self._info is None or self._info.device == "cpu" or not self._wanted:
-            return MemoryLimit.OBSERVED
-        return self._mode
+        return self._mode if self._on_device and self._wanted else MemoryLimit.OBSERVED
+
+    @property
+    def idle(self) -> Memory | None:
+        """What the worker held when it was last idle; None: nobody told."""
+        return self._idle if self._on_device else None
+
+    @property
+    def _on_device(self) -> bool:
+        return self._info is not None and self._info.device != "cpu"
 
     @property
     def _wanted(self) -> bool:
         return self._services.settings.probe.limit is Limit.AUTO
 
-    @property
-    def loaded_bytes(self) -> int | None:
-        """What models held on the device after the last prompt; None: not known."""
-        if self._freed is None:
-            return None
-        return sum(model.loaded_bytes for model in self._freed.after.models)
+    # ── its life ─────────────────────────────────────────────────────────────
 
     async def attach(self, sid: str) -> None:
         """A socket was opened: ask what is at its other end, and have records sent there.
@@ -85,59 +110,110 @@ class ProbeSide:
             return
         try:
             info = await client.info()
-            if info is not None:
-                await client.subscribe(sid)
+            if info is None:
+                self.detach()
+                return
+            await client.subscribe(sid)
+            self.records.begin(info.boot)
+            await self.records.fetch(client)
+            if self._info is None or self._info.boot != info.boot:
+                await self._meet(client, info)
         except ProbeFailed as error:
             _log.warning("probe_failed", worker=self._worker, call="attach", detail=str(error))
-            info = None
-        if info is None:
             self.detach()
-        elif self._info is None or self._info.boot != info.boot:
-            self.detach()
-            self._info, self._mode = info, info.limit
-            _log.info(
-                "probe_found", worker=self._worker, limit=info.limit.value, missing=info.missing
-            )
+
+    async def _meet(self, client: ProbeClient, info: ProbeInfo) -> None:
+        """A process that we have not talked to before."""
+        self.detach()
+        if info.device != "cpu":
+            try:
+                # the first prompt would wait for it, and what it takes is part of the context
+                await client.warm()
+            except Busy:
+                _log.debug("probe_not_warmed", worker=self._worker)
+            self._idle = await client.memory()
+            await self._services.sample()
+            self._context = self._measure_context(self._idle)
+        self._info, self._mode = info, info.limit
+        _log.info("probe_found", worker=self._worker, limit=info.limit.value, missing=info.missing)
 
     def detach(self) -> None:
-        """Its process is gone."""
-        self._info = self._told = self._freed = self._context = None
+        """Its process is gone, or has no probe."""
+        self._info = self._told = self._idle = self._freed = self._context = None
         self._mode = MemoryLimit.OBSERVED
 
-    async def hold_to(self, reserved_bytes: int) -> None:
-        """Keep the worker's next prompts within their reservation; 0: as it likes."""
-        client, info = self._connect(), self._info
-        if client is None or info is None or info.device == "cpu":
+    async def sync(self) -> None:
+        """Get what the socket missed, where that is due."""
+        client = self._connect()
+        if client is None or self._info is None or not self.records.due:
             return
-        # a process that has run nothing yet has not loaded all its kernels
-        context = self._context if self._context is not None else CONTEXT_BYTES
-        told = (reserved_bytes or None if self._wanted else None, context)
-        if told == self._told or (told[0] is None and self._told is None):
+        try:
+            await self.records.fetch(client)
+        except (ProbeFailed, WorkerUnreachable) as error:
+            _log.warning("probe_failed", worker=self._worker, call="records", detail=str(error))
+
+    # ── around a prompt ──────────────────────────────────────────────────────
+
+    async def before_prompt(self, job: Job, uuid: str) -> None:
+        """Keep the worker's next prompts within what this job was promised.
+
+        Args:
+            job: with its reservation; 0: as it likes.
+            uuid: the worker's name of its prompt.
+        """
+        self.records.follow(uuid)
+        client = self._connect()
+        if client is None or not self._on_device:
+            return
+        told = self._limit_for(job)
+        if told == self._told or (told.bytes is None and self._told is None):
             return
         self._told = None
         try:
-            self._mode = await client.limit(*told)
+            self._mode = await client.limit(told.bytes, told.context, told.shown)
         except (ProbeFailed, WorkerUnreachable) as error:
             _log.warning("limit_not_set", worker=self._worker, detail=str(error))
             self._mode = MemoryLimit.OBSERVED
             return
         self._told = told
 
+    def _limit_for(self, job: Job) -> _Told:
+        # a process that has run nothing yet has not loaded all its kernels
+        context = self._context if self._context is not None else CONTEXT_BYTES
+        if not job.reserved_bytes or not self._wanted:
+            return _Told(None, context, None)
+        limit = max(job.reserved_bytes, context + _LEAST_TORCH)
+        # one that ran out of memory with what it was shown beyond its limit is shown no more
+        return _Told(limit, context, limit if job.ooms else max(limit, told_bytes(job)))
+
     async def after_prompt(self) -> None:
-        """A prompt has ended: its unused memory goes back to the device."""
+        """A prompt has ended: its unused memory goes back, and what it did is known."""
         self._freed = None
         client = self._connect()
-        if client is None or self._info is None or self._info.device == "cpu":
+        if client is None or self._info is None:
             return
-        for _ in range(_TRIM_TRIES):
+        try:
+            if self._on_device:
+                self._freed = await self._trim(client)
+            await self._until_told(client)
+        except (ProbeFailed, WorkerUnreachable) as error:
+            _log.warning("probe_failed", worker=self._worker, call="trim", detail=str(error))
+        self._idle = self._freed.after if self._freed is not None else None
+
+    async def _trim(self, client: ProbeClient) -> Freed:
+        for _ in range(_TRIES):
             try:
-                self._freed = await client.trim()
+                return await client.trim()
             except Busy:
-                await asyncio.sleep(_TRIM_PAUSE)
-                continue
-            except (ProbeFailed, WorkerUnreachable) as error:
-                _log.warning("trim_failed", worker=self._worker, detail=str(error))
-            return
+                await asyncio.sleep(_PAUSE)
+        return await client.trim()
+
+    async def _until_told(self, client: ProbeClient) -> None:
+        for _ in range(_TRIES):
+            await self.records.fetch(client)
+            if self.records.tally.ended:
+                return
+            await asyncio.sleep(_PAUSE)
 
     async def release(self) -> bool:
         """Make the idle worker let go of everything, at once. False: it cannot, or did not."""
@@ -150,8 +226,10 @@ class ProbeSide:
         except ProbeFailed as error:
             _log.warning("probe_failed", worker=self._worker, call="release", detail=str(error))
             return False
-        _log.debug("probe_released", worker=self._worker, seconds=freed.seconds)
+        self._idle = freed.after
         return True
+
+    # ── what it measured ─────────────────────────────────────────────────────
 
     def peak_bytes(self) -> int:
         """Device footprint of the last prompt at its highest; 0: not measured.
@@ -159,14 +237,33 @@ class ProbeSide:
         To be asked once the GPU was read after the trim: what the driver then sees beyond
         torch's own is the process's context.
         """
-        if self._freed is None:
+        freed = self._freed
+        if freed is None:
             return 0
-        self._context = self._measure_context(self._freed)
-        peak = max(self._freed.before.peak_reserved, self._freed.before.peak_allocated)
+        self._context = self._measure_context(freed.after)
+        peak = max(freed.before.peak_reserved, freed.before.peak_allocated)
         return peak + self._context if peak else 0
 
-    def _measure_context(self, freed: Freed) -> int:
+    def probed(self) -> Probed | None:
+        """What it saw of the last prompt, after ``peak_bytes``; None: it did not tell."""
+        freed, tally = self._freed, self.records.tally
+        if freed is None:
+            return None
+        context = self._context or 0
+        peak = freed.before.peak_allocated
+        limited = self._told is not None and self.limit is not MemoryLimit.OBSERVED
+        return Probed(
+            needed_bytes=peak + context if peak else 0,
+            limit_bytes=(self._told.bytes or 0) if self._told is not None and limited else 0,
+            left_bytes=freed.after.reserved + context,
+            loads=tally.loads,
+            load_seconds=tally.load_seconds,
+            fallback=tally.fallback,
+            partial=tally.partial,
+        )
+
+    def _measure_context(self, memory: Memory) -> int:
         driver = self._services.book.seen_by_driver(self._worker)
         if driver is not None:
-            return max(0, driver - freed.after.reserved)
-        return freed.after.context if freed.after.context is not None else CONTEXT_BYTES
+            return max(0, driver - memory.reserved)
+        return memory.context if memory.context is not None else CONTEXT_BYTES

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from scheduler.states import Job
 from worker_agent.gpus import CONTEXT_BYTES
+from worker_agent.probe_client import Memory
 from worker_agent.probe_side import ProbeSide
 from worker_agent.services import Services
 
@@ -16,8 +18,8 @@ _EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
 _CLEAN_BYTES: Final = 64 * 2**20
 #: models remembered as loaded
 _MODELS_KEPT: Final = 8
-#: Files of several models are as large as what lies on the device, within this share.
-_FILE_SLACK: Final = 1.05
+#: A model of which less than this share is left on the device has to be loaded again.
+_LOADED_SHARE: Final = 0.5
 
 
 class Residency:
@@ -40,10 +42,8 @@ class Residency:
         self._life = life
         #: models believed loaded, most recent first
         self.models: tuple[str, ...] = ()
-        #: these are all that there are
-        self._complete = False
-        #: device bytes of models, by their files' sizes and what was seen of them
-        self._bytes: dict[str, float] = {}
+        #: the most that was seen of a file on the device, bytes
+        self._most: dict[str, int] = {}
         #: what it held when it was last known to be empty, and in which life that was
         self._base: int | None = None
         self._base_life = 0
@@ -64,49 +64,56 @@ class Residency:
         A probe counts from the prompt's begin on, so only models of others spoil it: ComfyUI
         keeps those as long as they do not disturb. Without one, it must hold nothing at all.
         """
-        if self._probe.present:
-            return self._complete and set(self.models) <= set(job.models)
+        idle = self._probe.idle
+        if idle is not None:
+            return _on_device(idle).keys() <= set(map(_file, job.models))
         if self._base is None or self._base_life != self._life():
             return False
         return self._services.book.used(self._worker) <= self._base + _CLEAN_BYTES
 
     def ran(self, job: Job) -> None:
-        """The job's models are loaded now; others as long as the probe sees as much."""
+        """The job's models are loaded now; others as long as the probe sees them."""
         order = tuple(dict.fromkeys((*job.models, *self.models)))[:_MODELS_KEPT]
-        loaded = self._probe.loaded_bytes
-        for model, size in zip(job.models, job.model_bytes, strict=False):
-            self._bytes.setdefault(model, size)
-        if not loaded:
-            self.models = order if loaded is None else ()
-            return
-        own = sum(self._bytes.get(model, 0) for model in job.models)
-        if own and self.clean_for(job):
-            # what files become on the device depends on their dtype
-            for model in job.models:
-                self._bytes[model] = self._bytes.get(model, 0) * loaded / own
-            own = loaded
-        kept, total = list(job.models), own
-        for model in order[len(kept) :]:
-            total += self._bytes.get(model, 0)
-            if total > loaded * _FILE_SLACK:
-                break
-            kept.append(model)
-        self.models = tuple(kept)
+        idle = self._probe.idle
+        self.models = order if idle is None else self._seen(order, _on_device(idle))
+
+    def _seen(self, order: tuple[str, ...], there: Counter[str]) -> tuple[str, ...]:
+        for name, bytes_ in there.items():
+            self._most[name] = max(bytes_, self._most.get(name, 0))
+        # of some loaders' models nobody knows the file: they are told by their class
+        nameless = there.keys() - set(map(_file, order))
+        return tuple(
+            model
+            for model in order
+            if there[_file(model)] > _LOADED_SHARE * self._most.get(_file(model), 0)
+            or (nameless and _file(model) not in self._most)
+        )
 
     def gone(self) -> None:
         """Nothing is loaded in a process that is gone."""
-        self.models, self._complete = (), False
+        self.models = ()
 
     def emptied(self) -> None:
-        """It was told to let go of everything, or has only just been started."""
-        self.models, self._complete = (), self.is_empty
+        """It was told to let go of everything."""
+        self.models = ()
         if self.is_empty:
-            self._note_base()
+            self.born()
 
     def born(self) -> None:
         """A process that has just been started is empty: what it holds now is its base."""
-        self.models, self._complete = (), True
-        self._note_base()
-
-    def _note_base(self) -> None:
         self._base, self._base_life = self._services.book.used(self._worker), self._life()
+
+
+def _on_device(memory: Memory) -> Counter[str]:
+    """Bytes on the device by file, or by class where nobody knows the file."""
+    found: Counter[str] = Counter()
+    for model in memory.models:
+        if model.loaded_bytes > 0:
+            for name in model.name.split("+"):
+                found[name] += model.loaded_bytes
+    return found
+
+
+def _file(model: str) -> str:
+    """``checkpoints/sub/a.safetensors`` as the probe names it: ``sub/a.safetensors``."""
+    return model.partition("/")[2]

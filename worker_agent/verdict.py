@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from scheduler.closing import error_data, failed_frames, interrupted_frames, wordless_entry
 from scheduler.ledger import Ending, Outcome
+from scheduler.probed import Probed
 from scheduler.states import FailReason
 from worker_agent import loose_json
 from worker_agent.comfy_client import Rejected
@@ -31,8 +32,10 @@ class Figures:
     run_seconds: float
     #: what it had been promised
     reserved_bytes: int
-    #: its worker held nothing of earlier jobs when it began
+    #: nothing of earlier jobs is in ``peak_bytes``
     clean: bool = False
+    #: what a probe told; None: nothing
+    probed: Probed | None = None
 
     @property
     def retry_bytes(self) -> int:
@@ -187,4 +190,5 @@ def _outcome(
         run_seconds=figures.run_seconds,
         retry_bytes=figures.retry_bytes if ending is Ending.OOM else 0,
         clean=figures.clean,
+        probed=figures.probed,
     )

@@ -29,6 +29,7 @@ from worker_agent.inventory import Inventory
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
 from worker_agent.probe_client import ProbeClient
+from worker_agent.probe_records import ProbeRecords
 from worker_agent.probe_side import ProbeSide
 from worker_agent.release import Releaser
 from worker_agent.residency import Residency
@@ -98,7 +99,9 @@ class WorkerDriver:
         self._gpu = place.gpu_uuid or ""
         self._stats: DeviceStats | None = None
         self._described = -1
-        self.probe = ProbeSide(services, place.id, self._probe_client)
+        self.probe = ProbeSide(
+            services, place.id, self._probe_client, ProbeRecords(lambda boot, records: None)
+        )
         self._residency = Residency(services, place.id, self.probe, lambda: self.life)
         self._releaser = Releaser(
             services, place.id, lambda: self.client, self.probe, self._residency, self._refresh
@@ -263,7 +266,9 @@ class WorkerDriver:
     def _take(self, frame: Frame) -> None:
         self._last_answer = self._services.clock()
         if isinstance(frame, Message) and frame.type == PROBE_FRAME:
-            return  # whoever sends it: it is about all that the worker does, and for us alone
+            # whoever sends it: it is about all that the worker does, and for us alone
+            self.probe.records.take(frame.data)
+            return
         if self._current is not None:
             self._current.feed(frame)
 
@@ -327,6 +332,7 @@ class WorkerDriver:
                 await self._refresh()
                 await self._describe()
                 await self._inventory.put()
+                await self.probe.sync()
             except WorkerUnreachable as error:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
             if self._process is not None and not self._process.alive():

@@ -38,6 +38,7 @@ class FakeProbe:
             web.get(ROOT, self._guarded(self.info)),
             web.get(f"{ROOT}/memory", self._guarded(self.memory)),
             web.post(f"{ROOT}/limit", self._guarded(self.limit)),
+            web.post(f"{ROOT}/warm", self._guarded(self.warm)),
             web.post(f"{ROOT}/trim", self._guarded(self.free)),
             web.post(f"{ROOT}/release", self._guarded(self.free)),
             web.post(f"{ROOT}/subscribe", self._guarded(self.subscribe)),
@@ -72,8 +73,12 @@ class FakeProbe:
 
     async def limit(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self.asked.append(["limit", body["bytes"], body["context"]])
+        self.asked.append(["limit", body["bytes"], body["context"], body["told"]])
         return web.json_response({"limit": body["bytes"], "torch_bytes": 0, "mode": self.mode})
+
+    async def warm(self, request: web.Request) -> web.Response:
+        self.asked.append(["warm"])
+        return web.json_response({"seconds": 0.1})
 
     async def free(self, request: web.Request) -> web.Response:
         self.asked.append([request.path.rpartition("/")[2]])

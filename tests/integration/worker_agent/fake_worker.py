@@ -235,8 +235,13 @@ class FakeWorker:
         self.history[id_] = {**entry, "status": status, "meta": {}}
         if self.probe is not None:
             await self.probe.note(
-                *({"kind": "node", "prompt": id_, "node": node} for node in graph),
-                {"kind": "prompt", "prompt": id_, "result": word},
+                {"kind": "model", "what": "load", "prompt": id_, "bytes": 9, "loaded_bytes": 8},
+                {"kind": "sample", "allocated": 1, "reserved": 2},
+                *(
+                    {"kind": "node", "prompt": id_, "node": node, "fallback": "tiled"}
+                    for node in graph
+                ),
+                {"kind": "prompt", "prompt": id_, "result": word, "loads": 2, "load_seconds": 1.5},
             )
         self.running = None
         await self.send(sid, "executing", {"node": None, "prompt_id": id_})

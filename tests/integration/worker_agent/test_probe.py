@@ -36,7 +36,10 @@ FIGURES = {
     "peak_allocated": 4 * GIB,
     "peak_reserved": 5 * GIB,
 }
-LOADED = [{"name": "BaseModel", "class": "BaseModel", "bytes": GIB, "loaded_bytes": GIB}]
+
+
+def loaded(*files: str, share: float = 1.0) -> list[dict[str, Any]]:
+    return [{"name": file, "bytes": GIB, "loaded_bytes": int(share * GIB)} for file in files]
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ async def run(bed: Bed, bytes_: int = 0, **changes: Any) -> Job:
 
 
 async def limits(bed: Bed) -> list[Any]:
-    return [row[1:] for row in (await bed.probe())["asked"] if row[0] == "limit"]
+    return [row[1:3] for row in (await bed.probe())["asked"] if row[0] == "limit"]
 
 
 async def test_a_worker_with_a_probe_says_so_and_what_keeps_it_within_a_limit(probed: Bed) -> None:
@@ -102,29 +105,60 @@ async def test_a_peak_is_what_the_probe_measured_and_the_context(probed: Bed) ->
     assert (await limits(probed))[-1] == [8 * GIB, GIB]
 
 
+async def test_what_a_job_needed_and_left_is_told_apart_from_what_it_took(probed: Bed) -> None:
+    await probed.probe(figures=FIGURES, after={"reserved": 3 * GIB, "context": GIB})
+    seen = (await run(probed, 8 * GIB)).probed
+    assert seen is not None
+    assert seen.needed_bytes == 4 * GIB + GIB
+    assert seen.left_bytes == 3 * GIB + GIB
+    assert seen.limit_bytes == 8 * GIB
+    assert (seen.loads, seen.load_seconds, seen.fallback) == (2, 1.5, "tiled")
+    assert seen.partial
+
+
+A, B = "checkpoints/a.safetensors", "checkpoints/in/b.safetensors"
+
+
 async def test_a_peak_on_a_warm_worker_is_the_jobs_alone_unless_others_models_are_loaded(
     probed: Bed,
 ) -> None:
-    await probed.probe(figures={**FIGURES, "models": LOADED})
-    first = await run(probed, models=("checkpoints/a.safetensors",), model_bytes=(GIB,))
-    again = await run(probed, models=("checkpoints/a.safetensors",), model_bytes=(GIB,))
-    assert first.clean
-    assert again.clean
-    more = [{**LOADED[0], "loaded_bytes": 2 * GIB}]
-    await probed.probe(figures={**FIGURES, "models": more})
-    other = await run(probed, models=("checkpoints/b.safetensors",), model_bytes=(GIB,))
-    assert not other.clean
-    assert (await worker(probed)).models == (
-        "checkpoints/b.safetensors",
-        "checkpoints/a.safetensors",
-    )
+    await probed.probe(figures={**FIGURES, "models": loaded("a.safetensors")})
+    assert (await run(probed, models=(A,))).clean
+    assert (await run(probed, models=(A,))).clean
+    await probed.probe(figures={**FIGURES, "models": loaded("a.safetensors", "in/b.safetensors")})
+    assert not (await run(probed, models=(B,))).clean
+    assert (await worker(probed)).models == (B, A)
+    # of neither alone, but of both together
+    assert (await run(probed, models=(A, B))).clean
 
 
 async def test_models_that_made_room_are_no_longer_told_as_loaded(probed: Bed) -> None:
-    await probed.probe(figures={**FIGURES, "models": LOADED})
-    await run(probed, models=("checkpoints/a.safetensors",), model_bytes=(GIB,))
-    await run(probed, models=("checkpoints/b.safetensors",), model_bytes=(GIB,))
-    assert (await worker(probed)).models == ("checkpoints/b.safetensors",)
+    await probed.probe(figures={**FIGURES, "models": loaded("a.safetensors")})
+    await run(probed, models=(A,))
+    half = [*loaded("in/b.safetensors"), *loaded("a.safetensors", share=0.4)]
+    await probed.probe(figures={**FIGURES, "models": half})
+    await run(probed, models=(B,))
+    assert (await worker(probed)).models == (B,)
+
+
+async def test_a_model_whose_file_nobody_knows_is_told_while_something_nameless_is_loaded(
+    probed: Bed,
+) -> None:
+    await probed.probe(figures={**FIGURES, "models": loaded("Flux")})
+    await run(probed, models=("unet/a.gguf",))
+    assert (await worker(probed)).models == ("unet/a.gguf",)
+    await probed.probe(figures={**FIGURES, "models": loaded("in/b.safetensors")})
+    await run(probed, models=(B,))
+    assert (await worker(probed)).models == (B,)
+
+
+async def test_comfyui_is_shown_what_its_bookings_need_unless_that_was_too_much(
+    probed: Bed,
+) -> None:
+    await run(probed, 6 * GIB)
+    shown = (await probed.probe())["asked"][-3]
+    assert shown[:2] == ["limit", 6 * GIB]
+    assert shown[3] > 6 * GIB
 
 
 async def test_a_probe_that_fails_stops_no_job_and_the_worker_is_observed(probed: Bed) -> None:

@@ -1,0 +1,133 @@
+"""What one worker's probe records, complete and in order, whichever way it comes.
+
+Records come by the worker's socket each second, and on request. Their numbers tell what is
+missing; a request brings that, and lets the probe drop what was taken before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from worker_agent.probe_client import MOST_RECORDS, ProbeClient
+
+#: The probe's ring holds 16,384 records: what was taken is acknowledged long before that.
+_UNACKNOWLEDGED: Final = 2048
+#: Requests for what is missing, one after the other, before something else has its turn.
+_FETCHES: Final = 32
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    """The data of a ``vramgate`` frame."""
+
+    boot: str
+    first: int
+    records: tuple[dict[str, Any], ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the records of one prompt come to."""
+
+    #: its own record has come: nothing more will
+    ended: bool = False
+    #: models that came to the device, and seconds that this took
+    loads: int = 0
+    load_seconds: float = 0.0
+    #: how a node's work went that did not fit: ``cpu``, ``tiled``
+    fallback: str = ""
+    #: a model came to the device only in part
+    partial: bool = False
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count one."""
+        match record.get("kind"):
+            case "prompt":
+                self.ended = True
+                self.loads = int(record.get("loads") or 0)
+                self.load_seconds = float(record.get("load_seconds") or 0.0)
+            case "node":
+                self.fallback = self.fallback or str(record.get("fallback") or "")
+            case "model" if record.get("what") == "load":
+                held = record.get("loaded_bytes")
+                self.partial |= held is not None and held < (record.get("bytes") or 0)
+
+
+class ProbeRecords:
+    """One worker's records."""
+
+    def __init__(self, sink: Callable[[str, Sequence[Mapping[str, Any]]], None]) -> None:
+        """Take records; ``sink`` gets each once, with the id of the process's life."""
+        self._sink = sink
+        self._boot = ""
+        #: number of the last one taken, and of the last one that the probe may have dropped
+        self._seen = 0
+        self._acknowledged = 0
+        self._missing = False
+        self._prompt = ""
+        self._tally = Tally()
+
+    @property
+    def due(self) -> bool:
+        """Whether the probe should be asked: for what is missing, or to let it drop the rest."""
+        return self._missing or self._seen - self._acknowledged >= _UNACKNOWLEDGED
+
+    def begin(self, boot: str) -> None:
+        """The socket is new: some may have been missed; in another life all count anew."""
+        if boot != self._boot:
+            self._boot, self._seen, self._acknowledged = boot, 0, 0
+        self._missing = True
+
+    def follow(self, prompt: str) -> None:
+        """Tally the records of this prompt from now on."""
+        self._prompt, self._tally = prompt, Tally()
+
+    @property
+    def tally(self) -> Tally:
+        """Of the prompt that is followed."""
+        return self._tally
+
+    def take(self, data: Any) -> None:
+        """The data of a frame. One that does not follow the last one is asked for again."""
+        try:
+            frame = msgspec.convert(data, _Frame)
+        except msgspec.ValidationError:
+            self._missing = True
+            return
+        if frame.boot != self._boot:
+            return  # of a life that we have not asked about yet: all of it will be fetched
+        if frame.first > self._seen + 1:
+            self._missing = True
+            return
+        self._accept(frame.records)
+
+    async def fetch(self, client: ProbeClient) -> None:
+        """Ask for all that there is.
+
+        Raises:
+            ProbeFailed: it does not tell.
+            WorkerUnreachable: nobody answers.
+        """
+        for _ in range(_FETCHES):
+            after = self._seen
+            batch = await client.records(after)
+            self._acknowledged = after
+            if batch.boot != self._boot:
+                return
+            self._accept(batch.records)
+            if len(batch.records) < MOST_RECORDS:
+                self._missing = False
+                return
+
+    def _accept(self, records: Sequence[Mapping[str, Any]]) -> None:
+        fresh = [record for record in records if int(record.get("seq") or 0) > self._seen]
+        if not fresh:
+            return
+        self._seen = int(fresh[-1]["seq"])
+        for record in fresh:
+            if self._prompt and record.get("prompt") == self._prompt:
+                self._tally.add(record)
+        self._sink(self._boot, fresh)
