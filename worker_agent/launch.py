@@ -121,6 +121,7 @@ def _comfyui_spec(
             *("--database-url", f"sqlite:///{home / 'comfyui.db'}"),
             *(("--cpu",) if gpu is None else ()),
             *(probe.args if probe is not None else ()),
+            *(_native_allocator(settings) if probe is not None and gpu is not None else ()),
             *settings.args,
         ),
         env=env,
@@ -130,6 +131,12 @@ def _comfyui_spec(
         cwd=path,
         folders=folders,
     )
+
+
+def _native_allocator(settings: Comfyui) -> tuple[str, ...]:
+    """The allocator whose pool the probe can cap (decision 25), unless an admin chose one."""
+    own = {"--cuda-malloc", "--disable-cuda-malloc"}
+    return () if own & set(settings.args) else ("--disable-cuda-malloc",)
 
 
 def _python(settings: Comfyui, path: Path) -> Path:

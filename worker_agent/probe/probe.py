@@ -75,6 +75,10 @@ class Probe:
         for part in (self.sampler, self.gallery, self.flush, self.writer):
             part.stop()
 
+    def catch_up(self) -> None:
+        """Make records of all that was noted until now, rather than at the writer's next look."""
+        self.writer.drain()
+
     def change(self, patch: Mapping[str, Any]) -> Settings:
         """Take the settings named in ``patch``.
 

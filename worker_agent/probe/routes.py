@@ -96,6 +96,9 @@ class Records(Protocol):
     def troubles(self) -> Troubles:
         """What went wrong."""
 
+    def catch_up(self) -> None:
+        """Put all that was noted until now into the ring."""
+
     def change(self, patch: dict[str, Any]) -> Settings:
         """Take settings; raises ``BadSettings``."""
 
@@ -197,6 +200,8 @@ class Routes:
         after = number_of(request, "after", 0)
         most = min(max(1, number_of(request, "most", _RECORDS)), _MOST_RECORDS)
         ring.acknowledge(after)
+        # who asks after a prompt's end wants its own record now
+        self._records.catch_up()
         return {
             "boot": ring.boot,
             "records": ring.after(after, most),

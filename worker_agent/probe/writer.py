@@ -35,6 +35,7 @@ class Writer:
         self._redactor = Redactor(redact, token)
         self._notes: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
         self._lost = 0
+        self._draining = threading.Lock()
         self._failed: Callable[[str, BaseException], None] = _ignore
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="vramgate-writer", daemon=True)
@@ -65,7 +66,11 @@ class Writer:
         self.put("record", record, None)
 
     def drain(self) -> int:
-        """Make records of all that waits; how many."""
+        """Make records of all that waits; how many. From any thread."""
+        with self._draining:
+            return self._drain()
+
+    def _drain(self) -> int:
         done = 0
         while True:
             try:

@@ -25,7 +25,7 @@ class FakeProbe:
         self.send = send
         self.boot = str(uuid.uuid4())
         self.sid = ""
-        self.seq = 0
+        self.seq = self.sent = 0
         self.ring: list[dict[str, Any]] = []
         self.asked: list[Any] = []
         self.figures: dict[str, Any] = dict(EMPTY)
@@ -62,7 +62,7 @@ class FakeProbe:
 
     async def show(self, request: web.Request) -> web.Response:
         told = {"asked": self.asked, "sid": self.sid, "ring": self.ring, "boot": self.boot}
-        return web.json_response(told)
+        return web.json_response({**told, "sent": self.sent, "seq": self.seq})
 
     async def info(self, request: web.Request) -> web.Response:
         told = {"probe": 1, "boot": self.boot, "limit": self.mode, "device": "cuda"}
@@ -106,6 +106,7 @@ class FakeProbe:
         if self.sid and not self.mute:
             told = self.ring[-len(records) :]
             data = {"boot": self.boot, "first": told[0]["seq"], "records": told}
+            self.sent += 1
             await self.send(self.sid, "vramgate", data)
 
 

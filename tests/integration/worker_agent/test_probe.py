@@ -214,7 +214,7 @@ async def test_what_the_probe_says_reaches_no_client(probed: Bed) -> None:
             kinds.append(frame.message["type"])
     assert "executed" in kinds
     assert "vramgate" not in kinds
-    assert (await probed.probe())["ring"]
+    assert (await probed.probe())["sent"]
 
 
 async def test_a_worker_that_starts_anew_is_told_again(probed: Bed) -> None:

@@ -91,3 +91,17 @@ def test_without_a_probe_nothing_of_it_reaches_a_worker(checkout: Path, tmp_path
     (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 9000)
     assert "VRAMGATE_PROBE" not in spec.env
     assert "--extra-model-paths-config" not in spec.command
+
+
+@pytest.mark.parametrize(
+    ("args", "given"), [((), ["--disable-cuda-malloc"]), (("--cuda-malloc",), ["--cuda-malloc"])]
+)
+def test_a_gpus_workers_use_the_allocator_that_can_be_capped_unless_told_otherwise(
+    checkout: Path, tmp_path: Path, args: tuple[str, ...], given: list[str]
+) -> None:
+    pack = lay_out(tmp_path, Probe(), "c" * 32, checkout)
+    settings = Comfyui(path=checkout, args=args)
+    (spec,) = comfyui_specs(settings, [card(0)], "host", tmp_path, lambda: 9000, probe=pack)
+    assert [word for word in spec.command if word.endswith("cuda-malloc")] == given
+    (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 1, probe=pack)
+    assert "--disable-cuda-malloc" not in spec.command

@@ -52,6 +52,11 @@ class Records:
         self.gallery = SimpleNamespace(jpeg={"known": b"jpeg"}.get)
         self.troubles = SimpleNamespace(count=0, add=self._trouble)
         self.told: list[str] = []
+        self.noted: list[dict[str, Any]] = []
+
+    def catch_up(self) -> None:
+        while self.noted:
+            self.ring.add(self.noted.pop(0))
 
     def _subscribe(self, sid: str) -> int:
         self.sids.append(sid)
@@ -327,3 +332,11 @@ async def test_an_error_of_the_probe_is_counted_and_its_text_kept_back(
     status, told = await ask(client, "POST", "/validate", {"prompt": {}})
     assert (status, told) == (500, {"error": "the probe failed: KeyError"})
     assert worker.records.told == ["route validate"]
+
+
+async def test_what_was_just_noted_is_among_the_records(
+    worker: Worker, client: TestClient[Any, Any]
+) -> None:
+    worker.records.noted.append({"kind": "prompt", "at": 1.0})
+    _, told = await ask(client, "GET", "/records?after=0")
+    assert [record["kind"] for record in told["records"]] == ["prompt"]
