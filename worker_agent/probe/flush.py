@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from .ring import Ring
@@ -64,11 +64,18 @@ class Flush:
             self._wake.set()
 
     def push(self) -> bool:
-        """Send one frame if there is anything to send and anybody to send it to."""
+        """Send one frame if there is anything to send and anybody to send it to.
+
+        Returns:
+            Whether there may be more.
+
+        Raises:
+            Exception: what the server said of the frame before, whose records are asked for again.
+        """
         sid = self._sid
         if sid is None or sid not in self._server.sockets:
             return False
-        if self._frame is not None and not self._frame.done():
+        if not self._arrived():
             return False  # the socket is slow: frames do not pile up before it
         records = self._ring.after(self._sent, MOST)
         if not records:
@@ -80,13 +87,23 @@ class Flush:
         )
         return len(records) == MOST
 
+    def _arrived(self) -> bool:
+        frame = self._frame
+        if frame is None:
+            return True
+        if not frame.done():
+            return False
+        self._frame = None
+        frame.result()
+        return True
+
     def _work(self) -> None:
         while not self._stop.is_set():
             self._wake.wait(EVERY_S)
             self._wake.clear()
             try:
                 while self.push() and self._frame is not None:
-                    self._frame.result(EVERY_S)
+                    wait([self._frame], EVERY_S)
             except Exception as error:
                 if self._failed is not None:
                     self._failed("flush", error)

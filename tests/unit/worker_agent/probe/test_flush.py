@@ -125,6 +125,27 @@ def test_frames_do_not_pile_up_before_a_slow_socket(server: Server) -> None:
     assert [seqs(frame) for frame in server.sent] == [[1], [2]]
 
 
+def test_a_frame_that_fails_is_told_and_the_next_one_goes(server: Server) -> None:
+    async def fail(event: str, data: dict[str, Any], sid: str) -> None:
+        raise ValueError("no such event")
+
+    ring = filled(0)
+    flush = Flush(ring, server)
+    flush.subscribe("agent")
+    works = server.send
+    server.send = fail  # type: ignore[method-assign]
+    add(ring, 1)
+    flush.push()
+    server.settle()
+    server.send = works  # type: ignore[method-assign]
+    add(ring, 1)
+    with pytest.raises(ValueError, match="no such event"):
+        flush.push()
+    flush.push()
+    server.settle()
+    assert [seqs(frame) for frame in server.sent] == [[2]]
+
+
 def test_the_thread_sends_by_itself_and_at_once_when_many_wait(server: Server) -> None:
     ring = filled(0)
     flush = Flush(ring, server)
