@@ -41,6 +41,8 @@ class Grant:
     load_seconds: float = 0.0
     user_charge: int = 0
     group_charge: int = 0
+    #: the same without any weight: what usage is counted by
+    charge: int = 0
     #: waiting jobs that this one is admitted past: each counts one skip
     passed: tuple[str, ...] = ()
 
@@ -255,6 +257,10 @@ class Event:
     remaining: int = 0
     #: closing frames of a settled job, JSON list of ``[type, data]``
     frames: bytes = b"[]"
+    #: of an admission: what was reserved
+    bytes: int = 0
+    #: of an attempt's end: what it cost without weights, µs of a whole GPU
+    cost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

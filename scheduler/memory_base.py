@@ -164,6 +164,7 @@ class BooksBase:
         state: JobState | None = None,
         reason: str = "",
         frames: bytes = b"[]",
+        cost: int = 0,
     ) -> Event:
         """Append the event of a job's transition; ``state`` where the noun has not got it yet."""
         owner = self.users[job.user]
@@ -180,6 +181,8 @@ class BooksBase:
             reason=reason,
             remaining=owner.unfinished,
             frames=frames or b"[]",
+            bytes=job.reserved_bytes if kind is EventKind.ADMITTED else 0,
+            cost=cost,
         )
         owner.changed = event.id
         return event
@@ -298,11 +301,14 @@ class BooksBase:
             self.touch_worker(job.worker)
         of_user = cost(job.user_charge, job.granted_seconds, run_seconds)
         of_group = cost(job.group_charge, job.granted_seconds, run_seconds)
+        whole = cost(job.charge, job.granted_seconds, run_seconds)
         self.charge(user, job.group, of_user - job.user_charge, of_group - job.group_charge)
         self.touch(user)
         return {
             "user_charge": 0,
             "group_charge": 0,
+            "charge": 0,
+            "cost": job.cost + whole,
             "user_cost": job.user_cost + of_user,
             "group_cost": job.group_cost + of_group,
             "preempting": False,
@@ -324,7 +330,10 @@ class BooksBase:
         """Into a terminal state. The job has left queue and worker already."""
         job = record.job
         why = reason.value if reason else ""
-        event = self.emit_job(EventKind.SETTLED, job, state=state, reason=why, frames=frames)
+        paid = fields.get("cost", job.cost) - job.cost
+        event = self.emit_job(
+            EventKind.SETTLED, job, state=state, reason=why, frames=frames, cost=paid
+        )
         record.change(
             state=state,
             rev=job.rev + 1,
@@ -360,7 +369,8 @@ class BooksBase:
         record.agent = ""
         self.enqueue(again, lift=False)
         # the event still tells where it was
-        self.emit_job(EventKind.REQUEUED, job, state=JobState.QUEUED, reason=why)
+        paid = fields.get("cost", job.cost) - job.cost
+        self.emit_job(EventKind.REQUEUED, job, state=JobState.QUEUED, reason=why, cost=paid)
         return JobState.QUEUED
 
     def lose(

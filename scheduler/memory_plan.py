@@ -131,6 +131,7 @@ class BooksPlan(BooksBase):
             granted_load_seconds=float(grant.load_seconds),
             user_charge=grant.user_charge,
             group_charge=grant.group_charge,
+            charge=grant.charge,
         )
         # The clock of an emptied queue is the counter with this charge: as if one more waited.
         self.charge(user, job.group, grant.user_charge, grant.group_charge)

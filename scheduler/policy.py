@@ -160,6 +160,7 @@ class _Planner:
             load_seconds=load,
             user_charge=charge(share, seconds, counters.weight(job.user)),
             group_charge=charge(share, seconds, counters.group_weight(job.group)),
+            charge=charge(share, seconds, 1.0),
         )
 
     def _passed(self, line: Line, job: Job) -> tuple[str, ...]:

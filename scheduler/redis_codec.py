@@ -154,6 +154,8 @@ def decode_job(fields: Fields) -> Job | None:
         group_charge=_int(fields, b"group_charge"),
         user_cost=_int(fields, b"user_cost"),
         group_cost=_int(fields, b"group_cost"),
+        charge=_int(fields, b"charge"),
+        cost=_int(fields, b"cost"),
         guess=Guess(*spec.guess),
         wait_blocker=_text(fields, b"wait_blocker"),
         start_p50_ms=_int(fields, b"start_p50_ms"),
@@ -272,6 +274,8 @@ def decode_event(event_id: bytes, fields: Fields) -> Event:
         reason=_text(fields, b"reason"),
         remaining=_int(fields, b"remaining"),
         frames=fields.get(b"frames", b"[]"),
+        bytes=_int(fields, b"bytes"),
+        cost=_int(fields, b"cost"),
     )
 
 

@@ -45,7 +45,7 @@ class RedisPlan(RedisSnapshot):
         args: list[Arg] = [epoch, job.rev, worker.id, worker.gpu, worker.agent]
         args += [grant.bytes, grant.capacity_bytes, lease_ms, self.heartbeat_ms, self.new_call()]
         args += [float(grant.seconds), float(grant.load_seconds)]
-        args += [grant.user_charge, grant.group_charge]
+        args += [grant.user_charge, grant.group_charge, grant.charge]
         match await self.server.script("admit", keys, args):
             case [b"ADMITTED", int(attempt)]:
                 return Admitted(attempt)

@@ -257,6 +257,9 @@ class Job:
     group_charge: int = 0
     user_cost: int = 0
     group_cost: int = 0
+    #: the same without weights: of the active attempt, and of closed ones
+    charge: int = 0
+    cost: int = 0
     guess: Guess = Guess()
     #: id of the GPU, worker or job in its way; "": none in particular
     wait_blocker: str = ""

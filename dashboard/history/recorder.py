@@ -26,7 +26,8 @@ from dashboard.history.rows import (
     settled,
 )
 from scheduler.ledger import Event, Ledger
-from store import schema
+from store import history_schema, schema
+from store.accounts import RECORDED_MARK
 from store.engine import writing
 from store.upsert import insert_new, upsert
 
@@ -104,6 +105,10 @@ class Recorder:
             await _write_jobs(connection, rows, bare)
             await _write_attempts(connection, events)
             await upsert(connection, schema.files, files)
+            # what is added up later must know how far this is; two recorders may be at different
+            # places, which the grace of ``account`` is for
+            mark = {"name": RECORDED_MARK, "at_ms": events[-1].at_ms}
+            await upsert(connection, history_schema.marks, [mark])
 
     async def _file_rows(self, end: Event, result: bytes | None) -> list[Row]:
         names = output_names(result)

@@ -105,16 +105,19 @@ def attempt_row(event: Event) -> Row | None:
                 "worker": event.worker,
                 "gpu": event.gpu,
                 "admitted_ms": event.at_ms,
+                "reserved_bytes": event.bytes,
             }
         case EventKind.CLAIMED:
             return {**key, "claimed_ms": event.at_ms}
-        case EventKind.REQUEUED | EventKind.SETTLED:
+        # without a worker it ended in the queue, after the attempt was closed
+        case EventKind.REQUEUED | EventKind.SETTLED if event.worker:
             state = event.state.value if event.state else None
             return {
                 **key,
                 "ended_ms": event.at_ms,
                 "state": state,
                 "reason": event.reason or None,
+                "cost_us": event.cost,
             }
         case _:
             return None

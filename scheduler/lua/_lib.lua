@@ -76,7 +76,7 @@ local function emit_job(K, kind, job, more)
   local fields = {
     job = job.id, user = job.user, prompt_id = job.prompt_id, client_id = job.client_id,
     state = job.state, attempt = job.attempt,
-    worker = job.worker, gpu = job.gpu, remaining = remaining(K),
+    worker = job.worker, gpu = job.gpu, remaining = remaining(K), cost = job.closing_cost,
   }
   for name, value in pairs(more or {}) do fields[name] = value end
   local id = emit(K.events, kind, fields)
@@ -180,6 +180,11 @@ end
 
 -- Replace the charge of a closing attempt by what it cost.
 local function pay(K, job, ran)
+  local whole = cost(tonumber(job.charge or 0), tonumber(job.granted_seconds or 0), ran)
+  if whole > 0 then
+    redis.call('HINCRBY', K.job, 'cost', whole)
+    job.closing_cost = string.format('%.0f', whole)  -- its event tells it
+  end
   local of_user, of_group = tonumber(job.user_charge or 0), tonumber(job.group_charge or 0)
   if of_user == 0 and of_group == 0 then return end
   local granted = tonumber(job.granted_seconds or 0)
@@ -205,7 +210,7 @@ local function leave_worker(K, job, end_)
     end
   end
   pay(K, job, end_.ran or 0)
-  redis.call('HDEL', K.job, 'user_charge', 'group_charge', 'preempting', 'probed')
+  redis.call('HDEL', K.job, 'charge', 'user_charge', 'group_charge', 'preempting', 'probed')
 end
 
 -- The settle event's id as a score: ms * 1024 + sequence, exact in a double.

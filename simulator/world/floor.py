@@ -69,6 +69,7 @@ class Floor:
             load_seconds=load_seconds,
             user_charge=charge,
             group_charge=charge,
+            charge=charge,
             passed=passed,
         )
         return Admit(job, worker, grant)

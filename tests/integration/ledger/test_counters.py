@@ -19,6 +19,7 @@ GRANT = Grant(
     load_seconds=2.5,
     user_charge=10_000_000,
     group_charge=5_000_000,
+    charge=30_000_000,
 )
 
 
@@ -72,6 +73,7 @@ async def test_what_ran_is_paid_and_what_was_given_up_is_not(
     settled = await studio.job(job.id)
     assert (settled.user_charge, settled.group_charge) == (0, 0)
     assert settled.user_cost == user_cost
+    assert (settled.charge, settled.cost) == (0, 3 * user_cost if user_cost != 123_457 else 370_370)
     users, groups = await virtual(studio)
     assert users == {"ann": user_cost}
     assert groups == {"default": settled.group_cost}
@@ -84,6 +86,25 @@ async def test_both_attempts_after_an_out_of_memory_are_paid(studio: Studio) -> 
     await start(studio, await studio.job(queued.id))
     await studio.ledger.settle(queued.id, 2, outcome(run_seconds=5.0))
     assert (await studio.job(queued.id)).user_cost == 8_000_000
+
+
+async def test_events_tell_what_was_reserved_and_what_each_attempt_cost(studio: Studio) -> None:
+    (queued,) = await queue(studio, "ann")
+    await start(studio, queued)
+    await studio.ledger.settle(queued.id, 1, outcome(Ending.OOM, run_seconds=3.0))
+    await start(studio, await studio.job(queued.id))
+    await studio.ledger.settle(queued.id, 2, outcome(run_seconds=5.0))
+    events = [event for event in await studio.ledger.events("0-0", 0) if event.job == queued.id]
+    told = [(event.kind.value, event.bytes, event.cost) for event in events]
+    assert told == [
+        ("submitted", 0, 0),
+        ("admitted", GIB, 0),
+        ("claimed", 0, 0),
+        ("requeued", 0, 9_000_000),
+        ("admitted", GIB, 0),
+        ("claimed", 0, 0),
+        ("settled", 0, 15_000_000),
+    ]
 
 
 async def test_a_lost_lease_and_a_cancelled_reservation_cost_nothing(studio: Studio) -> None:

@@ -69,7 +69,8 @@ def _check_counters(view: View) -> None:
     assert set(view.groups) <= set(backlogged)
     for job in view.jobs.values():
         if job.state not in ACTIVE:
-            assert (job.user_charge, job.group_charge, job.preempting) == (0, 0, False)
+            assert (job.user_charge, job.group_charge, job.charge) == (0, 0, 0)
+            assert not job.preempting
 
 
 def _sums(jobs: Mapping[str, Job], level: str) -> dict[str, int]:

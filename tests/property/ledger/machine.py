@@ -203,6 +203,7 @@ class LedgerMachine(RuleBasedStateMachine):
             load_seconds=1.5,
             user_charge=charge,
             group_charge=charge // 2,
+            charge=3 * charge,
             passed=passed,
         )
         before = self.look()
@@ -318,6 +319,8 @@ class LedgerMachine(RuleBasedStateMachine):
         after = self.look()
         cost = math.floor(job.user_charge * ran / 7.5 + 0.5)
         assert after.jobs[job.id].user_cost == job.user_cost + cost
+        whole = math.floor(job.charge * ran / 7.5 + 0.5)
+        assert after.jobs[job.id].cost == job.cost + whole
         moved = cost - job.user_charge
         assert after.virtual.get(job.user, 0) == before.virtual.get(job.user, 0) + moved
         assert after.charged.get(job.user, 0) == before.charged.get(job.user, 0) + moved

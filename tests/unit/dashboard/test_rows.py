@@ -61,15 +61,21 @@ def _event(kind: EventKind, attempt: int = 2, **changes: object) -> Event:
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_each_kind_of_event_says_only_its_own_of_an_attempt(kind: EventKind) -> None:
     row = attempt_row(_event(kind, reason="preempted", worker="w", gpu="g"))
+    ended = {"ended_ms": 5, "state": "QUEUED", "reason": "preempted", "cost_us": 0}
     told = {
-        EventKind.ADMITTED: {"worker": "w", "gpu": "g", "admitted_ms": 5},
+        EventKind.ADMITTED: {"worker": "w", "gpu": "g", "admitted_ms": 5, "reserved_bytes": 0},
         EventKind.CLAIMED: {"claimed_ms": 5},
-        EventKind.REQUEUED: {"ended_ms": 5, "state": "QUEUED", "reason": "preempted"},
-        EventKind.SETTLED: {"ended_ms": 5, "state": "QUEUED", "reason": "preempted"},
+        EventKind.REQUEUED: ended,
+        EventKind.SETTLED: ended,
     }.get(kind)
     key = {"job_id": "j", "attempt": 2, "user_name": "ann"}
     assert row == (None if told is None else {**key, **told})
     assert attempt_row(_event(kind, attempt=0)) is None
+
+
+def test_a_job_cancelled_in_the_queue_changes_no_earlier_attempt() -> None:
+    event = _event(EventKind.SETTLED, worker="", gpu="")
+    assert attempt_row(event) is None
 
 
 @pytest.mark.parametrize("kind", [k for k in EventKind if k is not EventKind.SETTLED])
