@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cli.boot import redis_url, store_url
 from cli.errors import CliError
 from cli.logs import set_up_logging
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from config.history import History
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -23,6 +24,8 @@ QUEUE: Final = "vramgate"
 UPKEEP_S: Final = 3600
 #: How often outputs are delivered, where they are.
 DELIVERY_S: Final = 10
+#: How often usage and samples are added up.
+SUMS_S: Final = 60
 _UPKEEP_TIMEOUT_S: Final = 600
 _RESULT_KEPT_S: Final = 86400
 
@@ -53,7 +56,7 @@ class Chore:
     name: str
     #: dotted name of a function that may be called twice, and killed
     function: str
-    args: tuple[str, ...]
+    args: tuple[Any, ...]
     #: seconds between two runs
     every_s: int = UPKEEP_S
 
@@ -77,16 +80,27 @@ def chores(ground: Ground) -> list[Chore]:
             (store, ledger, settings.redis.pool, settings.scheduler.rhythm_zone),
         ),
         Chore("files", "cli.retention.tend_files", (config, str(data_dir))),
+        Chore("history", "dashboard.history.chores.tidy", (store, _kept(settings.history))),
     ]
+
+
+def _kept(history: History) -> dict[str, float | None]:
+    """Spans of the settings, seconds, by the names that the chore has for them."""
+    spans = {name: getattr(history, name) for name in type(history).model_fields}
+    return {name.removeprefix("keep_"): span for name, span in spans.items() if name != "inputs"}
 
 
 def errands(ground: Ground) -> list[Chore]:
     """What is to be done every few seconds, by the settings as they are now."""
     ground.source.reload()
-    if ground.source.current().files.deliver is None:
-        return []
-    config = str(ground.loaded.file or "")
-    return [Chore("delivery", "cli.delivery.deliver", (config, str(ground.data_dir)), DELIVERY_S)]
+    settings = ground.source.current()
+    store = store_url(settings, ground.data_dir)
+    often = [Chore("sums", "dashboard.history.chores.add_up", (store,), SUMS_S)]
+    if settings.files.deliver is not None:
+        config = str(ground.loaded.file or "")
+        args = (config, str(ground.data_dir))
+        often.append(Chore("delivery", "cli.delivery.deliver", args, DELIVERY_S))
+    return often
 
 
 def work(url: str, due: Callable[[], list[Chore]], often: Callable[[], list[Chore]] = list) -> None:

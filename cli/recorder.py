@@ -11,7 +11,7 @@ from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 
 
 def recorder(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Record every transition of every job into SQLite or PostgreSQL, each exactly once.
+    """Record transitions, what probes told, and samples of GPUs into SQLite or PostgreSQL.
 
     Needs redis.url (or a running `vramgate up` on the same --data-dir) and the store of the
     gateways. While the store is away, events wait in Redis.
@@ -24,6 +24,7 @@ def recorder(config: ConfigOption = None, data_dir: DataDirOption = None) -> Non
 
 async def record(ground: Ground) -> None:
     """Record until cancelled."""
+    from dashboard.history.pool_recorder import PoolRecorder
     from dashboard.history.probe_recorder import ProbeRecorder
     from dashboard.history.recorder import Recorder
     from store.engine import open_engine
@@ -39,7 +40,14 @@ async def record(ground: Ground) -> None:
         async with asyncio.TaskGroup() as tasks:
             for part in (
                 Recorder(ledger, engine, time.monotonic, consumer=consumer),
-                ProbeRecorder(ledger, engine, time.monotonic, consumer=consumer),
+                ProbeRecorder(
+                    ledger,
+                    engine,
+                    time.monotonic,
+                    consumer=consumer,
+                    inputs=settings.history.inputs,
+                ),
+                PoolRecorder(ledger, engine, time.time, silent_s=settings.scheduler.heartbeat),
             ):
                 tasks.create_task(part.run())
     finally:

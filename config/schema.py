@@ -33,6 +33,7 @@ NEEDS_RESTART: Final = (
     "probe.redact",
     "probe.capture",
     "cluster",
+    "history.inputs",
     "log",
     "data_dir",
 )

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.files import Files
+from config.history import History
 from config.nodes import Nodes
 from config.packs import PackName, PackRoute
 from config.probe import Probe
@@ -331,6 +332,7 @@ class Settings(Model):
     admission: Admission = Admission()
     agent: Agent = Agent()
     probe: Probe = Probe()
+    history: History = History()
     cluster: Cluster = Cluster()
     log: Log = Log()
     data_dir: Path | None = None

@@ -12,6 +12,8 @@ from store import history_schema, schema
 from store.engine import writing
 from store.upsert import upsert
 
+#: a row whose columns are read by name
+AnyRow = Row[*tuple[Any, ...]]
 _attempts = schema.attempts.c
 _jobs = schema.jobs.c
 _samples = history_schema.gpu_samples.c
@@ -43,7 +45,7 @@ class SqlAccounts:
             ]
         return min((first for first in firsts if first), default=None)
 
-    async def unended(self) -> list[Row[Any]]:
+    async def unended(self) -> list[AnyRow]:
         """Attempts without an end: job, attempt, admission, and when their worker had the next."""
         later = schema.attempts.alias("later")
         following = (
@@ -55,7 +57,7 @@ class SqlAccounts:
             _attempts.job_id, _attempts.attempt, _attempts.admitted_ms, following.label("next_ms")
         ).where(_attempts.ended_ms.is_(None), _attempts.admitted_ms.is_not(None))
         async with self._engine.connect() as connection:
-            return list((await connection.execute(wanted)).all())
+            return [*(await connection.execute(wanted)).all()]
 
     async def nameless_since(self, from_ms: int) -> int | None:
         """First admission, of attempts that ended after ``from_ms``, whose job has not ended."""
@@ -67,7 +69,7 @@ class SqlAccounts:
             first: int | None = await connection.scalar(wanted)
         return first
 
-    async def attempts(self, from_ms: int, until_ms: int) -> list[Row[Any]]:
+    async def attempts(self, from_ms: int, until_ms: int) -> list[AnyRow]:
         """Attempts that were on a worker at any time between the two, with their job's names."""
         wanted = (
             select(
@@ -83,9 +85,9 @@ class SqlAccounts:
             )
         )
         async with self._engine.connect() as connection:
-            return list((await connection.execute(wanted)).all())
+            return [*(await connection.execute(wanted)).all()]
 
-    async def ended(self, from_ms: int, until_ms: int) -> list[Row[Any]]:
+    async def ended(self, from_ms: int, until_ms: int) -> list[AnyRow]:
         """Jobs that ended between the two, with their first admission."""
         first = (
             select(_attempts.admitted_ms)
@@ -104,24 +106,18 @@ class SqlAccounts:
             first.label("first_ms"),
         ).where(_jobs.ended_ms >= from_ms, _jobs.ended_ms < until_ms)
         async with self._engine.connect() as connection:
-            return list((await connection.execute(wanted)).all())
+            return [*(await connection.execute(wanted)).all()]
 
-    async def power(self, from_ms: int, until_ms: int) -> list[Row[Any]]:
+    async def power(self, from_ms: int, until_ms: int) -> list[AnyRow]:
         """GPU, time and milliwatts of each second between the two."""
-        gpus = select(_samples.gpu).where(_samples.step_s == 1).distinct()
+        wanted = select(_samples.gpu, _samples.at_ms, _samples.power_mw).where(
+            _samples.step_s == 1,
+            _samples.at_ms >= from_ms,
+            _samples.at_ms < until_ms,
+            _samples.power_mw.is_not(None),
+        )
         async with self._engine.connect() as connection:
-            names = (await connection.execute(gpus)).scalars().all()
-            found: list[Row[Any]] = []
-            for gpu in names:
-                wanted = select(_samples.gpu, _samples.at_ms, _samples.power_mw).where(
-                    _samples.step_s == 1,
-                    _samples.gpu == gpu,
-                    _samples.at_ms >= from_ms,
-                    _samples.at_ms < until_ms,
-                    _samples.power_mw.is_not(None),
-                )
-                found += (await connection.execute(wanted)).all()
-        return found
+            return [*(await connection.execute(wanted)).all()]
 
     async def replace(
         self, from_ms: int, until_ms: int, rows: Sequence[Mapping[str, Any]], final_ms: int

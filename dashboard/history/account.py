@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.accounting import HOUR_MS, Account, EndedJob, Power, Stay, Sums, add_up
-from store.accounts import RECORDED_MARK, USAGE_MARK, SqlAccounts
+from store.accounts import RECORDED_MARK, USAGE_MARK, AnyRow, SqlAccounts
 
 #: Another recorder may have an older batch in hand for so long.
 GRACE_MS: Final = 900_000
@@ -77,11 +76,13 @@ async def _sums(
 ) -> Sums:
     stays = [_stay(row, lost) for row in await accounts.attempts(from_ms, until_ms)]
     ends = [_end(row) for row in await accounts.ended(from_ms, until_ms)]
-    power = [Power(*row) for row in await accounts.power(from_ms, until_ms)]
+    power = [
+        Power(row.gpu, row.at_ms, row.power_mw) for row in await accounts.power(from_ms, until_ms)
+    ]
     return add_up(stays, ends, power, from_ms, min(until_ms, now_ms))
 
 
-def _stay(row: Row[Any], lost: dict[tuple[str, int], tuple[int, int | None]]) -> Stay:
+def _stay(row: AnyRow, lost: dict[tuple[str, int], tuple[int, int | None]]) -> Stay:
     ended = row.ended_ms
     if ended is None:
         ended = lost.get((row.job_id, row.attempt), (0, None))[1]
@@ -98,7 +99,7 @@ def _stay(row: Row[Any], lost: dict[tuple[str, int], tuple[int, int | None]]) ->
     )
 
 
-def _end(row: Row[Any]) -> EndedJob:
+def _end(row: AnyRow) -> EndedJob:
     started = row.first_ms or row.ended_ms
     return EndedJob(
         account=_account(row),
@@ -109,7 +110,7 @@ def _end(row: Row[Any]) -> EndedJob:
     )
 
 
-def _account(row: Row[Any]) -> Account:
+def _account(row: AnyRow) -> Account:
     # names are those of the job's record, which comes when it has ended
     return Account(row.user_name, row.group_name or "", row.fingerprint or "", row.model or "")
 

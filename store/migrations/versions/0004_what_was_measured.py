@@ -57,8 +57,8 @@ def upgrade():
     op.create_table(
         "gpu_samples",
         sa.Column("step_s", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("gpu", sa.Text(), autoincrement=False, nullable=False),
         sa.Column("at_ms", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("gpu", sa.Text(), autoincrement=False, nullable=False),
         sa.Column("total_bytes", sa.BigInteger(), nullable=False),
         sa.Column("foreign_bytes", sa.BigInteger(), nullable=False),
         sa.Column("resident_bytes", sa.BigInteger(), nullable=False),
@@ -70,7 +70,7 @@ def upgrade():
         sa.Column("power_mw", sa.BigInteger(), nullable=True),
         sa.Column("readings", sa.Integer(), nullable=False),
         sa.Column("holders", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("step_s", "gpu", "at_ms", name=op.f("pk_gpu_samples")),
+        sa.PrimaryKeyConstraint("step_s", "at_ms", "gpu", name=op.f("pk_gpu_samples")),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -1,0 +1,110 @@
+"""Writes a sample of the pool for each second: memory and load of GPUs, the queue, the waits.
+
+Any number of recorders may run: a second's row is written once, whoever comes first. While the
+store is down samples wait in memory, for an hour; what is older is a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dashboard.history.consume import Sleep
+from dashboard.history.samples import Row, gpu_rows, pool_row, wait_rows
+from scheduler.ledger import Ledger, LedgerUnavailable
+from store import history_schema as schema
+from store.engine import writing
+from store.upsert import insert_new
+
+_log = structlog.get_logger()
+
+#: Seconds between two rows of what keeps jobs waiting.
+WAIT_STEP_S: Final = 10
+#: Seconds between two commits.
+_COMMIT_S: Final = 5
+#: Samples that wait for the store at most: an hour.
+_MOST_WAITING: Final = 3600
+#: Jobs of each user whose reasons are looked at.
+_WINDOW: Final = 50
+
+
+class PoolRecorder:
+    """Samples the pool until cancelled."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: AsyncEngine,
+        wall: Callable[[], float],
+        *,
+        silent_s: float,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """``wall``: seconds since the epoch; ``silent_s``: after which figures are too old."""
+        self._ledger = ledger
+        self._engine = engine
+        self._wall = wall
+        self._silent_ms = int(silent_s * 1000)
+        self._sleep = sleep
+        #: rows of GPUs, of the pool, of waits
+        self._waiting: deque[tuple[list[Row], Row, list[Row]]] = deque(maxlen=_MOST_WAITING)
+        self._last_ms = 0
+
+    async def run(self) -> None:
+        """Sample until cancelled. A ledger or store out of reach is waited for."""
+        while True:
+            await self._sleep(1 - self._wall() % 1)
+            try:
+                await self.sample()
+            except LedgerUnavailable as error:
+                _log.warning("pool_not_sampled", error=type(error).__name__)
+                continue
+            if len(self._waiting) % _COMMIT_S == 0:
+                await self._try_store()
+
+    async def sample(self) -> None:
+        """Take one sample, unless there is one of this second.
+
+        Raises:
+            LedgerUnavailable: nothing was read.
+        """
+        snapshot = await self._ledger.snapshot(_WINDOW)
+        at_ms = snapshot.now_ms - snapshot.now_ms % 1000
+        if at_ms <= self._last_ms:
+            return
+        step_ms = WAIT_STEP_S * 1000
+        waits = []
+        if at_ms // step_ms != self._last_ms // step_ms:
+            waits = wait_rows(snapshot, at_ms - at_ms % step_ms, WAIT_STEP_S)
+        self._last_ms = at_ms
+        rows = gpu_rows(snapshot, at_ms, self._silent_ms)
+        self._waiting.append((rows, pool_row(snapshot, at_ms), waits))
+
+    async def store(self) -> None:
+        """Write what waits.
+
+        Raises:
+            SQLAlchemyError: the store does not take it now; it stays.
+            OSError: likewise.
+        """
+        samples = list(self._waiting)
+        async with writing(self._engine) as connection:
+            gpus = [row for of_gpus, _, _ in samples for row in of_gpus]
+            await insert_new(connection, schema.gpu_samples, gpus)
+            await insert_new(connection, schema.pool_samples, [row for _, row, _ in samples])
+            waits = [row for _, _, of_waits in samples for row in of_waits]
+            await insert_new(connection, schema.waits, waits)
+        for _ in samples:
+            self._waiting.popleft()
+
+    async def _try_store(self) -> None:
+        try:
+            await self.store()
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("samples_wait", error=type(error).__name__, count=len(self._waiting))
