@@ -28,6 +28,7 @@ from typing import Any, Final
 from bench.gpu.footprint import Footprint
 from bench.gpu.graphs import Workflow
 from bench.gpu.limit_rows import table
+from bench.gpu.lying import beside
 from bench.gpu.mps import Mps, MpsUnavailable
 from bench.gpu.probed import ProbedComfyui, Refused
 
@@ -70,10 +71,11 @@ class Bench:
             "rows": [],
             "changes": [],
             "first_prompts": [],
+            "beside_a_lie": [],
             "notes": [],
         }
         self._began = time.monotonic()
-        self._seed = 0
+        self._seed = self._started = 0
 
     def left_s(self) -> float:
         """Seconds of the budget that are left."""
@@ -83,13 +85,14 @@ class Bench:
         self, mechanism: str, args: tuple[str, ...] = (), env: dict[str, str] | None = None
     ) -> ProbedComfyui:
         """A process of this mechanism, not started yet."""
+        self._started += 1
         known, variables = _MECHANISMS[mechanism]
         cpu = ("--cpu",) if self.options.cpu else ()
         self.footprint.before()
         return ProbedComfyui(
             self.options.comfyui,
             self.options.python,
-            self.options.work / f"comfyui-{len(self.report.get('processes', []))}-{mechanism}",
+            self.options.work / f"comfyui-{self._started}-{mechanism}",
             self.options.work / "checkpoints",
             (*known, *cpu, *args),
             {**variables, **(env or {})},
@@ -153,9 +156,8 @@ class Bench:
         print(table([row], header=False), flush=True)
 
     async def _run(self, worker: ProbedComfyui, workflow: Workflow) -> dict[str, Any]:
-        self._seed += 1
         self.footprint.restart()
-        seconds, result = await worker.run(workflow.graph(self._seed))
+        seconds, result = await worker.run(workflow.graph(self.seed()))
         memory = await worker.ask("GET", "/memory")
         return {
             "seconds": round(seconds, 3),
@@ -164,6 +166,11 @@ class Bench:
             "peak_allocated": memory["peak_allocated"],
             "peak_reserved": memory["peak_reserved"],
         }
+
+    def seed(self) -> int:
+        """A new one at each call."""
+        self._seed += 1
+        return self._seed
 
     async def release(self, worker: ProbedComfyui, mechanism: str) -> None:
         """Give all memory back; noted beside the last row."""
@@ -226,11 +233,27 @@ async def first_prompts(bench: Bench) -> None:
                 row["warm_up_s"] = (await worker.ask("POST", "/warm", {}))["seconds"]
                 row["warm_up_bytes"] = bench.footprint.now() - idle
             for name in ("first_s", "cold_s", "again_s"):
-                bench._seed += 1
-                seconds, result = await worker.run(bench.workflows[0].graph(bench._seed))
+                seconds, result = await worker.run(bench.workflows[0].graph(bench.seed()))
                 row[name], row["result"] = round(seconds, 3), result
                 if name == "first_s":
                     await worker.ask("POST", "/release", {})
+            bench.save()
+
+
+async def lying(bench: Bench) -> None:
+    """A neighbour's times beside a job that is held to what it takes, and to a third of that."""
+    large = bench.workflows[min(1, len(bench.workflows) - 1)]
+    async with bench.comfyui("native") as neighbour, bench.comfyui("native") as liar:
+        await neighbour.ask("POST", "/limit", {**body_of(10.6, "card"), "context": bench.context})
+        for truth, size, told in ((True, 18.6, "card"), (False, 6.2, "same")):
+            body = body_of(size, told)
+            await liar.ask("POST", "/limit", {**body, "context": bench.context})
+            marks = liar.marks()
+            found = await beside(neighbour, liar, bench.workflows[0], large, bench.seed)
+            after = liar.marks()
+            fallbacks = {name: after[name] - marks[name] for name in after}
+            row = {"truthful": truth, "limit": body["bytes"], **found, "fallbacks": fallbacks}
+            bench.report["beside_a_lie"].append(row)
             bench.save()
 
 
@@ -258,6 +281,7 @@ def parts(bench: Bench) -> dict[str, tuple[float, Callable[[], Awaitable[None]]]
         "expandable": (45, lambda: limits(bench, "expandable", (12.0, 8.0))),
         "told": (60, lambda: told_or_not(bench)),
         "first": (45, lambda: first_prompts(bench)),
+        "lying": (60, lambda: lying(bench)),
         "mps": (60, lambda: mps(bench)),
         "six": (40, lambda: limits(bench, "native", (6.0,))),
     }
@@ -330,7 +354,14 @@ def main() -> None:
     bench.report["notes"].append(f"checkpoints: {options.budget_s - bench.left_s():.0f} s")
     asyncio.run(run(bench, options.part))
     print(table(bench.report["rows"]))
-    print(json.dumps({key: bench.report[key] for key in ("changes", "first_prompts", "notes")}))
+    print(
+        json.dumps(
+            {
+                key: bench.report[key]
+                for key in ("changes", "first_prompts", "beside_a_lie", "notes")
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
