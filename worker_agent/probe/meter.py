@@ -16,7 +16,7 @@ class Reading(NamedTuple):
 
 
 class Meter:
-    """Reads one device. On a CPU, memory is what the process has resident.
+    """Reads one device. On a CPU, or where torch does not count, memory is what the process has resident.
 
     torch keeps one peak per device, and each node wants its own; so the peak of a prompt is kept here
     as the highest of its nodes' peaks.
@@ -26,18 +26,20 @@ class Meter:
         """``device`` is ComfyUI's torch device, ``torch`` the module."""
         self.device = device
         self.kind: str = getattr(device, "type", "cpu")
-        self._cuda = torch.cuda if self.kind == "cuda" else None
-        self._statm = _open_statm() if self._cuda is None else -1
+        # cuda, which is AMD's name too; xpu and npu have the same functions
+        counters = getattr(torch, self.kind, None)
+        self._torch = counters if hasattr(counters, "memory_stats_as_nested_dict") else None
+        self._statm = _open_statm()
         self._page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         self._peak_allocated = 0
         self._peak_reserved = 0
 
     def read(self) -> Reading:
         """The counters now. One call of torch's allocator gives all four."""
-        if self._cuda is None:
+        if self._torch is None:
             held = self.resident()
             return Reading(held, held, held, held)
-        stats = self._cuda.memory_stats_as_nested_dict(self.device)
+        stats = self._torch.memory_stats_as_nested_dict(self.device)
         if not stats:  # nothing was allocated on this device yet
             return Reading(0, 0, 0, 0)
         allocated, reserved = stats["allocated_bytes"]["all"], stats["reserved_bytes"]["all"]
@@ -76,15 +78,15 @@ class Meter:
         Where torch keeps no peak, what a sample finds is the best guess of one.
         """
         reading = self.read()
-        if self._cuda is None:
+        if self._torch is None:
             self._note(reading.allocated, reading.reserved)
         return reading
 
     def device_free(self) -> int | None:
         """Bytes that the driver says are free on the device; None where there is no driver."""
-        if self._cuda is None:
+        if self._torch is None:
             return None
-        return int(self._cuda.mem_get_info(self.device)[0])
+        return int(self._torch.mem_get_info(self.device)[0])
 
     def resident(self) -> int:
         """Bytes of host memory that the process has resident; 0 where nobody tells."""
@@ -93,8 +95,8 @@ class Meter:
         return int(os.pread(self._statm, 128, 0).split()[1]) * self._page
 
     def _reset(self) -> None:
-        if self._cuda is not None:
-            self._cuda.reset_peak_memory_stats(self.device)
+        if self._torch is not None:
+            self._torch.reset_peak_memory_stats(self.device)
 
     def _note(self, allocated: int, reserved: int) -> None:
         if allocated > self._peak_allocated:
