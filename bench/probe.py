@@ -171,10 +171,13 @@ async def compare(
                 wall[name].append(seconds)
                 await asyncio.sleep(0.3 if cores else 0)  # the writer's work is the probe's too
                 busy[name].append(processor_s(comfyui.pid) - before)
+    told = {"wall_s": wall, "processor_s": busy} if cores else {"wall_s": wall}
     return {
         "rounds": rounds,
-        "wall_s": {name: _summary(some) for name, some in wall.items()},
-        **({"processor_s": {name: _summary(some) for name, some in busy.items()}} if cores else {}),
+        **{
+            kind: {name: summary(some, values["off"]) for name, some in values.items()}
+            for kind, values in told.items()
+        },
     }
 
 
@@ -204,7 +207,10 @@ def table(report: dict[str, Any]) -> str:
     for name, part in report.items():
         if not isinstance(part, dict) or "wall_s" not in part:
             continue
-        lines += ["", f"{name}, {part['rounds']} rounds of each, medians:"]
+        lines += [
+            "",
+            f"{name}, {part['rounds']} rounds; more than off: median of the rounds, least:",
+        ]
         for kind in ("wall_s", "processor_s"):
             if kind in part:
                 lines += _lines(kind, part[kind], _NODES if name == "nodes" else 0)
@@ -212,21 +218,34 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _lines(kind: str, values: dict[str, Any], nodes: int) -> list[str]:
-    base = values["off"]["median"]
+    off = values["off"]
     lines = []
     for name, value in values.items():
-        more = value["median"] - base
+        more = value["more"] * off["median"]
         per_node = f", {more / nodes * 1e6:+.1f} µs a node" if nodes else ""
-        share = f"{more / base:+.2%}" if base else ""
-        lines.append(f"  {kind:12} {name:7} {value['median']:.4f} s  {share}{per_node}")
+        least = value["least"] / off["least"] - 1 if off["least"] else 0.0
+        lines.append(
+            f"  {kind:12} {name:7} {value['median']:.4f} s  "
+            f"{value['more']:+.2%}{per_node}, {least:+.2%}"
+        )
     return lines
 
 
-def _summary(some: list[float]) -> dict[str, float]:
+def summary(some: list[float], off: list[float]) -> dict[str, float]:
+    """Seconds of a variant's prompts; ``more`` is the median of how much longer than the same round's off.
+
+    A round's prompts run one after the other, so what slows the machine for a while slows all of them.
+    """
     return {
         "median": round(statistics.median(some), 6),
         "least": round(min(some), 6),
         "mean": round(statistics.fmean(some), 6),
+        "more": round(
+            statistics.median(
+                one / base - 1 if base else 0.0 for one, base in zip(some, off, strict=True)
+            ),
+            5,
+        ),
     }
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 
-from bench.probe import VARIANTS, processor_s, small, table
+from bench.probe import VARIANTS, processor_s, small, summary, table
 
 
 def test_no_two_prompts_of_200_nodes_share_a_node_that_a_cache_could_have() -> None:
@@ -22,8 +22,8 @@ def test_a_process_has_taken_time() -> None:
 
 
 def test_the_table_tells_what_each_variant_adds_to_a_node() -> None:
-    summary = {"median": 0.2, "least": 0.1, "mean": 0.2}
-    more = {**summary, "median": 0.201}
+    off = summary([0.2, 0.4, 0.2], [0.2, 0.4, 0.2])
+    more = summary([0.201, 0.4, 0.201], [0.2, 0.4, 0.2])
     alone = {
         "device": "cpu",
         "python": "3.11",
@@ -32,7 +32,7 @@ def test_the_table_tells_what_each_variant_adds_to_a_node() -> None:
         "hooks_us": 9,
         "memory_us": 18,
     }
-    values = dict.fromkeys(VARIANTS, more) | {"off": summary}
+    values = dict.fromkeys(VARIANTS, more) | {"off": off}
     text = table({"isolated": alone, "nodes": {"rounds": 3, "wall_s": values}, "errors": 0})
     assert "hooks 9" in text
-    assert "+0.50%, +5.0 µs a node" in text
+    assert "+0.50%, +5.0 µs a node, +0.50%" in text
