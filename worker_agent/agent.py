@@ -31,11 +31,12 @@ from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.nvml import GpuReader
 from worker_agent.packs import PackRoutes
+from worker_agent.place import Place
 from worker_agent.probe_pack import probe_token
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Supervisor
 from worker_agent.verdict import Figures
-from worker_agent.worker import Place, WorkerDriver
+from worker_agent.worker import WorkerDriver
 
 _log = structlog.get_logger(__name__)
 

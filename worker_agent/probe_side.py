@@ -85,6 +85,13 @@ class ProbeSide:
         return self._mode if self._on_device and self._wanted else MemoryLimit.OBSERVED
 
     @property
+    def limit_bytes(self) -> int:
+        """Device footprint that it is kept within now; 0: no limit."""
+        if self._told is None or self.limit is MemoryLimit.OBSERVED:
+            return 0
+        return self._told.bytes or 0
+
+    @property
     def idle(self) -> Memory | None:
         """What the worker held when it was last idle; None: nobody told."""
         return self._idle if self._on_device else None
@@ -141,6 +148,16 @@ class ProbeSide:
         """Its process is gone, or has no probe."""
         self._info = self._told = self._idle = self._freed = self._context = None
         self._mode = MemoryLimit.OBSERVED
+
+    async def trim(self) -> None:
+        """The worker is idle: what it holds unused goes back to the device."""
+        client = self._connect()
+        if client is None or not self._on_device:
+            return
+        try:
+            self._idle = (await self._trim(client)).after
+        except (ProbeFailed, WorkerUnreachable) as error:
+            _log.warning("probe_failed", worker=self._worker, call="trim", detail=str(error))
 
     async def sync(self) -> None:
         """Get what the socket missed, where that is due."""
@@ -251,10 +268,9 @@ class ProbeSide:
             return None
         context = self._context or 0
         peak = freed.before.peak_allocated
-        limited = self._told is not None and self.limit is not MemoryLimit.OBSERVED
         return Probed(
             needed_bytes=peak + context if peak else 0,
-            limit_bytes=(self._told.bytes or 0) if self._told is not None and limited else 0,
+            limit_bytes=self.limit_bytes,
             left_bytes=freed.after.reserved + context,
             loads=tally.loads,
             load_seconds=tally.load_seconds,

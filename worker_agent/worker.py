@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -28,6 +27,8 @@ from worker_agent.inputs import Inputs
 from worker_agent.inventory import Inventory
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
+from worker_agent.overrun import Overrun, Remedy
+from worker_agent.place import Place
 from worker_agent.probe_client import ProbeClient
 from worker_agent.probe_records import ProbeRecords
 from worker_agent.probe_side import ProbeSide
@@ -54,22 +55,6 @@ _DOUBTFUL: Final = 3.0
 #: jobs remembered as sent
 _POSTED_KEPT: Final = 256
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a worker is and what it computes on, as far as that is said beforehand."""
-
-    id: str
-    url: str
-    #: GPU known from the start
-    gpu_uuid: str | None = None
-    #: index of the GPU an admin named
-    gpu_index: int | None = None
-    #: by type, where its files lie on this host; empty: not known
-    folders: Mapping[str, Path] = field(default_factory=dict)
-    #: token of its probe; "": it has none that we may use
-    probe_token: str = field(default="", repr=False)
 
 
 class WorkerDriver:
@@ -107,6 +92,7 @@ class WorkerDriver:
             services, place.id, lambda: self.client, self.probe, self._residency, self._refresh
         )
         self._last_answer = services.clock()
+        self._overrun = Overrun(place.id)
         self._releasing = False
         #: a prompt that it does not let go of, "" for none
         self._shunned = ""
@@ -177,6 +163,10 @@ class WorkerDriver:
     def ran(self, job: Job) -> None:
         """The job's models are loaded now."""
         self._residency.ran(job)
+        idle = self.probe.idle
+        if idle is not None and self._stats is not None:
+            # its own figures, for where the driver does not tell, are a second old
+            self._stats = replace(self._stats, torch_bytes=idle.reserved)
 
     def tenant(self) -> Tenant:
         """How to find what it holds."""
@@ -337,8 +327,21 @@ class WorkerDriver:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
             if self._process is not None and not self._process.alive():
                 self._died()
+            await self._watch_overrun()
             pause = _POLL if self.up else _POLL / 4
             await asyncio.sleep(pause)
+
+    async def _watch_overrun(self) -> None:
+        """A worker of ours that keeps more than it was promised is started anew when idle."""
+        used, limit = self._services.book.used(self.id), self.probe.limit_bytes
+        idle = self._current is None and self._inbox.empty() and not self._releasing
+        match self._overrun.look(self._services.clock(), used, limit, idle=idle):
+            case Remedy.TRIM:
+                await self.probe.trim()
+                _log.info("worker_trimmed", worker=self.id, used_bytes=used)
+            case Remedy.RESTART if self.restart():
+                _log.warning("worker_ended_over_reservation", worker=self.id, used_bytes=used)
+                await self._services.report()
 
     async def _refresh(self) -> None:
         self._stats = read_stats(await self.client.system_stats())
