@@ -33,7 +33,6 @@ class Ring(Protocol):
     """Records that wait to be acknowledged."""
 
     boot: str
-    lost: int
 
     @property
     def last(self) -> int:
@@ -202,11 +201,12 @@ class Routes:
         ring.acknowledge(after)
         # who asks after a prompt's end wants its own record now
         self._records.catch_up()
+        found = ring.after(after, most)
         return {
             "boot": ring.boot,
-            "records": ring.after(after, most),
+            "records": found,
             "last": ring.last,
-            "lost": ring.lost,
+            "lost": sum(one["lost"] for one in found if one["kind"] == "gap"),
         }
 
     async def settings(self, request: web.Request) -> dict[str, Any]:
