@@ -102,6 +102,8 @@ def _alone(probe: Probe, torch: Any) -> None:
     }
     perf = PerfJson(Path(folder_paths.get_output_directory()), about)
     probe.writer.listeners.append(perf.heard)
+    # nobody will ask for them
+    probe.writer.listeners.append(lambda record: probe.ring.acknowledge(record["seq"]))
 
 
 def _controlled(probe: Probe, torch: Any, execution: Any, server: Any, management: Any) -> None:

@@ -297,6 +297,10 @@ async def test_records_are_acknowledged_by_asking_for_later_ones(
     assert (told["boot"], told["last"], told["lost"]) == ("a-life", 5, 0)
     _, told = await ask(client, "GET", "/records?after=3")
     assert [record["seq"] for record in told["records"]] == [4, 5]
+    for _ in range(16_384):
+        worker.records.ring.add({"kind": "sample", "at": 0.0})
+    _, told = await ask(client, "GET", "/records?after=3&most=1")
+    assert (told["records"][0]["kind"], told["lost"]) == ("gap", 2)
     assert (await ask(client, "GET", "/records?after=-1"))[0] == 400
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -50,6 +51,21 @@ def test_stopping_writes_what_waits() -> None:
     made.tell({"kind": "sample", "at": 0.0})
     made.stop()
     assert ring.last == 1
+
+
+def test_two_who_drain_at_once_keep_the_order() -> None:
+    ring = Ring("boot", 100_000)
+    made = writer(ring)
+    for number in range(20_000):
+        made.tell({"kind": "sample", "at": float(number)})
+    both = [threading.Thread(target=made.drain) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    ats = [one["at"] for one in ring.after(0, 100_000)]
+    assert ats == sorted(ats)
+    assert len(ats) == 20_000
 
 
 @pytest.mark.parametrize(
