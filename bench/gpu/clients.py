@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 import uuid
@@ -35,6 +36,10 @@ class Posted:
     result: str = "no end"
     #: frames that ended it: more than one is a fault
     ends: int = 0
+    #: steps of the running node that its client was told of
+    step: int = 0
+    #: it has started, or ended without
+    begun: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     done: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
@@ -96,6 +101,7 @@ class Seat:
                 self._take(frame)
         else:
             posted.result = f"refused: {answer.status} {text[:200]}"
+            posted.begun.set()
             posted.done.set()
         return posted
 
@@ -106,6 +112,12 @@ class Seat:
             found: dict[str, Any] = await answer.json()
             return found
 
+    async def jobs(self, prompt_id: str) -> int:
+        """How many jobs with that id its user is shown."""
+        async with self._http.get(f"{self._url}/api/jobs", headers=self._headers) as answer:
+            found = await answer.json()
+        return sum(job["id"] == prompt_id for job in found["jobs"])
+
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             if message.type is aiohttp.WSMsgType.TEXT:
@@ -113,7 +125,7 @@ class Seat:
 
     def _take(self, frame: dict[str, Any]) -> None:
         kind, data = frame.get("type"), frame.get("data") or {}
-        if kind != "execution_start" and kind not in _ENDS:
+        if kind not in _ENDS and kind not in ("execution_start", "progress"):
             return
         posted = self._posted.get(data.get("prompt_id", ""))
         if posted is None:
@@ -122,21 +134,31 @@ class Seat:
             return
         if kind == "execution_start":
             posted.started_at = posted.started_at or time.time()
+            posted.begun.set()
+            return
+        if kind == "progress":
+            posted.step = int(data.get("value", 0))
             return
         posted.ends += 1
         posted.ended_at = time.time()
         posted.result = _ENDS[kind]
         if kind == "execution_error":
             posted.result += f": {data.get('exception_type', '')}"
+        posted.begun.set()
         posted.done.set()
 
 
-async def wait_all(posted: Sequence[Posted], within_s: float) -> None:
-    """Until all have ended, or that long; those that have not say so in ``result``."""
+async def wait_all(posted: Sequence[Posted], within_s: float, *, enough: int | None = None) -> None:
+    """Until all (or ``enough`` of them) have ended, or that long; others have ``no end``."""
     waiting = [asyncio.create_task(one.done.wait()) for one in posted]
-    if not waiting:
+    wanted = len(waiting) if enough is None else min(enough, len(waiting))
+    try:
+        async with asyncio.timeout(within_s):
+            for ended in itertools.islice(asyncio.as_completed(waiting), wanted):
+                await ended
+    except TimeoutError:
         return
-    _, late = await asyncio.wait(waiting, timeout=within_s)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)

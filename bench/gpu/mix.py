@@ -22,8 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.gpu import rows
+from bench.gpu.agent_cost import agent_cost
 from bench.gpu.baselines import one_worker, round_robin, warm_times
 from bench.gpu.card import Card
+from bench.gpu.foreign import foreign_process
+from bench.gpu.kill import kill_worker
+from bench.gpu.lie import lying_estimate
 from bench.gpu.report import table
 from bench.gpu.setting import Setting, front_end, say, write_checkpoints
 from bench.gpu.shared import through_vramgate
@@ -35,6 +39,10 @@ PARTS: Final[dict[str, Part]] = {
     "one": one_worker,
     "rr": round_robin,
     "vramgate": through_vramgate,
+    "kill": kill_worker,
+    "foreign": foreign_process,
+    "lie": lying_estimate,
+    "agent": agent_cost,
 }
 
 

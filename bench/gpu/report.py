@@ -32,6 +32,7 @@ def table(found: Sequence[Row]) -> str:
     runs = [row for row in found if "makespan_s" in row]
     lines = [_HEAD, *(_line(row, runs) for row in [*runs, *_together(runs)])]
     lines += _bounds(found)
+    lines += [f"{row['at'][:16]} {row['part']}: {_facts(row)}" for row in found if "facts" in row]
     lines += [f"{row['at']} {row['part']} broke: {_last(row)}" for row in found if "broke" in row]
     return "\n".join([*lines, _ABOUT])
 
@@ -147,6 +148,10 @@ def _measured(case: Case, seconds: float) -> Case:
 def _text(value: float | None, form: str) -> str:
     width = int(form.partition(".")[0])
     return " " * width if value is None else format(value, form)
+
+
+def _facts(row: Row) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row["facts"].items())
 
 
 def _last(row: Row) -> str:
