@@ -69,7 +69,7 @@ async def foreign_process(setting: Setting) -> None:
         found = await studio.jobs(owners(posted))
         row = {
             **rows.outcome(posted, samples),
-            **rows.booked(found, posted),
+            **rows.booked(found, posted, {}),
             "workers": setting.workers,
             "round": 1,
             "facts": {**came, **_adapted(seen, came["took_at"])},

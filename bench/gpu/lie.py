@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from bench.gpu.clients import Posted, wait_all
@@ -51,16 +51,19 @@ async def lying_estimate(setting: Setting) -> None:
         truth, lie = await _profiles(studio, fingerprint)
         runs: dict[str, list[_CoRun]] = {"truth": [], "lie": []}
         for number in range(_TIMES):
-            for name, profile in (("truth", truth), ("lie", lie)):
+            for turn, (name, profile) in enumerate((("truth", truth), ("lie", lie))):
                 await studio.ledger.put_profiles({fingerprint: profile})
-                run = await _together(setting, studio, liar, neighbour, 100 + number)
+                seed = 1000 * (1 + 2 * number + turn)  # no two share any work
+                run = await _together(setting, studio, liar, neighbour, seed)
                 runs[name].append(run)
                 say(f"{name}: own {run.own_s} s, neighbour {run.beside_s}")
+    each = {name: [asdict(run) for run in found] for name, found in runs.items()}
     facts = {name: _medians(found) for name, found in runs.items()}
     slower = _ratio(facts["lie"]["beside_s"], facts["truth"]["beside_s"])
     own = _ratio(facts["lie"]["own_s"], facts["truth"]["own_s"])
-    told = {"liar": liar, "neighbour": neighbour, **facts}
-    setting.note("lie", {"workers": 2, "facts": {**told, "neighbour_x": slower, "liar_x": own}})
+    told: dict[str, Any] = {"liar": liar, "neighbour": neighbour, **facts}
+    told |= {"neighbour_x": slower, "liar_x": own}
+    setting.note("lie", {"workers": 2, "facts": told, "each": each})
 
 
 async def _teach(setting: Setting, studio: Studio, liar: str, neighbour: str) -> str:
@@ -94,15 +97,13 @@ async def _profiles(studio: Studio, fingerprint: str) -> tuple[bytes, bytes]:
 
 
 async def _together(
-    setting: Setting, studio: Studio, liar: str, neighbour: str, number: int
+    setting: Setting, studio: Studio, liar: str, neighbour: str, seed: int
 ) -> _CoRun:
     ann, bob = studio.seats["ann"], studio.seats["bob"]
-    own = await ann.post(liar, graph(liar, number * 10))
+    own = await ann.post(liar, graph(liar, seed))
     async with asyncio.timeout(setting.limit_s):
         await own.begun.wait()
-    beside = [
-        await bob.post(neighbour, graph(neighbour, number * 1000 + k)) for k in range(_BESIDE)
-    ]
+    beside = [await bob.post(neighbour, graph(neighbour, seed + k)) for k in range(_BESIDE)]
     await wait_all([own, *beside], setting.limit_s)
     await studio.idle()
     job = await studio.ledger.find("ann", own.prompt_id)
@@ -144,7 +145,6 @@ def _medians(runs: Sequence[_CoRun]) -> dict[str, Any]:
         "own_s": statistics.median(own) if own else None,
         "beside": len(beside),
         "beside_s": statistics.median(beside) if beside else None,
-        "each": [run.beside_s for run in runs],
     }
 
 

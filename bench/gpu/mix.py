@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -20,6 +21,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import aiohttp
 
 from bench.gpu import rows
 from bench.gpu.agent_cost import agent_cost
@@ -31,9 +34,22 @@ from bench.gpu.lie import lying_estimate
 from bench.gpu.report import table
 from bench.gpu.setting import Setting, front_end, say, write_checkpoints
 from bench.gpu.shared import through_vramgate
+from scheduler.ledger import LedgerUnavailable
+from worker_agent.nvml import GpuUnreadable
 
 Part = Callable[[Setting], Awaitable[None]]
 
+#: what a part may end with without the others being left out
+_BREAKS: Final = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    LookupError,
+    aiohttp.ClientError,
+    subprocess.SubprocessError,
+    LedgerUnavailable,
+    GpuUnreadable,
+)
 PARTS: Final[dict[str, Part]] = {
     "warm": warm_times,
     "one": one_worker,
@@ -109,7 +125,7 @@ async def _run(setting: Setting, parts: list[str], orders: list[int]) -> int:
                 say(f"part {name}, order {order}")
                 try:
                     await PARTS[name](replace(setting, order=order))
-                except (RuntimeError, OSError, TimeoutError, ValueError):
+                except _BREAKS:
                     broken += 1
                     setting.note(name, {"broke": traceback.format_exc()[-3000:]})
     return broken

@@ -23,7 +23,7 @@ _ABOUT: Final = (
     "time: of the whole round; ÷: successful jobs per second against one ComfyUI, against round "
     "robin; again: retries; tiled, part.: fall-backs in workers' logs; loads: of models, told by "
     "the probe; busy: the card, mean; wait: median until a job starts; bytes, secs: median error "
-    "of what was booked."
+    "of what was booked for kinds that had run three times before."
 )
 
 

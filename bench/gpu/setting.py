@@ -22,6 +22,8 @@ from worker_agent.launch import worker_environment
 _GIB: Final = 2**30
 _CHECKPOINTS: Final = Path(__file__).with_name("checkpoints.py")
 _PAGE: Final = "<!doctype html><title>bench</title>"
+#: parts of a row that are for programs
+_LONG: Final = ("each", "booked", "profiles")
 #: how long checkpoints may take to be written
 _WRITE_S: Final = 400.0
 
@@ -67,7 +69,7 @@ class Setting:
         row = {**_heading(self, part), **found}
         if self.results is not None:
             rows.append(self.results, row)
-        shown = {name: value for name, value in row.items() if name not in ("each", "booked")}
+        shown = {name: value for name, value in row.items() if name not in _LONG}
         print(json.dumps(shown), flush=True)
 
     @contextmanager

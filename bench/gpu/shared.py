@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from bench.gpu import rows
 from bench.gpu.clients import Posted, wait_all
@@ -26,15 +27,19 @@ async def through_vramgate(setting: Setting) -> None:
     """Cold in the first round: nothing was learned. What a round teaches the next one knows."""
     jobs = mix(setting.order, times=setting.times, rehearsal=setting.cpu)
     async with Studio.open(setting.place("vramgate"), plan(setting)) as studio:
+        runs: Counter[str] = Counter()
         for number in range(1, setting.rounds + 1):
-            row = await one_round(setting, studio, jobs, number)
+            row = await one_round(setting, studio, jobs, number, runs)
             setting.note("vramgate", row)
+            runs.update(case for case, result, *_ in row["each"] if result == "success")
             say(f"vramgate round {number}: {row['makespan_s']} s, {row['failed']} failed")
             await studio.idle()
 
 
-async def one_round(setting: Setting, studio: Studio, jobs: Sequence[str], number: int) -> rows.Row:
-    """Post all, wait for all, and say how it went."""
+async def one_round(
+    setting: Setting, studio: Studio, jobs: Sequence[str], number: int, runs: Mapping[str, int]
+) -> rows.Row:
+    """Post all, wait for all, and say how it went; ``runs``: of each case so far."""
     before = marks(studio.logs)
     with setting.card.sampled() as samples:
         posted = await post(studio, jobs, number)
@@ -46,7 +51,7 @@ async def one_round(setting: Setting, studio: Studio, jobs: Sequence[str], numbe
         "round": number,
         **rows.outcome(posted, samples),
         "marks": dict(marks(studio.logs) - before),
-        **rows.booked(found, posted),
+        **rows.booked(found, posted, runs),
         "profiles": rows.learned(await studio.profiles()),
     }
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from bench.gpu.clients import Seat
+from cli.agent import kill_left_workers
 from config.settings import Comfyui
 from scheduler.ledger_values import Pool
 from scheduler.profile import Profile, from_json
@@ -71,6 +72,7 @@ class Studio:
         finally:
             if stack.process is not None:
                 await asyncio.to_thread(stack.stop, _STOP_S)
+            kill_left_workers(stack.data_dir)
 
     async def all_up(self, count: int, within_s: float) -> None:
         """Until so many workers take jobs.
@@ -141,6 +143,14 @@ def _config(plan: Plan, keys: Mapping[str, str]) -> str:
         "auth": {"mode": "keys"},
         "users": [{"name": user, "key": key} for user, key in keys.items()],
         "agent": {"comfyui": {name: value for name, value in own.items() if value}},
-        **plan.settings,
     }
-    return json.dumps(told, indent=1)
+    return json.dumps(_merged(told, plan.settings), indent=1)
+
+
+def _merged(told: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of both; ``further`` outranks."""
+    found = {**told, **further}
+    for name in told.keys() & further.keys():
+        if isinstance(told[name], Mapping) and isinstance(further[name], Mapping):
+            found[name] = _merged(told[name], further[name])
+    return found

@@ -15,6 +15,7 @@ from bench.gpu.clients import Posted, Seat, wait_all
 from bench.gpu.jobs import graph, mix, workflow
 from bench.gpu.report import table
 from bench.gpu.workers import marks
+from scheduler.states import Job, JobState, Lane
 from simulator.mix.cases import load_facts
 
 
@@ -152,3 +153,46 @@ def test_results_accumulate_over_runs(tmp_path: Path) -> None:
     rows.append(file, {"part": "one"})
     rows.append(file, {"part": "rr"})
     assert [row["part"] for row in rows.read(file)] == ["one", "rr"]
+
+
+def _ended(*, reserved: int = 110, clean: bool = True) -> Job:
+    """A job that was booked with 110 and took 100 bytes, without a load."""
+    return Job(
+        id="j",
+        user="ann",
+        group="default",
+        prompt_id="p",
+        client_id=None,
+        state=JobState.SUCCEEDED,
+        rev=5,
+        attempt=1,
+        number=1,
+        lane=Lane.INTERACTIVE,
+        fingerprint="f",
+        models=(),
+        need_bytes=110,
+        need_seconds=2.0,
+        needs_gpu=True,
+        inputs=(),
+        submitted_ms=0,
+        reserved_bytes=reserved,
+        peak_bytes=100,
+        run_seconds=2.0,
+        clean=clean,
+    )
+
+
+def _errors(ended: Job, runs: int) -> tuple[Any, Any]:
+    posted = _posted(5.0)
+    found = rows.booked({"p": ended}, [posted], {posted.case: runs})
+    return found["byte_error"], found["byte_error_all"]
+
+
+def test_errors_count_from_the_fourth_run_of_a_kind() -> None:
+    assert _errors(_ended(), 2) == (None, 0.1)
+    assert _errors(_ended(), 3) == (0.1, 0.1)
+
+
+def test_a_peak_that_is_not_the_jobs_own_or_came_of_less_says_nothing_of_its_estimate() -> None:
+    assert _errors(_ended(clean=False), 3) == (None, None)
+    assert _errors(_ended(reserved=60), 3) == (None, None)
