@@ -109,7 +109,8 @@ async def beside_comfyui(options: argparse.Namespace) -> dict[str, Any]:
         pack = home / "nodes" / "bench_nodes"
         pack.mkdir(parents=True)
         (pack / "__init__.py").write_text(_PACK)
-        args = ("--cpu",) if not options.device else ()
+        # as vramgate starts its workers
+        args = ("--disable-cuda-malloc",) if options.device else ("--cpu",)
         checkpoints = options.checkpoints or home
         comfyui = ProbedComfyui(options.comfyui, options.python, home, checkpoints, args)
         async with comfyui:

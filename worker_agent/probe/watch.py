@@ -64,7 +64,7 @@ class Watch:
             run = PromptRun(prompt, time.time(), time.perf_counter())
             run.before = self.meter.begin_prompt()
             run.limit = self.limit()
-            self.prompt = run
+            self.prompt, self._adopted = run, False
             return run
         except Exception as error:  # a probe never fails a prompt
             self.troubles.add("prompt start", error)

@@ -212,6 +212,22 @@ def test_hooks_off_tell_nothing_and_on_again_tell_all(version: Version) -> None:
 
 
 @each_version
+def test_hooks_switched_on_in_the_middle_of_a_prompt_tell_the_rest_of_it(version: Version) -> None:
+    bench: Bench
+
+    def on(**_: Any) -> list[Any]:
+        bench.probe.change({"hooks": True})
+        return make()
+
+    bench = Bench(version, On=on, Make=make)
+    bench.probe.change({"hooks": False})
+    (record,) = bench.run({"1": node("On"), "2": node("Make")})
+    assert (record["prompt"], record["node"]) == ("p", "2")
+    whole = bench.run({"3": node("Make")}, "next")
+    assert [one["kind"] for one in whole] == ["node", "prompt"]
+
+
+@each_version
 def test_without_memory_reads_a_node_has_no_figures_of_it(version: Version) -> None:
     bench = Bench(version, Make=make)
     bench.probe.change({"memory": False})
