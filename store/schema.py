@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
+    text,
 )
 
 from store.tables import Words, metadata
@@ -65,6 +66,12 @@ jobs: Final = Table(
     Index(None, "ended_ms"),
     Index(None, "fingerprint", "ended_ms"),
 )
+
+#: Ran out of memory, or used at least 95 % of what it was promised. The index has the same words.
+NEAR_MISS: Final = text(
+    "(ooms > 0 OR (reserved_bytes > 0 AND peak_bytes * 20 >= reserved_bytes * 19))"
+)
+Index("ix_jobs_near_miss", jobs.c.ended_ms, sqlite_where=NEAR_MISS, postgresql_where=NEAR_MISS)
 
 #: One row for each try. No foreign key to ``jobs``: a try is recorded before its job has ended.
 attempts: Final = Table(

@@ -237,9 +237,20 @@ def upgrade():
     op.create_index(
         op.f("ix_jobs_fingerprint_ended_ms"), "jobs", ["fingerprint", "ended_ms"], unique=False
     )
+    near_miss = sa.text(
+        "(ooms > 0 OR (reserved_bytes > 0 AND peak_bytes * 20 >= reserved_bytes * 19))"
+    )
+    op.create_index(
+        "ix_jobs_near_miss",
+        "jobs",
+        ["ended_ms"],
+        sqlite_where=near_miss,
+        postgresql_where=near_miss,
+    )
 
 
 def downgrade():
+    op.drop_index("ix_jobs_near_miss", "jobs")
     op.drop_index("ix_jobs_fingerprint_ended_ms", "jobs")
     op.drop_index("ix_attempts_ended_ms", "attempts")
     op.drop_column("attempts", "cost_us")

@@ -1,0 +1,117 @@
+"""Who used what: sums of usage by anything, exact however large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from store import history_schema
+
+_usage = history_schema.usage.c
+#: Sums are put together from parts of so many bits: a database's sum of integers may overflow.
+_HALF: Final = 32
+_SUMS: Final = ("gpu_us", "byte_ms", "cost_us", "energy_mj", "jobs", "failed", "wait_ms")
+_DAY_MS: Final = 86_400_000
+
+
+class By(StrEnum):
+    """What usage is summed up by."""
+
+    USER = "user"
+    GROUP = "group"
+    WORKFLOW = "workflow"
+    MODEL = "model"
+    GPU = "gpu"
+
+
+_COLUMNS: Final[Mapping[By, Any]] = {
+    By.USER: _usage.user_name,
+    By.GROUP: _usage.group_name,
+    By.WORKFLOW: _usage.fingerprint,
+    By.MODEL: _usage.model,
+    By.GPU: _usage.gpu,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSum:
+    """What one of them used."""
+
+    name: str
+    #: start of the stretch that it is the sum of; None: of the whole span
+    at_ms: int | None
+    #: wall time ÷ jobs running on the GPU
+    gpu_us: int
+    #: reservation × time
+    byte_ms: int
+    #: the ledger's cost without weights
+    cost_us: int
+    energy_mj: int
+    jobs: int
+    failed: int
+    #: summed up over the jobs
+    wait_ms: int
+
+
+class SqlUsers:
+    """Reads the recorder's sums."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def sums(
+        self,
+        from_ms: int,
+        until_ms: int,
+        by: By = By.USER,
+        *,
+        user: str | None = None,
+        each_ms: int | None = None,
+        zone_ms: int = 0,
+    ) -> list[UsageSum]:
+        """Usage between two times (of whole hours), most GPU time first.
+
+        Args:
+            from_ms: the first hour.
+            until_ms: after the last hour.
+            by: what it is summed up by.
+            user: only this user's.
+            each_ms: apart for each stretch of this length, for example a day; None: all of it.
+            zone_ms: how much local time is ahead of UTC: where the stretches begin.
+        """
+        wanted = _sums(_COLUMNS[by], from_ms, until_ms, each_ms, zone_ms)
+        if user is not None:
+            wanted = wanted.where(_usage.user_name == user)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(wanted)).mappings().all()
+        found = [_sum(row, each_ms is not None) for row in rows]
+        return sorted(found, key=lambda one: (one.at_ms or 0, -one.gpu_us, one.name))
+
+
+def _sums(
+    column: ColumnElement[str], from_ms: int, until_ms: int, each_ms: int | None, zone_ms: int
+) -> Select[*tuple[Any, ...]]:
+    parts = []
+    for name in _SUMS:
+        whole = _usage[name]
+        parts.append(func.sum(whole.bitwise_rshift(_HALF)).label(f"{name}_high"))
+        parts.append(func.sum(whole.bitwise_and(2**_HALF - 1)).label(f"{name}_low"))
+    groups: list[Any] = [column.label("name")]
+    if each_ms is not None:
+        local = _usage.hour_ms + zone_ms
+        groups.append((_usage.hour_ms - local % each_ms).label("at_ms"))
+    return (
+        select(*groups, *parts)
+        .where(_usage.hour_ms >= from_ms, _usage.hour_ms < until_ms)
+        .group_by(*(group.name for group in groups))
+    )
+
+
+def _sum(row: Any, apart: bool) -> UsageSum:
+    whole = {name: (int(row[f"{name}_high"]) << _HALF) + int(row[f"{name}_low"]) for name in _SUMS}
+    return UsageSum(name=row["name"], at_ms=int(row["at_ms"]) if apart else None, **whole)
