@@ -36,9 +36,10 @@ from store.contention import SqlContention
 from store.engine import open_engine, writing
 from store.folding import add_up_nodes
 from store.migrate import migrate
+from store.records import By
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
-from store.users import By, SqlUsers
+from store.users import SqlUsers
 from store.workflows import SqlWorkflows
 
 _DAY_MS: Final = 24 * rows.HOUR_MS

@@ -21,6 +21,7 @@ from cli import (
     simulate,
     status,
     up,
+    usage,
     users,
     version,
 )
@@ -49,6 +50,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
+app.command("usage")(usage.usage)
 app.command("estimate")(estimate.estimate)
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)

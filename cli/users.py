@@ -14,6 +14,7 @@ import typer
 
 from cli.boot import connect_ledger, redis_url
 from cli.errors import CliError, UsageError
+from cli.forget import forget
 from cli.listening import url_of
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.runstate import read_state
@@ -30,6 +31,7 @@ app = typer.Typer(
     "Keys are kept as hashes and shown once, when they are made. Users of the config file are "
     "listed too; what is changed here outranks the file.",
 )
+app.command()(forget)
 T = TypeVar("T")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 

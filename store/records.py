@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from scheduler.states import Lane
 
@@ -63,3 +64,33 @@ class PastRequest:
     load_seconds: float
     need_bytes: int
     run_seconds: float
+
+
+class By(StrEnum):
+    """What usage is summed up by."""
+
+    USER = "user"
+    GROUP = "group"
+    WORKFLOW = "workflow"
+    MODEL = "model"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSum:
+    """What one of them used."""
+
+    name: str
+    #: start of the stretch that it is the sum of; None: of the whole span
+    at_ms: int | None
+    #: wall time ÷ jobs running on the GPU
+    gpu_us: int
+    #: reservation × time
+    byte_ms: int
+    #: the ledger's cost without weights
+    cost_us: int
+    energy_mj: int
+    jobs: int
+    failed: int
+    #: summed up over the jobs
+    wait_ms: int

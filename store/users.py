@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import history_schema
+from store.records import By, UsageSum
 
 _usage = history_schema.usage.c
 #: Sums are put together from parts of so many bits: a database's sum of integers may overflow.
 _HALF: Final = 32
 _SUMS: Final = ("gpu_us", "byte_ms", "cost_us", "energy_mj", "jobs", "failed", "wait_ms")
 _DAY_MS: Final = 86_400_000
-
-
-class By(StrEnum):
-    """What usage is summed up by."""
-
-    USER = "user"
-    GROUP = "group"
-    WORKFLOW = "workflow"
-    MODEL = "model"
-    GPU = "gpu"
 
 
 _COLUMNS: Final[Mapping[By, Any]] = {
@@ -36,26 +25,6 @@ _COLUMNS: Final[Mapping[By, Any]] = {
     By.MODEL: _usage.model,
     By.GPU: _usage.gpu,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageSum:
-    """What one of them used."""
-
-    name: str
-    #: start of the stretch that it is the sum of; None: of the whole span
-    at_ms: int | None
-    #: wall time ÷ jobs running on the GPU
-    gpu_us: int
-    #: reservation × time
-    byte_ms: int
-    #: the ledger's cost without weights
-    cost_us: int
-    energy_mj: int
-    jobs: int
-    failed: int
-    #: summed up over the jobs
-    wait_ms: int
 
 
 class SqlUsers:

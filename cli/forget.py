@@ -1,0 +1,106 @@
+"""``vramgate users forget``: removes what is known of a user, for good."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cli.boot import LiveSettings, cluster_token, connect_ledger, redis_url, store_url
+from cli.errors import CliError
+from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from scheduler.ledger import Ledger, LedgerUnavailable
+
+if TYPE_CHECKING:
+    from cli.hosts import Hosts
+    from store.outputs import Output, SqlOutputs
+
+#: outputs of one kind that are asked for at a time
+_MOST: Final = 5_000
+
+
+def forget(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Remove a user's jobs, prompts, outputs, uploads, settings and workflows, for good.
+
+    Usage stays in the pool's sums, under no name. Deleted are the outputs' bytes on their hosts,
+    too; bytes of uploads go within a day, and what Redis still holds of ended jobs with
+    store.keep_for. The user may still come in: see `revoke`, or take it out of the config file.
+
+    [bold]Example[/bold]: vramgate users forget anna
+    """
+    if not yes:
+        typer.confirm(f"Remove everything of {name}? This cannot be undone", abort=True)
+    ground = read_ground(config, data_dir)
+    try:
+        gone = asyncio.run(_forget(ground, name))
+    except LedgerUnavailable as error:
+        raise CliError(f"nothing was removed: {error}") from error
+    for kind, count in sorted(gone.items()):
+        print(f"{count:8} {kind}")
+    print(f"{name} is forgotten")
+
+
+async def _forget(ground: Ground, name: str) -> dict[str, int]:
+    from cli.hosts import Hosts
+    from store.engine import open_engine
+    from store.forgetting import forget_user
+    from store.migrate import migrate
+    from store.outputs import SqlOutputs
+
+    live = LiveSettings(ground)
+    ledger = connect_ledger(live(), redis_url(live(), ground.data_dir))
+    engine = open_engine(store_url(live(), ground.data_dir))
+    try:
+        if await ledger.remaining(name):
+            raise CliError(
+                f"{name} has unfinished jobs: cancel them (vramgate queue list --user {name}),"
+                " then forget"
+            )
+        await migrate(engine)
+        token = cluster_token(live(), ground.data_dir)
+        async with Hosts(await ledger.pool(), token) as hosts:
+            outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
+        gone = await forget_user(engine, name)
+        await _forget_in_redis(ledger, name)
+        return {**gone, "files on workers": outputs}
+    finally:
+        await ledger.close()
+        await engine.dispose()
+
+
+async def delete_outputs(outputs: SqlOutputs, hosts: Hosts, user: str) -> int:
+    """Delete all of a user's outputs where they lie; how many there were.
+
+    Raises:
+        CliError: a host is away, and nobody would ever delete what it has.
+    """
+    deleted = 0
+    for kind in ("output", "temp"):
+        while some := await outputs.of_user(user, kind, _MOST):
+            for output in some:
+                await _delete(outputs, hosts, output)
+                deleted += 1
+    return deleted
+
+
+async def _delete(outputs: SqlOutputs, hosts: Hosts, output: Output) -> None:
+    from cli.hosts import HostAway
+
+    try:
+        await hosts.delete(output.record)
+    except HostAway as error:
+        raise CliError(
+            f"{error}; its files of this user would stay: start it, then forget again"
+        ) from error
+    await outputs.forget(output)
+
+
+async def _forget_in_redis(ledger: Ledger, user: str) -> None:
+    await ledger.hide(user, None)
+    await ledger.stamp(user)

@@ -1,0 +1,131 @@
+"""Removes a user from the store: what is the user's goes, what is the pool's loses the name.
+
+Sums stay exact without saying whose they were: they are kept under ``NOBODY``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from store import history_schema as history
+from store import schema
+from store.accounts import USAGE_MARK
+from store.engine import writing
+from store.upsert import upsert
+
+#: In place of a forgotten user's name; no user can have it.
+NOBODY: Final = "(forgotten)"
+#: Rows of these are the user's own.
+_OWN: Final[tuple[Table, ...]] = (
+    history.node_runs,
+    history.prompt_runs,
+    history.model_moves,
+    schema.files,
+    schema.input_files,
+    schema.user_settings,
+    schema.userdata,
+    schema.hidden,
+    history.alerts,
+)
+#: Of these, rows that usage is still made of stay, without a name and a text.
+_COUNTED: Final[tuple[Table, ...]] = (schema.attempts, schema.jobs)
+_NO_TEXTS: Final = {"prompt": None, "result": None, "prompt_id": "", "client_id": None}
+_SUMS: Final = ("gpu_us", "byte_ms", "cost_us", "energy_mj", "jobs", "failed", "wait_ms")
+
+
+async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
+    """Remove everything that says anything about this user.
+
+    One transaction: a store that fails half-way has forgotten nothing.
+
+    Returns:
+        Rows deleted, by table; only tables that had any.
+    """
+    gone: dict[str, int] = {}
+    async with writing(engine) as connection:
+        for table in _OWN:
+            done = await connection.execute(delete(table).where(table.c.user_name == user))
+            if done.rowcount:
+                gone[table.name] = done.rowcount
+        gone |= await _forget_jobs(connection, user)
+        await _merge(connection, history.usage, user, _SUMS, history.usage.c.user_name == user)
+        mine = history.waits.c.user_name == user
+        await _merge(connection, history.waits, user, ("job_ms",), mine)
+        await _blockers(connection, user)
+        await _holders(connection, user)
+        by = history.silences.c.by_user == user
+        await connection.execute(update(history.silences).where(by).values(by_user=NOBODY))
+        by = history.audit.c.by_user == user
+        await connection.execute(
+            update(history.audit).where(by).values(by_user=NOBODY, detail="{}")
+        )
+        about = history.audit.c.subject == f"user:{user}"
+        await connection.execute(
+            update(history.audit).where(about).values(subject=f"user:{NOBODY}", detail="{}")
+        )
+    return gone
+
+
+async def _forget_jobs(connection: AsyncConnection, user: str) -> dict[str, int]:
+    marks = history.marks.c
+    final = await connection.scalar(select(marks.at_ms).where(marks.name == USAGE_MARK)) or 0
+    gone = {}
+    for table in _COUNTED:
+        mine = table.c.user_name == user
+        done = await connection.execute(delete(table).where(mine, table.c.ended_ms < final))
+        texts = _NO_TEXTS if table is schema.jobs else {}
+        left = await connection.execute(update(table).where(mine).values(user_name=NOBODY, **texts))
+        if done.rowcount or left.rowcount:
+            gone[table.name] = done.rowcount + left.rowcount
+    return gone
+
+
+async def _merge(
+    connection: AsyncConnection,
+    table: Table,
+    user: str,
+    sums: tuple[str, ...],
+    those: ColumnElement[bool],
+) -> None:
+    """Add the user's rows to those of nobody in particular."""
+    keys = [column for column in table.primary_key if column.name != "user_name"]
+    both = table.c.user_name.in_((user, NOBODY))
+    wanted = (
+        select(*keys, *(func.sum(table.c[name]).label(name) for name in sums))
+        .where(both)
+        .group_by(*keys)
+    )
+    found: Any = (await connection.execute(wanted)).mappings().all()
+    rows = [
+        {**{key.name: row[key.name] for key in keys}, "user_name": NOBODY}
+        | {name: int(row[name]) for name in sums}
+        for row in found
+    ]
+    await connection.execute(delete(table).where(those))
+    await upsert(connection, table, rows)
+
+
+async def _blockers(connection: AsyncConnection, user: str) -> None:
+    """Others' jobs waited for something of the user's: they still waited."""
+    waits = history.waits
+    both = waits.c.blocker.in_((f"user:{user}", f"user:{NOBODY}"))
+    keys = (waits.c.step_s, waits.c.at_ms, waits.c.user_name, waits.c.reason)
+    wanted = select(*keys, func.sum(waits.c.job_ms).label("job_ms")).where(both).group_by(*keys)
+    found: Any = (await connection.execute(wanted)).mappings().all()
+    rows = [{**row, "job_ms": int(row["job_ms"]), "blocker": f"user:{NOBODY}"} for row in found]
+    await connection.execute(delete(waits).where(waits.c.blocker == f"user:{user}"))
+    await upsert(connection, waits, rows)
+
+
+async def _holders(connection: AsyncConnection, user: str) -> None:
+    """Curves of GPUs keep what was held, and not by whom. Names have no character that JSON escapes."""
+    holders = history.gpu_samples.c.holders
+    name = f',"{user}",'
+    await connection.execute(
+        update(history.gpu_samples)
+        .where(holders.contains(name, autoescape=True))
+        .values(holders=func.replace(holders, name, f',"{NOBODY}",'))
+    )
