@@ -204,6 +204,8 @@ class Scheduler(Model):
     """A job that has waited for this long goes before all turns."""
     strict_order: bool = False
     """`true`: a user's own jobs start in the order sent, even if a later one would find its model loaded."""
+    explore: int = Field(2, ge=0)
+    """So many batch prompts of one kind a day may run with less memory than there is, in quiet hours, to learn what that costs; 0: none."""
     cold_loads: int = Field(1, ge=1)
     """Jobs that may load models onto one GPU at the same time."""
     max_running: int | None = Field(None, ge=1)

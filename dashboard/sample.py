@@ -212,7 +212,7 @@ def _job(job: Job, since_ms: int) -> JobSample:
         user=job.user,
         state=job.state.value,
         wait_reason=job.wait_reason.value if job.wait_reason else "",
-        wait_detail=job.wait_detail,
+        wait_detail=_trial(job) if job.trial else job.wait_detail,
         worker=job.worker,
         gpu=job.gpu,
         since_ms=since_ms,
@@ -220,3 +220,9 @@ def _job(job: Job, since_ms: int) -> JobSample:
         start_p50_ms=job.start_p50_ms,
         start_p90_ms=job.start_p90_ms,
     )
+
+
+def _trial(job: Job) -> str:
+    """Why a running job has less than it could have."""
+    gib = job.reserved_bytes / 2**30
+    return f"runs with {gib:.1f} GiB in a quiet hour, to learn what less memory costs"

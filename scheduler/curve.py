@@ -112,6 +112,18 @@ def _ways(features: Features, parts: Parts) -> Iterator[tuple[int, float]]:
     yield parts.footprint(floor), slower + parts.other_seconds
 
 
+def is_known(seen: Sequence[Slowdown], bytes_: int, guessed: int) -> bool:
+    """Whether runs have shown, often enough to be believed, what so small a reservation costs.
+
+    Args:
+        seen: what runs with less took.
+        bytes_: the reservation.
+        guessed: the formulas' footprint, which ``seen`` refers to.
+    """
+    near = (s for s in seen if abs(s.share * guessed - bytes_) <= _NEAR * bytes_)
+    return sum(s.count for s in near) >= _BELIEVED
+
+
 def _corrected(step: Step, seen: Sequence[Slowdown], scale: tuple[float, float]) -> Step:
     bytes_, seconds = scale
     near = [s for s in seen if abs(s.share * bytes_ - step.bytes) <= _NEAR * step.bytes]

@@ -43,6 +43,8 @@ class Grant:
     group_charge: int = 0
     #: the same without any weight: what usage is counted by
     charge: int = 0
+    #: it gets less than it could have, to learn what that costs (``scheduler.exploration``)
+    trial: bool = False
     #: waiting jobs that this one is admitted past: each counts one skip
     passed: tuple[str, ...] = ()
 

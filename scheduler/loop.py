@@ -7,7 +7,8 @@ harmless: every commit carries the epoch, and a stale one changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from config.settings import RhythmMode, Scheduler, Settings
 from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
 from scheduler.explanation import explain
+from scheduler.exploration import Exploration
 from scheduler.foresight import Foresight
 from scheduler.knowledge import Knowledge
 from scheduler.ledger import Admitted, Event, EventKind, Ledger, LedgerUnavailable, Refusal
@@ -22,7 +24,7 @@ from scheduler.plan_config import PlanConfig
 from scheduler.policy import plan
 from scheduler.resumption import Resumption
 from scheduler.rhythm import Peak, from_json
-from scheduler.states import Job, Snapshot, WaitReason
+from scheduler.states import Job, Snapshot, Step, WaitReason
 from scheduler.teacher import Teacher
 
 _log = structlog.get_logger()
@@ -83,6 +85,7 @@ class SchedulerLoop:
         self._peak: Peak | None = None
         self._again_s = _IDLE_S
         self._knowledge = Knowledge()
+        self._exploration = Exploration()
         self._foresight = Foresight(ledger, clock)
 
     async def run(self) -> None:
@@ -165,6 +168,7 @@ class SchedulerLoop:
         settings = self._settings()
         self._knowledge.look(snapshot)
         config = self._knowledge.config(settings, snapshot)
+        config = replace(config, trials=await self._trials(settings.scheduler, snapshot))
         self._tell_peak(config)
         made = plan(snapshot, snapshot.now_ms, config)
         for decision in made.decisions:
@@ -178,6 +182,14 @@ class SchedulerLoop:
         else:
             self._again_s = min(self._again_s, rest_s)
         self._foresight.look(epoch, snapshot, config)
+
+    async def _trials(self, rules: Scheduler, snapshot: Snapshot) -> Mapping[str, Step]:
+        """What may be tried on waiting batch jobs: nothing while a peak is near."""
+        jobs = [] if self._knowledge.peak else self._exploration.wanted(snapshot, rules.explore)
+        if not jobs:
+            return {}
+        kinds = [job.fingerprint for job in jobs]
+        return self._exploration.trials(jobs, await self._teacher.known(kinds))
 
     def _tell_peak(self, config: PlanConfig) -> None:
         """Log a peak when it comes into sight and when it has passed."""
@@ -234,6 +246,8 @@ class SchedulerLoop:
         if isinstance(reply, Admitted):
             self._knowledge.admitted(decision, now_ms)
             self._foresight.admitted(job.id, now_ms)
+            if grant.trial:
+                self._exploration.begun(job, now_ms)
             _log.info(
                 "admit",
                 job=job.id,
@@ -244,6 +258,7 @@ class SchedulerLoop:
                 bytes=grant.bytes,
                 seconds=round(grant.seconds, 1),
                 load_seconds=round(grant.load_seconds, 1),
+                trial=grant.trial,
             )
             return True
         _log.info("admit_refused", job=job.id, worker=worker.id, why=reply.value)

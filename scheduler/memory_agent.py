@@ -124,6 +124,9 @@ class BooksAgent(BooksBase):
             "clean": outcome.clean,
             "probed": outcome.probed,
         }
+        if ending is Ending.OOM and job.trial:
+            # we gave it less than it was known to need: that is no fault of its own
+            return self.requeue(record, "oom", ooms=job.ooms, need_bytes=job.need_bytes, **left)
         if ending is Ending.OOM and not job.ooms:
             # what was not enough is never enough the second time
             need_bytes = max(outcome.retry_bytes, job.need_bytes)

@@ -364,6 +364,7 @@ class BooksBase:
             started_ms=0,
             granted_seconds=0.0,
             granted_load_seconds=0.0,
+            trial=False,
             **fields,
         )
         record.agent = ""

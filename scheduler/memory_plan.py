@@ -129,6 +129,7 @@ class BooksPlan(BooksBase):
             **UNSAID,
             granted_seconds=float(grant.seconds),
             granted_load_seconds=float(grant.load_seconds),
+            trial=grant.trial,
             user_charge=grant.user_charge,
             group_charge=grant.group_charge,
             charge=grant.charge,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scheduler.placement import Safety
+from scheduler.states import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class PlanConfig:
     host_floors: Mapping[str, int] = field(default_factory=dict)
     #: by model (``folder/name``)
     demand: Mapping[str, Demand] = field(default_factory=dict)
+    #: by job, a smaller reservation that its run may try (``scheduler.exploration``)
+    trials: Mapping[str, Step] = field(default_factory=dict)
     #: jobs that the ledger has just refused to admit: not offered again for a moment
     refused: frozenset[str] = frozenset()
     #: until then batch jobs do not start (a peak of interactive work is predicted; 0: none) …

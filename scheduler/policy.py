@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Final
 
 from scheduler.decisions import Admit, Decision, Plan, Release, Reserve, Wait
+from scheduler.exploration import QUIET_SHARE, is_quiet
 from scheduler.fairness import MICROS, charge, dominant_share
 from scheduler.ledger_values import Grant
 from scheduler.lines import Line, is_forced, open_lines
@@ -31,7 +32,7 @@ from scheduler.reservation import choose_step
 from scheduler.scene import Scene
 from scheduler.shadow import cast_shadow
 from scheduler.sharing import hold_beside_load
-from scheduler.states import Job, Lane, Snapshot, WaitReason
+from scheduler.states import Job, Lane, MemoryLimit, Snapshot, Step, WaitReason
 from scheduler.warmth import main_model
 
 #: Waiting jobs looked at when a smaller reservation is weighed against one more beside it.
@@ -134,9 +135,11 @@ class _Planner:
         passed = self._passed(line, job)
         line.jobs.remove(job)
         scene.idle.remove(seat)
-        step = choose_step(job, seat, start.most, self._beside(job))
+        tried = self._trial(start)
+        step = tried or choose_step(job, seat, start.most, self._beside(job))
         run = step.seconds if step.bytes < job.need_bytes else job.need_seconds
         grant = self._grant(job, seat, step.bytes, max(start.load + run, _SHORTEST_S), start.load)
+        grant = replace(grant, trial=tried is not None, passed=passed)
         late = start.load + max(job.late_seconds, run)
         seat.take(job, step.bytes, scene.at(grant.seconds), scene.at(late))
         if start.load and seat.card is not None:
@@ -147,7 +150,23 @@ class _Planner:
         scene.counters.pay(line.backlog, grant.user_charge, grant.group_charge)
         scene.shadows = [shadow for shadow in scene.shadows if shadow.job is not job]
         scene.stamp += 1
-        self._decisions.append(Admit(job, seat.worker, replace(grant, passed=passed)))
+        self._decisions.append(Admit(job, seat.worker, grant))
+
+    def _trial(self, start: Start) -> Step | None:
+        """A smaller reservation to try on this start; None: it gets what is best.
+
+        The pool is looked at once more: what this plan admitted before may have made it busy.
+        """
+        scene, job, seat = self._scene, start.job, start.seat
+        step = scene.config.trials.get(job.id)
+        if step is None or start.load:
+            return None  # a run that loads tells nothing of how long the work takes
+        if seat.worker.limit is MemoryLimit.OBSERVED or step.bytes > start.most:
+            return None
+        seats = [other for other in scene.room.seats.values() if other.card is not None]
+        busy = sum(1 for other in seats if other.job)
+        quiet = is_quiet(scene.snapshot) and busy < QUIET_SHARE * len(seats)
+        return step if quiet else None
 
     def _grant(self, job: Job, seat: Seat, bytes_: int, seconds: float, load: float) -> Grant:
         card, counters = seat.card, self._scene.counters

@@ -150,6 +150,7 @@ def decode_job(fields: Fields) -> Job | None:
         preempting=b"preempting" in fields,
         granted_seconds=float(fields.get(b"granted_seconds", 0)),
         granted_load_seconds=float(fields.get(b"granted_load_seconds", 0)),
+        trial=fields.get(b"trial") == b"1",
         user_charge=_int(fields, b"user_charge"),
         group_charge=_int(fields, b"group_charge"),
         user_cost=_int(fields, b"user_cost"),

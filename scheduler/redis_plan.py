@@ -46,6 +46,7 @@ class RedisPlan(RedisSnapshot):
         args += [grant.bytes, grant.capacity_bytes, lease_ms, self.heartbeat_ms, self.new_call()]
         args += [float(grant.seconds), float(grant.load_seconds)]
         args += [grant.user_charge, grant.group_charge, grant.charge]
+        args.append(int(grant.trial))
         match await self.server.script("admit", keys, args):
             case [b"ADMITTED", int(attempt)]:
                 return Admitted(attempt)

@@ -252,6 +252,8 @@ class Job:
     #: what the last admission promised beside bytes (``Grant``)
     granted_seconds: float = 0.0
     granted_load_seconds: float = 0.0
+    #: this attempt tries what less memory costs
+    trial: bool = False
     #: charges of the active attempt, and what closed attempts cost; ``Grant`` has the unit
     user_charge: int = 0
     group_charge: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -37,10 +37,13 @@ class Teacher:
             place = _place(job, pool)
             await self._learn(epoch, job, ended[job.id].at_ms, place)
 
+    async def known(self, kinds: Sequence[str]) -> dict[str, Profile | None]:
+        """What is known of these kinds."""
+        blobs = await self._ledger.profiles(kinds)
+        return {name: _read(name, blob) for name, blob in zip(kinds, blobs, strict=True)}
+
     async def _learn(self, epoch: int, job: Job, at_ms: int, place: Place) -> None:
-        names = list(dict.fromkeys((job.fingerprint, *job.parents)))
-        blobs = await self._ledger.profiles(names)
-        known = {name: _read(name, blob) for name, blob in zip(names, blobs, strict=True)}
+        known = await self.known(list(dict.fromkeys((job.fingerprint, *job.parents))))
         taught = lesson(job, known, at_ms, place)
         if taught:
             texts = {name: to_json(profile).encode() for name, profile in taught.items()}

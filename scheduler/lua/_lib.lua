@@ -250,7 +250,8 @@ end
 local function requeue(K, job, reason, fields)
   enqueue(K, job, false)
   redis.call('HDEL', K.job, 'worker', 'gpu', 'agent', 'reserved_bytes', 'attempt_uuid', 'sid',
-    'admitted_ms', 'started_ms', 'granted_seconds', 'granted_load_seconds')
+    'admitted_ms', 'started_ms', 'granted_seconds', 'granted_load_seconds',
+    'trial')
   local args = {'state', 'QUEUED', 'rev', job.rev + 1}
   for name, value in pairs(fields) do
     args[#args + 1] = name

@@ -3,7 +3,7 @@
 --       job that it passes: job, user
 -- ARGV  1 epoch, 2 rev, 3 worker, 4 gpu ('' none), 5 agent, 6 bytes, 7 capacity (0: not counted),
 --       8 lease_ms, 9 heartbeat_ms, 10 call, 11 seconds, 12 load seconds (granted),
---       13 user charge, 14 group charge, 15 charge without weights
+--       13 user charge, 14 group charge, 15 charge without weights, 16 trial (1/0)
 -- Reply {'ADMITTED', attempt} | {'STALE_LEADER' | 'UNKNOWN' | 'CONFLICT' | 'WORKER_GONE' |
 --       'GPU_GONE' | 'NO_FIT'}
 local K = job_keys()
@@ -55,7 +55,7 @@ redis.call('HSET', K.job, 'state', 'RESERVED', 'rev', job.rev + 1, 'attempt', at
   'worker', worker_name, 'gpu', gpu_name, 'agent', agent, 'reserved_bytes', bytes,
   'admitted_ms', now, 'call', ARGV[10], 'granted_seconds', ARGV[11],
   'granted_load_seconds', ARGV[12], 'user_charge', ARGV[13], 'group_charge', ARGV[14],
-  'charge', ARGV[15])
+  'charge', ARGV[15], 'trial', ARGV[16])
 if job.wait_reason or job.start_p50_ms then unsay(K.job) end
 redis.call('HSET', K.user, 'last_admitted_ms', now)
 -- The clock of an emptied queue is the counter with this charge: as if one more waited.

@@ -49,12 +49,14 @@ end
 
 leave_worker(K, job, left)
 if ending == 'OOM' then
-  local ooms = (job.ooms or 0) + 1
-  if ooms == 1 then
-    local retry = tonumber(ARGV[10])
+  -- We gave it less than it was known to need: that is no fault of its own.
+  local trial = job.trial == '1'
+  local ooms = (job.ooms or 0) + (trial and 0 or 1)
+  if trial or ooms == 1 then
+    local more = not trial and tonumber(ARGV[10]) > tonumber(job.need_bytes)
     return {'SETTLED', requeue(K, job, 'oom', {
       -- what was not enough is never enough the second time
-      ooms = ooms, need_bytes = retry > tonumber(job.need_bytes) and ARGV[10] or job.need_bytes,
+      ooms = ooms, need_bytes = more and ARGV[10] or job.need_bytes,
       peak_bytes = ARGV[8], clean = ARGV[12], probed = ARGV[13], closed = attempt,
       closed_as = 'QUEUED',
     })}

@@ -78,6 +78,7 @@ export function Running({ overview, nowMs }: Props) {
                   {job.worker}
                   {job.state !== "RUNNING" && <span class="chip">{job.state.toLowerCase()}</span>}
                   <span class="detail">{names.get(job.gpu) ?? ""}</span>
+                  {job.wait_detail && <span class="detail">{job.wait_detail}</span>}
                 </td>
                 <td class="number">{duration((nowMs - job.since_ms) / 1000)}</td>
               </tr>

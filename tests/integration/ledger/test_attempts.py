@@ -20,7 +20,7 @@ from scheduler.ledger import (
     Settled,
 )
 from scheduler.states import FailReason, Job, JobState, WorkerState
-from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.factories import GIB, gpu, grant, new_job, outcome, report, worker
 from tests.integration.ledger.conftest import LEASE_MS, Connect, Dump, Studio, two_workers
 
 
@@ -304,6 +304,26 @@ async def test_out_of_memory_is_tried_once_more_with_more(studio: Studio) -> Non
     assert (failed.state, failed.reason, failed.ooms) == (JobState.FAILED, FailReason.OOM, 2)
     assert await studio.ledger.results([job.id]) == [b'{"r": 2}']
     assert (await last_event(studio.ledger)).frames == b"[[2]]"
+
+
+async def test_a_trial_that_runs_out_of_memory_costs_its_job_nothing_but_time(
+    studio: Studio,
+) -> None:
+    job, worker = await studio.submit(), await studio.worker()
+    trial = grant(GIB, trial=True)
+    assert isinstance(
+        await studio.ledger.admit(studio.epoch, job, worker, trial, LEASE_MS), Admitted
+    )
+    assert (await studio.job(job.id)).trial
+    await studio.ledger.claim(job.id, 1, worker.id, "uuid", "sid", LEASE_MS)
+    closing = outcome(Ending.OOM, retry_bytes=9 * GIB, peak_bytes=GIB)
+    assert await studio.ledger.settle(job.id, 1, closing) == Settled(JobState.QUEUED)
+    queued = await studio.job(job.id)
+    assert (queued.need_bytes, queued.ooms, queued.trial) == (job.need_bytes, 0, False)
+    again = await studio.run(queued)
+    assert not again.trial
+    await studio.ledger.settle(job.id, 2, outcome(Ending.OOM, retry_bytes=9 * GIB))
+    assert (await studio.job(job.id)).state is JobState.QUEUED
 
 
 async def test_out_of_memory_without_a_figure_keeps_the_need(studio: Studio) -> None:

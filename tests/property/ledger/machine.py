@@ -205,6 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
             group_charge=charge // 2,
             charge=3 * charge,
             passed=passed,
+            trial=charge % 2 == 1,
         )
         before = self.look()
         reply = self.do("admit", self.epoch, job, to, grant, LEASE_MS)

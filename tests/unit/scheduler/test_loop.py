@@ -14,11 +14,11 @@ from cli.valkey import EmbeddedValkey
 from config.settings import Settings
 from scheduler.ledger import Claimed, Ending
 from scheduler.loop import SchedulerLoop
-from scheduler.profile import Profile, from_json
+from scheduler.profile import Profile, add_seconds, from_json, to_json
 from scheduler.redis_connection import load_scripts
 from scheduler.redis_ledger import RedisLedger
 from scheduler.rhythm import HOUR_MS, WEEK_MS, Usage, learn
-from scheduler.states import Job, JobState, Lane
+from scheduler.states import Job, JobState, Lane, MemoryLimit, Step
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 
 LEASE_MS = 60_000
@@ -99,6 +99,55 @@ async def test_out_of_memory_is_learned_while_the_job_is_tried_again(ledger: Red
         learned = await until(lambda: profile_of(ledger, "own"))
     assert learned.count == 0
     assert learned.bytes.bound.value >= 1.2
+
+
+TRIED = {
+    "fingerprint": "own",
+    "lane": Lane.BATCH,
+    "curve": (Step(3 * GIB, 11.0),),
+    "models": ("checkpoints/a.safetensors",),
+}
+
+
+async def quiet_pool(ledger: RedisLedger) -> None:
+    """Three idle workers that keep to their limit and have the model; its usual time is known."""
+    workers = [
+        worker(f"host-{n}", models=TRIED["models"], limit=MemoryLimit.TOLD) for n in range(3)
+    ]
+    await ledger.report(report(workers=workers, gpus=[gpu()]))
+    known = to_json(add_seconds(Profile(), 1.0, 1, 2.0)).encode()
+    await ledger.put_profiles({"own": known})
+
+
+async def admitted(ledger: RedisLedger, **changes: Any) -> Job:
+    job = new_job(**(TRIED | changes))
+    await ledger.submit(job, b"{}", max_queued=None)
+    found = await reserved(ledger, job.id)
+    await end(ledger, job.id, Ending.SUCCEEDED, run_seconds=11.0)
+    return found
+
+
+async def test_in_quiet_hours_a_batch_job_tries_less_memory_so_often_a_day(
+    ledger: RedisLedger,
+) -> None:
+    await quiet_pool(ledger)
+    async with scheduling(ledger, explore=1):
+        first, second = await admitted(ledger), await admitted(ledger)
+    assert (first.trial, first.reserved_bytes) == (True, 3 * GIB)
+    assert (second.trial, second.reserved_bytes) == (False, 4 * GIB)
+
+
+async def test_an_interactive_job_is_never_a_trial(ledger: RedisLedger) -> None:
+    await quiet_pool(ledger)
+    async with scheduling(ledger):
+        job = await admitted(ledger, lane=Lane.INTERACTIVE)
+    assert (job.trial, job.reserved_bytes) == (False, 4 * GIB)
+
+
+async def test_nothing_is_tried_where_that_is_off(ledger: RedisLedger) -> None:
+    await quiet_pool(ledger)
+    async with scheduling(ledger, explore=0):
+        assert not (await admitted(ledger)).trial
 
 
 async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twice(
