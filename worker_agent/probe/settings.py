@@ -140,7 +140,7 @@ def _capture(name: str, value: Any) -> Capture | None:
     capture = Capture(
         value.get("pixels", Capture.pixels), value.get("budget_bytes", Capture.budget_bytes)
     )
-    for part, least, most in ((capture.pixels, 16, 1024), (capture.budget_bytes, 0, 1024**3)):
+    for part, least, most in ((capture.pixels, 16, 1024), (capture.budget_bytes, 0, 1024**4)):
         if type(part) is not int or not least <= part <= most:
-            raise BadSettings(f"{name}: pixels are 16 to 1024, budget_bytes 0 to {1024**3}")
+            raise BadSettings(f"{name}: pixels are 16 to 1024, budget_bytes 0 to {1024**4}")
     return capture
