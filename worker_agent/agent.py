@@ -33,7 +33,9 @@ from worker_agent.nvml import GpuReader
 from worker_agent.packs import PackRoutes
 from worker_agent.place import Place
 from worker_agent.probe_pack import probe_token
+from worker_agent.recording import Recording
 from worker_agent.services import Services, patiently
+from worker_agent.spool import Spool
 from worker_agent.supervisor import Supervisor
 from worker_agent.verdict import Figures
 from worker_agent.worker import WorkerDriver
@@ -99,6 +101,7 @@ class Agent:
         self._book = GpuBook(reader, agent_id, self._settings.admission.foreign_window, clock)
         self._host = HostBook(clock)
         self._scratch = _emptied(data_dir / "scratch")
+        self._recording = Recording(agent_id, ledger, Spool(data_dir / "records", wall))
         self._supervisor = Supervisor(specs, data_dir / "workers.json")
         self._drivers: dict[str, WorkerDriver] = {}
         self._reported: Report | None = None
@@ -126,6 +129,7 @@ class Agent:
             hub=self._hub,
             book=self._book,
             host=self._host,
+            recording=self._recording,
             session=session,
             scratch=self._scratch,
             token=self._token,
@@ -207,6 +211,7 @@ class Agent:
         self.started.set()
         await run_together(
             *(driver.run() for driver in self._drivers.values()),
+            self._recording.run(),
             self._report_forever(),
             self._take_orders(),
             self._follow_server(),

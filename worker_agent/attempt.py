@@ -130,7 +130,7 @@ class Attempt:
         """Go on with a prompt that an earlier agent posted."""
         self._log.info("attempt_adopted", user=job.user, uuid=self._uuid)
         self._services.book.start_peak(self._host.id)
-        self._host.probe.records.follow(self._uuid)
+        self._host.probe.records.follow(job, self._uuid)
         self._sid, self._follower.lane = job.sid, job.lane
         if job.state is JobState.CANCELLING:
             self.cancel()

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from scheduler.states import Job
+from worker_agent.owners import Owners
 from worker_agent.probe_client import MOST_RECORDS, ProbeClient
 
 #: The probe's ring holds 16,384 records: what was taken is acknowledged long before that.
@@ -47,20 +49,28 @@ class Tally:
         match record.get("kind"):
             case "prompt":
                 self.ended = True
-                self.loads = int(record.get("loads") or 0)
-                self.load_seconds = float(record.get("load_seconds") or 0.0)
+                self.loads = int(_number(record, "loads"))
+                self.load_seconds = float(_number(record, "load_seconds"))
             case "node":
                 self.fallback = self.fallback or str(record.get("fallback") or "")
             case "model" if record.get("what") == "load":
-                held = record.get("loaded_bytes")
-                self.partial |= held is not None and held < (record.get("bytes") or 0)
+                self.partial |= _number(record, "loaded_bytes") < _number(record, "bytes")
 
 
 class ProbeRecords:
     """One worker's records."""
 
-    def __init__(self, sink: Callable[[str, Sequence[Mapping[str, Any]]], None]) -> None:
-        """Take records; ``sink`` gets each once, with the id of the process's life."""
+    def __init__(
+        self, owners: Owners, sink: Callable[[str, Sequence[Mapping[str, Any]]], None]
+    ) -> None:
+        """Take records.
+
+        Args:
+            owners: whose prompts the worker runs.
+            sink: gets each of our prompts' records once, with whose it is, and the id of the
+                process's life.
+        """
+        self._owners = owners
         self._sink = sink
         self._boot = ""
         #: number of the last one taken, and of the last one that the probe may have dropped
@@ -81,8 +91,9 @@ class ProbeRecords:
             self._boot, self._seen, self._acknowledged = boot, 0, 0
         self._missing = True
 
-    def follow(self, prompt: str) -> None:
-        """Tally the records of this prompt from now on."""
+    def follow(self, job: Job, prompt: str) -> None:
+        """Tally the records of this attempt from now on."""
+        self._owners.begin(job, prompt)
         self._prompt, self._tally = prompt, Tally()
 
     @property
@@ -117,17 +128,26 @@ class ProbeRecords:
             self._acknowledged = after
             if batch.boot != self._boot:
                 return
+            await self._owners.learn(batch.records)
             self._accept(batch.records)
             if len(batch.records) < MOST_RECORDS:
                 self._missing = False
                 return
 
     def _accept(self, records: Sequence[Mapping[str, Any]]) -> None:
-        fresh = [record for record in records if int(record.get("seq") or 0) > self._seen]
+        fresh = [record for record in records if _number(record, "seq") > self._seen]
         if not fresh:
             return
-        self._seen = int(fresh[-1]["seq"])
+        self._seen = int(_number(fresh[-1], "seq"))
         for record in fresh:
             if self._prompt and record.get("prompt") == self._prompt:
                 self._tally.add(record)
-        self._sink(self._boot, fresh)
+        ours = [owned for record in fresh if (owned := self._owners.owned(record)) is not None]
+        if ours:
+            self._sink(self._boot, ours)
+
+
+def _number(record: Mapping[str, Any], name: str) -> float:
+    """A figure; 0 where there is none: any node pack may send what looks like a record."""
+    value = record.get(name)
+    return value if isinstance(value, int | float) and 0 <= value < 2**63 else 0

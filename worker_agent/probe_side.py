@@ -178,7 +178,7 @@ class ProbeSide:
             job: with its reservation; 0: as it likes.
             uuid: the worker's name of its prompt.
         """
-        self.records.follow(uuid)
+        self.records.follow(job, uuid)
         client = self._connect()
         if client is None or not self._on_device:
             return

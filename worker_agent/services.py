@@ -18,6 +18,7 @@ from worker_agent.comfy_client import ComfyClient
 from worker_agent.gpus import GpuBook
 from worker_agent.host import HostBook
 from worker_agent.live import LiveHub
+from worker_agent.recording import Recording
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -38,6 +39,8 @@ class Services:
     hub: LiveHub
     book: GpuBook
     host: HostBook
+    #: what probes record, on its way to the recorder
+    recording: Recording
     session: aiohttp.ClientSession
     #: where files lie while they are passed on
     scratch: Path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,10 +28,12 @@ from worker_agent.inventory import Inventory
 from worker_agent.link import Link
 from worker_agent.outputs import Outputs
 from worker_agent.overrun import Overrun, Remedy
+from worker_agent.owners import Owners
 from worker_agent.place import Place
 from worker_agent.probe_client import ProbeClient
 from worker_agent.probe_records import ProbeRecords
 from worker_agent.probe_side import ProbeSide
+from worker_agent.recording import Heard
 from worker_agent.release import Releaser
 from worker_agent.residency import Residency
 from worker_agent.services import Services, patiently
@@ -84,9 +86,8 @@ class WorkerDriver:
         self._gpu = place.gpu_uuid or ""
         self._stats: DeviceStats | None = None
         self._described = -1
-        self.probe = ProbeSide(
-            services, place.id, self._probe_client, ProbeRecords(lambda boot, records: None)
-        )
+        records = ProbeRecords(Owners(place.id, services.ledger), self._heard)
+        self.probe = ProbeSide(services, place.id, self._probe_client, records)
         self._residency = Residency(services, place.id, self.probe, lambda: self.life)
         self._releaser = Releaser(
             services, place.id, lambda: self.client, self.probe, self._residency, self._refresh
@@ -261,6 +262,9 @@ class WorkerDriver:
             return
         if self._current is not None:
             self._current.feed(frame)
+
+    def _heard(self, boot: str, records: Sequence[Mapping[str, Any]]) -> None:
+        self._services.recording.note(Heard(self.id, self._gpu, boot, records))
 
     async def _serve(self) -> None:
         while True:

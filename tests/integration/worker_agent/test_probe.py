@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -275,3 +276,38 @@ async def test_the_probe_of_a_worker_that_somebody_else_runs_is_used_with_its_to
             assert len(await limits(bed)) == right
     finally:
         await process.stop()
+
+
+async def told(bed: Bed, enough: int) -> list[dict[str, Any]]:
+    """Records that reach the recorder."""
+    found: list[dict[str, Any]] = []
+
+    async def there() -> bool:
+        for batch in await bed.ledger.told("test", 100, 100):
+            assert (batch.told.agent, batch.told.worker) == ("host", "host-0")
+            found.extend(json.loads(batch.told.records))
+            await bed.ledger.stored([batch.id])
+        return len(found) >= enough
+
+    await bed.until(there)
+    return found
+
+
+async def test_what_a_probe_records_reaches_the_recorder_with_whose_it_is(probed: Bed) -> None:
+    job = await run(probed)
+    records = await told(probed, 4)
+    assert {record["kind"] for record in records} == {"model", "sample", "node", "prompt"}
+    assert {(record["job"], record["attempt"], record["user"]) for record in records} == {
+        (job.id, 1, "ann")
+    }
+
+
+async def test_what_the_socket_missed_is_asked_for_and_told_once(probed: Bed) -> None:
+    await probed.probe(mute=True)
+    await run(probed)
+    await probed.probe(mute=False)
+    await run(probed)
+    records = await told(probed, 8)
+    assert [record["seq"] for record in records] == list(range(1, 9))
+    await run(probed)
+    assert all(record["seq"] > 8 for record in (await probed.probe())["ring"])
