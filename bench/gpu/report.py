@@ -29,8 +29,9 @@ _ABOUT: Final = (
 
 def table(found: Sequence[Row]) -> str:
     """One line for each round of each part, and the bound under each setting."""
-    runs = [row for row in found if "makespan_s" in row]
-    lines = [_HEAD, *(_line(row, runs) for row in [*runs, *_together(runs)])]
+    single = [row for row in found if "makespan_s" in row]
+    runs = [*single, *_together(single)]
+    lines = [_HEAD, *(_line(row, runs) for row in runs)]
     lines += _bounds(found)
     lines += [f"{row['at'][:16]} {row['part']}: {_facts(row)}" for row in found if "facts" in row]
     lines += [f"{row['at']} {row['part']} broke: {_last(row)}" for row in found if "broke" in row]
@@ -86,15 +87,20 @@ def _sum(rounds: Sequence[Row]) -> Row:
 
 
 def _ratio(row: Row, runs: Sequence[Row], part: str) -> str:
-    """Successful jobs per second against those of another part in the same setting."""
-    like = [
-        _rate(other)
+    """Successful jobs per second against those of another part in the same setting.
+
+    Against the same round where there is one, else against any.
+    """
+    others = [
+        other
         for other in runs
         if other["part"] == part and _setting(other) == _setting(row) and other["makespan_s"]
     ]
-    if not like or not row["makespan_s"] or not statistics.fmean(like):
+    same = [other for other in others if other["round"] == row["round"]]
+    rate = statistics.fmean(_rate(other) for other in same or others) if others else 0.0
+    if not rate or not row["makespan_s"]:
         return f"{'':6}"
-    return f"{_rate(row) / statistics.fmean(like):5.2f}×"
+    return f"{_rate(row) / rate:5.2f}×"
 
 
 def _rate(row: Row) -> float:

@@ -10,6 +10,7 @@ from bench.gpu.clients import Posted, wait_all
 from bench.gpu.jobs import graph, mix
 from bench.gpu.setting import Setting, say
 from bench.gpu.studio import USERS, Plan, Studio
+from bench.gpu.watch import Watch
 from bench.gpu.workers import marks
 from cli.version import own_version
 
@@ -42,8 +43,9 @@ async def one_round(
     """Post all, wait for all, and say how it went; ``runs``: of each case so far."""
     before = marks(studio.logs)
     with setting.card.sampled() as samples:
-        posted = await post(studio, jobs, number)
-        await wait_all(posted, setting.limit_s)
+        async with Watch.over(studio) as watch:
+            posted = await post(studio, jobs, number)
+            await wait_all(posted, setting.limit_s)
     found = await studio.jobs(owners(posted))
     return {
         "vramgate": own_version(),
@@ -51,6 +53,7 @@ async def one_round(
         "round": number,
         **rows.outcome(posted, samples),
         "marks": dict(marks(studio.logs) - before),
+        **watch.row(),
         **rows.booked(found, posted, runs),
         "profiles": rows.learned(await studio.profiles()),
     }
