@@ -14,6 +14,9 @@ from worker_agent.probe_pack import ProbePack
 
 #: of our own environment these never reach a ComfyUI: it has its own packages
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+#: ComfyUI's own choices of what the probe needs otherwise
+_ALLOCATORS = frozenset({"--cuda-malloc", "--disable-cuda-malloc"})
+_PAGING = frozenset({"--enable-dynamic-vram", "--disable-dynamic-vram"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ def _comfyui_spec(
             *("--database-url", f"sqlite:///{home / 'comfyui.db'}"),
             *(("--cpu",) if gpu is None else ()),
             *(probe.args if probe is not None else ()),
-            *(_native_allocator(settings) if probe is not None and gpu is not None else ()),
+            *(_bounded(settings, path) if probe is not None and gpu is not None else ()),
             *settings.args,
         ),
         env=env,
@@ -133,10 +136,18 @@ def _comfyui_spec(
     )
 
 
-def _native_allocator(settings: Comfyui) -> tuple[str, ...]:
-    """The allocator whose pool the probe can cap (decision 25), unless an admin chose one."""
-    own = {"--cuda-malloc", "--disable-cuda-malloc"}
-    return () if own & set(settings.args) else ("--disable-cuda-malloc",)
+def _bounded(settings: Comfyui, path: Path) -> tuple[str, ...]:
+    """What makes a cap bound the bytes that the driver sees (decision 25).
+
+    Torch's own allocator, and in versions that have it no paging of weights outside torch;
+    unless an admin has chosen either.
+    """
+    own = set(settings.args)
+    found = () if own & _ALLOCATORS else ("--disable-cuda-malloc",)
+    known = path / "comfy" / "cli_args.py"
+    if own & _PAGING or not known.is_file() or "--disable-dynamic-vram" not in known.read_text():
+        return found
+    return (*found, "--disable-dynamic-vram")
 
 
 def _python(settings: Comfyui, path: Path) -> Path:

@@ -16,6 +16,7 @@ _log = structlog.get_logger(__name__)
 
 #: prompts remembered: records come within seconds, or at the next connection
 _KEPT: Final = 64
+_OURS: Final = frozenset({"job", "attempt", "user"})
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -51,9 +52,14 @@ class Owners:
         """
         prompt = record.get("prompt")
         if prompt is None:
-            return {**record, **_fields(self._now)} if self._now is not None else dict(record)
-        owner = self._known.get(prompt) if isinstance(prompt, str) else None
-        return None if owner is None else {**record, **_fields(owner)}
+            owner = self._now
+        else:
+            owner = self._known.get(prompt) if isinstance(prompt, str) else None
+            if owner is None:
+                return None
+        # a node pack could write these itself
+        bare = {name: value for name, value in record.items() if name not in _OURS}
+        return bare if owner is None else {**bare, **_fields(owner)}
 
     async def learn(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Ask the ledger for prompts that an agent before us has begun."""
@@ -80,7 +86,5 @@ class Owners:
             del self._known[next(iter(self._known))]
 
 
-def _fields(owner: Owner | None) -> dict[str, Any]:
-    if owner is None:
-        return {}
+def _fields(owner: Owner) -> dict[str, Any]:
     return {"job": owner.job, "attempt": owner.attempt, "user": owner.user}

@@ -23,9 +23,10 @@ from worker_agent.comfy_client import WorkerUnreachable
 
 #: seconds; a worker's event loop may stand still for some
 _PATIENCE: Final = aiohttp.ClientTimeout(total=5.0)
-#: a release moves weights to host memory: 1.4 to 4.4 s for 6.5 GiB, measured on an H200; loading
-#: kernels takes as long
+#: weights that move to host memory take 1.4 to 4.4 s for 6.5 GiB, measured on an H200, and
+#: loading kernels as long
 _LONG: Final = aiohttp.ClientTimeout(total=60.0, sock_connect=5.0)
+_SLOW_PATHS: Final = frozenset({"/limit", "/release", "/warm"})
 _ROOT: Final = "/vramgate/probe"
 #: records taken with one request
 MOST_RECORDS: Final = 1024
@@ -215,7 +216,7 @@ class ProbeClient:
                 # the standard encoder keeps NaN, which ComfyUI takes
                 data=None if body is None else json.dumps(body),
                 headers=self._headers,
-                timeout=_LONG if path in ("/release", "/warm") else _PATIENCE,
+                timeout=_LONG if path in _SLOW_PATHS else _PATIENCE,
                 allow_redirects=False,
             ) as reply:
                 yield reply

@@ -25,9 +25,10 @@ from worker_agent.services import Services
 
 _log = structlog.get_logger(__name__)
 
-#: A prompt that has told its end may still be on its last lines: tries, and the pause between, s.
-_TRIES: Final = 20
-_PAUSE: Final = 0.01
+#: A prompt that has told its end may still be on its last lines. The probe itself waits 0.5 s for
+#: them; its record may come a moment later: tries, and the pause between, seconds.
+_TRIES: Final = 5
+_PAUSE: Final = 0.02
 #: Torch is left this much at least beside the context: less runs nothing (``probe/limit.py``).
 _LEAST_TORCH: Final = 320 * 2**20
 
@@ -90,6 +91,11 @@ class ProbeSide:
         if self._told is None or self.limit is MemoryLimit.OBSERVED:
             return 0
         return self._told.bytes or 0
+
+    @property
+    def context_bytes(self) -> int:
+        """What its process holds on the device beside torch's memory, measured where possible."""
+        return self._context if self._context is not None else CONTEXT_BYTES
 
     @property
     def idle(self) -> Memory | None:
@@ -195,8 +201,7 @@ class ProbeSide:
         self._told = told
 
     def _limit_for(self, job: Job) -> _Told:
-        # a process that has run nothing yet has not loaded all its kernels
-        context = self._context if self._context is not None else CONTEXT_BYTES
+        context = self.context_bytes
         if not job.reserved_bytes or not self._wanted:
             return _Told(None, context, None)
         limit = max(job.reserved_bytes, context + _LEAST_TORCH)
@@ -266,7 +271,7 @@ class ProbeSide:
         freed, tally = self._freed, self.records.tally
         if freed is None:
             return None
-        context = self._context or 0
+        context = self.context_bytes
         peak = freed.before.peak_allocated
         return Probed(
             needed_bytes=peak + context if peak else 0,

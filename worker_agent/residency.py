@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Final
 
 from scheduler.states import Job
-from worker_agent.gpus import CONTEXT_BYTES
 from worker_agent.probe_client import Memory
 from worker_agent.probe_side import ProbeSide
 from worker_agent.services import Services
 
 #: an idle process that was told to let go holds at most this much beside its context
-_EMPTY_BYTES: Final = CONTEXT_BYTES + 512 * 2**20
+_LEFT_BYTES: Final = 512 * 2**20
 #: a worker that holds at most this much more than when it was empty is empty still
 _CLEAN_BYTES: Final = 64 * 2**20
 #: models remembered as loaded
@@ -51,7 +50,8 @@ class Residency:
     @property
     def is_empty(self) -> bool:
         """It holds no more than a process that has let go of everything."""
-        return self._services.book.used(self._worker) <= _EMPTY_BYTES
+        empty = self._probe.context_bytes + _LEFT_BYTES
+        return self._services.book.used(self._worker) <= empty
 
     @property
     def base_life(self) -> int:

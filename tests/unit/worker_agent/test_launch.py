@@ -105,3 +105,20 @@ def test_a_gpus_workers_use_the_allocator_that_can_be_capped_unless_told_otherwi
     assert [word for word in spec.command if word.endswith("cuda-malloc")] == given
     (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 1, probe=pack)
     assert "--disable-cuda-malloc" not in spec.command
+
+
+def test_weights_are_not_paged_outside_torch_where_a_version_would(
+    checkout: Path, tmp_path: Path
+) -> None:
+    pack = lay_out(tmp_path, Probe(), "c" * 32, checkout)
+
+    def given(*args: str) -> bool:
+        settings = Comfyui(path=checkout, args=args)
+        (spec,) = comfyui_specs(settings, [card(0)], "host", tmp_path, lambda: 1, probe=pack)
+        return "--disable-dynamic-vram" in spec.command
+
+    assert not given()
+    (checkout / "comfy").mkdir()
+    (checkout / "comfy" / "cli_args.py").write_text('add_argument("--disable-dynamic-vram")')
+    assert given()
+    assert not given("--enable-dynamic-vram")

@@ -98,6 +98,16 @@ async def test_records_of_a_prompt_that_is_not_ours_are_dropped() -> None:
     assert bed.seqs == [2]
 
 
+async def test_a_node_pack_cannot_say_whose_a_record_is() -> None:
+    bed = Bed()
+    forged = {"job": "j", "user": "eve", "attempt": 9}
+    bed.frame(record(1, None, "sample", **forged))
+    bed.records.follow(job(), UUID)
+    bed.frame(record(2, None, "sample", **forged), record(3, **forged))
+    assert [one.get("user") for one in bed.taken] == [None, "ann", "ann"]
+    assert "job" not in bed.taken[0]
+
+
 async def test_what_comes_twice_is_taken_once() -> None:
     bed = Bed()
     bed.records.follow(job(), UUID)
