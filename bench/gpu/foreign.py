@@ -17,7 +17,6 @@ from bench.gpu.jobs import mix
 from bench.gpu.setting import Setting, say
 from bench.gpu.shared import owners, plan, post
 from bench.gpu.studio import Studio
-from config.settings import Settings
 from scheduler.ledger_values import Pool
 
 _BYTES: Final = 8 * 2**30
@@ -39,9 +38,8 @@ class _Seen:
 
     def look(self, pool: Pool) -> None:
         for gpu in pool.gpus.values():
-            rules = Settings().admission
             ours = gpu.total_bytes - gpu.foreign_bytes
-            capacity = ours - max(rules.safety_min, int(rules.safety_share * ours))
+            capacity = ours - rows.safety_bytes(ours)
             holds = sum(one.hold_bytes for one in pool.workers.values() if one.gpu == gpu.id)
             self.foreign.append((time.time(), gpu.foreign_bytes))
             self.over.append((time.time(), holds - capacity))

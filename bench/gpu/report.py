@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from bench.gpu.rows import Row
-from config.settings import Settings
+from bench.gpu.rows import Row, safety_bytes
 from scheduler.states import Step
 from simulator.mix.bound import Bound, bound
 from simulator.mix.cases import Case, load_facts
@@ -136,10 +135,9 @@ def _floor(row: Row, workers: int = 4) -> Bound | None:
     if row["gib"] is None or any(name not in warm for name in facts.cases):
         return None
     total = int(row["gib"] * 2**30)
-    rules = Settings().admission
     return bound(
         [_measured(case, warm[case.name]) for case in facts.mix()],
-        capacity_bytes=total - max(rules.safety_min, int(rules.safety_share * total)),
+        capacity_bytes=total - safety_bytes(total),
         workers=workers,
         context_bytes=facts.context_bytes,
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bench.gpu.card import Sample
 from bench.gpu.clients import Posted
+from config.settings import Settings
 from scheduler.profile import Profile
 from scheduler.states import Job
 
@@ -98,6 +99,12 @@ def quantile(values: Sequence[float], share: float) -> float | None:
         return None
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def safety_bytes(total_bytes: int) -> int:
+    """What vramgate never promises of a GPU of which others leave so much, by its defaults."""
+    rules = Settings().admission
+    return max(rules.safety_min, int(rules.safety_share * total_bytes))
 
 
 def append(file: Path, row: Row) -> None:

@@ -47,7 +47,9 @@ async def one_round(
             posted = await post(studio, jobs, number)
             await wait_all(posted, setting.limit_s)
     found = await studio.jobs(owners(posted))
+    gpus = (await studio.pool()).gpus.values()
     return {
+        "safety_bytes": sum(rows.safety_bytes(one.total_bytes - one.foreign_bytes) for one in gpus),
         "vramgate": own_version(),
         "workers": setting.workers,
         "round": number,
