@@ -18,8 +18,10 @@ from scheduler.states import Guess
 from scheduler.workflow.features import Features
 from scheduler.workflow.models import BASE_FOLDERS, Family, device_bytes, folder_of
 
-#: A ComfyUI process beyond what torch reserves: 1.36 GiB (measured).
-CONTEXT_BYTES: Final = 1_460_288_881
+#: A ComfyUI process beyond what torch reserves: 0.67 GiB with the native allocator, 0.74 to
+#: 0.80 with cudaMallocAsync (NVML's figures per process, H200). Another 0.6 GiB are the
+#: device's own, once, and count as other processes' memory.
+CONTEXT_BYTES: Final = 858_993_459
 #: torch's reserved bytes before any model is loaded (measured).
 IDLE_BYTES: Final = 67_108_864
 #: Reserved per image pixel in the VAE.

@@ -14,7 +14,7 @@ MIB = 2**20
 GIB = 2**30
 
 #: What a process costs on top of what torch reserves: context, kernels, cuDNN.
-CONTEXT_BYTES = int(1.36 * GIB)
+CONTEXT_BYTES = int(0.8 * GIB)
 #: VAE decode and encode, per pixel of the batch: what tensors need, …
 VAE_ALLOCATED_BYTES_PER_PIXEL = 2177
 #: … and what the allocator takes when it may.

