@@ -14,6 +14,8 @@ from worker_agent.probe_pack import ProbePack
 
 #: of our own environment these never reach a ComfyUI: it has its own packages
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+#: Torch's allocator then reserves 0.3 to 0.9 GiB less for the same work, as fast (decision 25).
+_SEGMENTS = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 #: ComfyUI's own choices of what the probe needs otherwise
 _ALLOCATORS = frozenset({"--cuda-malloc", "--disable-cuda-malloc"})
 _PAGING = frozenset({"--enable-dynamic-vram", "--disable-dynamic-vram"})
@@ -109,6 +111,8 @@ def _comfyui_spec(
         env["CUDA_VISIBLE_DEVICES"] = gpu.uuid
     if probe is not None:
         env |= probe.environment(worker)
+    if probe is not None and gpu is not None and not _ALLOCATORS & set(settings.args):
+        env.setdefault(*_SEGMENTS)
     return LaunchSpec(
         id=worker,
         command=(

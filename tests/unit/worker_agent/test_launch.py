@@ -103,6 +103,7 @@ def test_a_gpus_workers_use_the_allocator_that_can_be_capped_unless_told_otherwi
     settings = Comfyui(path=checkout, args=args)
     (spec,) = comfyui_specs(settings, [card(0)], "host", tmp_path, lambda: 9000, probe=pack)
     assert [word for word in spec.command if word.endswith("cuda-malloc")] == given
+    assert ("PYTORCH_CUDA_ALLOC_CONF" in spec.env) is not bool(args)
     (spec,) = comfyui_specs(Comfyui(path=checkout), [], "host", tmp_path, lambda: 1, probe=pack)
     assert "--disable-cuda-malloc" not in spec.command
 
