@@ -57,6 +57,10 @@ _SILENT: Final = frozenset({502, 503, 504})
 #: seconds that a GET waits for an agent to come back (a restart takes one to three), and
 #: between its attempts
 PATIENCE_S: Final = 5.0
+#: the same for outputs, which only one host has, while that host was heard from a moment ago: its
+#: agent is being started anew, which takes long on a machine with much to do
+_FILE_PATIENCE_S: Final = 20.0
+_HEARD_MS: Final = 30_000
 _FIRST_PAUSE_S: Final = 0.1
 _LAST_PAUSE_S: Final = 1.0
 #: seconds until a client may ask again what could not be had
@@ -263,7 +267,7 @@ class Agents:
         async def ask() -> aiohttp.ClientResponse:
             return await self._ask(request, await self.file_url(record, extra, "file"))
 
-        return await self._stream(request, ask, headers, PATIENCE_S)
+        return await self._stream(request, ask, headers, self._patience_s(record))
 
     async def keep_file(self, record: FileRecord, blobs: Blobs, limit_bytes: int) -> Blob | None:
         """Store an output's bytes, never all in memory; None: it is gone.
@@ -273,7 +277,7 @@ class Agents:
             UpstreamDown: the host that holds the file does not answer, not even after a while.
         """
         return await self._patiently(
-            lambda: self._keep_file(record, blobs, limit_bytes), PATIENCE_S
+            lambda: self._keep_file(record, blobs, limit_bytes), self._patience_s(record)
         )
 
     async def _keep_file(self, record: FileRecord, blobs: Blobs, limit_bytes: int) -> Blob | None:
@@ -287,6 +291,11 @@ class Agents:
                 return await blobs.store(answer.content.iter_any(), limit_bytes)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _unreachable(record.agent, error) from error
+
+    def _patience_s(self, record: FileRecord) -> float:
+        agent = self._pool.agents.get(record.agent)
+        heard = agent is not None and self._pool.now_ms - agent.heartbeat_ms < _HEARD_MS
+        return _FILE_PATIENCE_S if heard else PATIENCE_S
 
     async def file_url(self, record: FileRecord, extra: Mapping[str, str], route: str) -> URL:
         """Where its agent tells about an output; UpstreamDown where that is not connected."""
