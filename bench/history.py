@@ -185,10 +185,12 @@ async def measure(url: str, args: argparse.Namespace, valkey: str) -> dict[str, 
     season = rows.Season(args.jobs, 20, args.days, args.gpus, 30, 200, until)
     ledger = RedisLedger.connect(valkey, f"bench{time.time_ns()}")
     try:
-        rate = await record_rate(engine, ledger, args.records)
-        began = time.perf_counter()
-        await fill(engine, season)
-        filled = round(time.perf_counter() - began)
+        rate, filled = None, None
+        if not args.filled:
+            rate = await record_rate(engine, ledger, args.records)
+            began = time.perf_counter()
+            await fill(engine, season)
+            filled = round(time.perf_counter() - began)
         return {
             "store": engine.dialect.name,
             "node_runs": args.jobs * 20 + args.records,
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8)
     parser.add_argument("--records", type=int, default=100_000, help="for the recorder's rate")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--filled", action="store_true", help="by an earlier run: only ask")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedValkey(Path(folder) / "v") as server:

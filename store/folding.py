@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Table, case, func, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store import history_schema, schema
@@ -98,8 +98,10 @@ async def add_up_nodes(engine: AsyncEngine, now_ms: int) -> int:
     at -= at % HOUR_MS
     while at <= now_ms:
         async with writing(engine) as connection:
-            found: Any = (await connection.execute(_hour_of_nodes(at))).mappings().all()
-            rows = [{"hour_ms": at, **row} for row in found]
+            rows = []
+            for wanted in (_by_workflow(at), _in_all(at)):
+                found: Any = (await connection.execute(wanted)).mappings().all()
+                rows += [{"hour_ms": at, **row} for row in found]
             await upsert(connection, history_schema.node_hours, rows)
             final = max(0, min(at + HOUR_MS, now_ms - now_ms % HOUR_MS - _AGAIN_MS))
             await upsert(connection, history_schema.marks, [{"name": name, "at_ms": final}])
@@ -108,24 +110,39 @@ async def add_up_nodes(engine: AsyncEngine, now_ms: int) -> int:
     return written
 
 
-def _hour_of_nodes(hour_ms: int) -> Any:
-    def count(condition: Any) -> Any:
+def _by_workflow(hour_ms: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(_jobs.fingerprint, _nodes.class_type, *_sums_of_nodes())
+        .join_from(history_schema.node_runs, schema.jobs, _nodes.job_id == _jobs.id)
+        .where(_within(hour_ms), _jobs.fingerprint != "")
+        .group_by(_jobs.fingerprint, _nodes.class_type)
+    )
+
+
+def _in_all(hour_ms: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(literal("").label("fingerprint"), _nodes.class_type, *_sums_of_nodes())
+        .where(_within(hour_ms))
+        .group_by(_nodes.class_type)
+    )
+
+
+def _within(hour_ms: int) -> ColumnElement[bool]:
+    return and_(_nodes.started_ms >= hour_ms, _nodes.started_ms < hour_ms + HOUR_MS)
+
+
+def _sums_of_nodes() -> list[ColumnElement[Any]]:
+    def count(condition: ColumnElement[bool]) -> Any:
         return func.sum(case((condition, 1), else_=0))
 
     ran = ~_nodes.cached
-    return (
-        select(
-            _jobs.fingerprint,
-            _nodes.class_type,
-            count(ran).label("runs"),
-            count(_nodes.cached).label("cached"),
-            count(_nodes.result == "failure").label("failures"),
-            count(_nodes.fallback.is_not(None)).label("fallbacks"),
-            func.sum(case((ran, _nodes.seconds), else_=0.0)).label("seconds"),
-            func.max(case((ran, _nodes.seconds), else_=0.0)).label("longest"),
-            func.coalesce(func.max(_nodes.peak_bytes), 0).label("peak_bytes"),
-        )
-        .join_from(history_schema.node_runs, schema.jobs, _nodes.job_id == _jobs.id)
-        .where(_nodes.started_ms >= hour_ms, _nodes.started_ms < hour_ms + HOUR_MS)
-        .group_by(_jobs.fingerprint, _nodes.class_type)
-    )
+    took = case((ran, _nodes.seconds), else_=0.0)
+    return [
+        count(ran).label("runs"),
+        count(_nodes.cached.is_(True)).label("cached"),
+        count(_nodes.result == "failure").label("failures"),
+        count(_nodes.fallback.is_not(None)).label("fallbacks"),
+        func.sum(took).label("seconds"),
+        func.max(took).label("longest"),
+        func.coalesce(func.max(_nodes.peak_bytes), 0).label("peak_bytes"),
+    ]

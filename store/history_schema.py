@@ -227,12 +227,13 @@ usage: Final = Table(
     sqlite_with_rowid=False,
 )
 
-#: What nodes of a class took in an hour, by workflow.
+#: What nodes of a class took in an hour, by workflow and in all.
 node_hours: Final = Table(
     "node_hours",
     metadata,
-    _key("hour_ms", BigInteger),
+    # "": of all workflows
     _key("fingerprint"),
+    _key("hour_ms", BigInteger),
     _key("class_type"),
     # runs that were not cached
     _number("runs"),

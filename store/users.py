@@ -68,8 +68,8 @@ def _sums(
     parts = []
     for name in _SUMS:
         whole = _usage[name]
-        parts.append(func.sum(whole.bitwise_rshift(_HALF)).label(f"{name}_high"))
-        parts.append(func.sum(whole.bitwise_and(2**_HALF - 1)).label(f"{name}_low"))
+        parts.append(func.sum(whole // 2**_HALF).label(f"{name}_high"))
+        parts.append(func.sum(whole % 2**_HALF).label(f"{name}_low"))
     groups: list[Any] = [column.label("name")]
     if each_ms is not None:
         local = _usage.hour_ms + zone_ms

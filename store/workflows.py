@@ -174,12 +174,14 @@ class SqlWorkflows:
                 func.max(_hours.longest),
                 func.max(_hours.peak_bytes),
             )
-            .where(_hours.hour_ms >= from_ms, _hours.hour_ms < until_ms)
+            .where(
+                _hours.fingerprint == (fingerprint or ""),
+                _hours.hour_ms >= from_ms,
+                _hours.hour_ms < until_ms,
+            )
             .group_by(_hours.class_type)
             .order_by(time.desc())
         )
-        if fingerprint is not None:
-            wanted = wanted.where(_hours.fingerprint == fingerprint)
         async with self._engine.connect() as connection:
             return [_node_class(row) for row in (await connection.execute(wanted)).all()]
 

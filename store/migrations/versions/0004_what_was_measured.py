@@ -102,8 +102,8 @@ def upgrade():
     op.create_index(op.f("ix_model_moves_job_id"), "model_moves", ["job_id"], unique=False)
     op.create_table(
         "node_hours",
-        sa.Column("hour_ms", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("fingerprint", sa.Text(), autoincrement=False, nullable=False),
+        sa.Column("hour_ms", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("class_type", sa.Text(), autoincrement=False, nullable=False),
         sa.Column("runs", sa.BigInteger(), nullable=False),
         sa.Column("cached", sa.BigInteger(), nullable=False),
@@ -112,7 +112,7 @@ def upgrade():
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("longest", sa.Float(), nullable=False),
         sa.Column("peak_bytes", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("hour_ms", "fingerprint", "class_type", name=op.f("pk_node_hours")),
+        sa.PrimaryKeyConstraint("fingerprint", "hour_ms", "class_type", name=op.f("pk_node_hours")),
         sqlite_with_rowid=False,
     )
     op.create_table(

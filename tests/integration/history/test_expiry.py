@@ -66,6 +66,7 @@ async def test_hours_of_nodes_outlive_the_nodes(engine: AsyncEngine) -> None:
     assert await count(engine, history.node_runs) == 0
     async with engine.connect() as connection:
         rows = (await connection.execute(history.node_hours.select())).mappings().all()
+    assert {row["fingerprint"] for row in rows} == {"", "fp-1"}
     one = next(row for row in rows if row["class_type"] == "KSampler")
     assert (one["runs"], one["cached"], one["fallbacks"]) == (2, 1, 1)
     assert (one["seconds"], one["longest"], one["peak_bytes"]) == (6.0, 4.0, 30)

@@ -99,7 +99,7 @@ def test_the_role_learns_it_each_hour_and_once_however_many_ask(
         "scheduler: {rhythm: on, rhythm_zone: Asia/Tokyo}\n"
     )
     due = chores(read_ground(file, tmp_path, environ={}))
-    assert [chore.name for chore in due] == ["upkeep", "week", "files"]
+    assert [chore.name for chore in due] == ["upkeep", "week", "files", "history"]
     assert due[1].args[-1] == "Asia/Tokyo"
     _work_off(valkey_url, pool_name, due)
     assert asyncio.run(week_in(valkey_url, pool_name)) is not None
@@ -110,6 +110,6 @@ def _work_off(url: str, name: str, due: list[Chore]) -> None:
     queue = Queue(f"{QUEUE}-{name}", connection=connection, serializer="json")
     _ask(queue, due)
     _ask(queue, due)
-    assert queue.count == 3
+    assert queue.count == 4
     SimpleWorker([queue], connection=connection, serializer="json").work(burst=True)
     assert queue.failed_job_registry.count == 0
