@@ -101,6 +101,8 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
     return {
         "job: timeline with percentiles": lambda: times.read(job.id),
         "job: a node's history": lambda: times.past(job.fingerprint, "KSampler", now),
+        "jobs: newest of all": lambda: work.runs(None, now),
+        "jobs: one user's newest": lambda: work.runs(None, now, user="user-1"),
         "workflows: all, 90 days": lambda: work.all(start, now),
         "workflows: one's trend, 90 days": lambda: work.days("fp-0001", start, now),
         "workflows: one's newest runs": lambda: work.runs("fp-0001", now),

@@ -36,10 +36,11 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """An ended job of a workflow: what was expected, and what it took."""
+    """An ended job: what was expected, and what it took."""
 
     job: str
     user: str
+    fingerprint: str
     state: str
     reason: str | None
     submitted_ms: int
@@ -131,14 +132,20 @@ class SqlWorkflows:
         return [Day(int(day), int(jobs), int(bad), int(us) / 1e6) for day, jobs, bad, us in rows]
 
     async def runs(
-        self, fingerprint: str, before_ms: int, *, user: str | None = None, most: int = MOST_RUNS
+        self,
+        fingerprint: str | None,
+        before_ms: int,
+        *,
+        user: str | None = None,
+        most: int = MOST_RUNS,
     ) -> list[Run]:
-        """The newest runs that ended before a time, newest first."""
+        """The newest jobs, of one workflow or all, that ended before a time; newest first."""
         # only columns that lie before the bodies: what lies behind them takes long to read
         wanted = (
             select(
                 _jobs.id.label("job"),
                 _jobs.user_name.label("user"),
+                _jobs.fingerprint,
                 _jobs.state,
                 _jobs.reason,
                 _jobs.submitted_ms,
@@ -151,10 +158,12 @@ class SqlWorkflows:
                 _jobs.peak_bytes,
                 _jobs.ooms,
             )
-            .where(_jobs.fingerprint == fingerprint, _jobs.ended_ms < before_ms)
+            .where(_jobs.ended_ms < before_ms)
             .order_by(_jobs.ended_ms.desc())
             .limit(most)
         )
+        if fingerprint is not None:
+            wanted = wanted.where(_jobs.fingerprint == fingerprint)
         if user is not None:
             wanted = wanted.where(_jobs.user_name == user)
         async with self._engine.connect() as connection:

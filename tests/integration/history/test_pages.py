@@ -69,6 +69,8 @@ async def test_runs_tell_what_was_expected_and_what_it_took(full: AsyncEngine) -
     assert (runs[0].need_seconds, runs[0].run_seconds) == (9.0, 10.0)
     mine = await SqlWorkflows(full).runs("fp-1", NOW_MS, user="ann", most=1)
     assert [run.job for run in mine] == ["a2"]
+    newest = await SqlWorkflows(full).runs(None, NOW_MS, user="ann")
+    assert [(run.job, run.fingerprint) for run in newest][:2] == [("a3", "fp-2"), ("a2", "fp-1")]
 
 
 async def test_classes_of_nodes_are_those_of_a_workflow_or_of_all(full: AsyncEngine) -> None:
