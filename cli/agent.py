@@ -22,6 +22,7 @@ from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.version import own_version
 from cli.worker_source import check_simulation, parse_worker
 from config.loading import Option
+from config.probe import Probe
 from config.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def prepare(
     from worker_agent.probe_pack import lay_out
 
     if settings.agent.simulate is not None:
-        return _simulated(settings.agent.simulate, agent_id, home)
+        return _simulated(settings.agent.simulate, agent_id, home, settings.probe, token)
     reader = open_reader()
     if settings.agent.comfyui.path is None:
         return reader, []
@@ -160,11 +161,14 @@ def free_port() -> int:
         return port
 
 
-def _simulated(text: str, agent_id: str, home: Path) -> tuple[GpuReader, list[LaunchSpec]]:
+def _simulated(
+    text: str, agent_id: str, home: Path, probe: Probe, token: str
+) -> tuple[GpuReader, list[LaunchSpec]]:
     from simulator.launch import prepare_gpus, worker_command
     from simulator.nvml import FakeNvml
     from simulator.spec import SimulationSpec
     from worker_agent.launch import LaunchSpec, worker_environment
+    from worker_agent.probe_pack import probe_environment
 
     spec = SimulationSpec.parse(text)
     directories = prepare_gpus(spec, home / "simulated")
@@ -178,11 +182,12 @@ def _simulated(text: str, agent_id: str, home: Path) -> tuple[GpuReader, list[La
         worker = f"{agent_id}-{number}"
         own, port = home / "workers" / worker, free_port()
         own.mkdir(parents=True, exist_ok=True)
+        told = probe_environment(worker, probe, token) if probe.enabled else {}
         specs.append(
             LaunchSpec(
                 id=worker,
                 command=tuple(worker_command(sys.executable, port, directory, own, spec)),
-                env=worker_environment(os.environ),
+                env=worker_environment(os.environ) | told,
                 url=f"http://127.0.0.1:{port}",
                 gpu_uuid=gpu,
                 log_path=own / "worker.log",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from aiohttp import web
 
 from simulator.comfyui.app import build_app
 from simulator.comfyui.options import WorkerOptions
+from worker_agent.probe.settings import from_environment
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,6 +45,7 @@ def _parse(arguments: list[str] | None) -> WorkerOptions:
         seed=given.seed,
         lab_nodes=given.lab_nodes,
         port=given.port,
+        probe=from_environment(os.environ),
     )
 
 

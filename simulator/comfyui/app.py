@@ -18,6 +18,7 @@ from simulator.comfyui import (
 )
 from simulator.comfyui.edge import WORKER, protocol, worker_of
 from simulator.comfyui.options import WorkerOptions
+from simulator.comfyui.probe import SimulatedProbe
 from simulator.comfyui.websocket import FEATURES
 from simulator.comfyui.worker import Worker
 
@@ -40,7 +41,8 @@ def build_app(options: WorkerOptions) -> web.Application:
         options: Where its files and its GPU are, and how fast time passes.
     """
     app = web.Application(middlewares=[protocol], client_max_size=int(FEATURES["max_upload_size"]))
-    app.cleanup_ctx.append(_worker(options))
+    probe = SimulatedProbe(options.probe) if options.probe.token else None
+    app.cleanup_ctx.append(_worker(options, probe))
     app.on_shutdown.append(_close_sockets)
     app.router.add_get("/ws", _socket)
     app.router.add_get("/api/ws", _socket)
@@ -48,6 +50,8 @@ def build_app(options: WorkerOptions) -> web.Application:
         app.router.add_routes(table)
         app.router.add_routes([_under_api(route) for route in table])
     app.router.add_routes(routes_internal.ROUTES)
+    if probe is not None:
+        app.router.add_routes(probe.routes())
     return app
 
 
@@ -58,12 +62,14 @@ def _under_api(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
 
 
 def _worker(
-    options: WorkerOptions,
+    options: WorkerOptions, probe: SimulatedProbe | None
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         worker = Worker(options)
         app[WORKER] = worker
         tasks = [asyncio.create_task(worker.serve()), asyncio.create_task(worker.hub.publish())]
+        if probe is not None:
+            tasks += probe.watch(worker)
         yield
         for task in tasks:
             task.cancel()

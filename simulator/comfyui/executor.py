@@ -22,6 +22,7 @@ from simulator.comfyui.object_info import ObjectInfo
 from simulator.comfyui.progress import Interrupt, NodeReport, Progress
 from simulator.comfyui.prompt_queue import Item, Outcome
 from simulator.comfyui.values import Blocker
+from simulator.comfyui.watched import Unwatched, Watch
 from simulator.comfyui.websocket import Hub
 
 _BY_TYPES = Node(run_by_types)
@@ -63,6 +64,8 @@ class Executor:
         self._cache: dict[str, _Cached] = {}
         self._unique = itertools.count()
         self.interrupt = Interrupt()
+        #: a probe's, where there is one
+        self.watch: Watch = Unwatched()
 
     def forget(self) -> None:
         """Drop the results of all nodes."""
@@ -75,6 +78,7 @@ class Executor:
         progress = Progress(self._hub, item.prompt_id, self.interrupt)
         progress.message("execution_start", {"prompt_id": item.prompt_id})
         run = _Run(self, item, progress)
+        self.watch.begin(item.prompt_id)
         try:
             succeeded = await run.all_nodes()
         except GraphCycle as error:
@@ -84,6 +88,7 @@ class Executor:
             self._device.finish_node()
             self._device.rest()
             self._hub.running_node = None
+        self.watch.end("success" if succeeded else run.ended)
         return Outcome(run.outputs, run.meta, succeeded, progress.messages)
 
     def salt(self, prompt: Mapping[str, Any], node_id: str) -> str:
@@ -106,6 +111,11 @@ class Executor:
     def is_output(self, class_type: str) -> bool:
         """Whether a class is an output node."""
         return bool(self._object_info.all()[class_type]["output_node"])
+
+    def output_names(self, class_type: str) -> list[str]:
+        """Names of a class's outputs."""
+        definition = self._object_info.all()[class_type]
+        return [str(name) for name in definition.get("output_name") or definition["output"]]
 
     def hidden_inputs(self, class_type: str) -> Mapping[str, str]:
         """What the server gives a node unasked: input name → kind."""
@@ -156,6 +166,8 @@ class _Run:
         self._keys = Signatures(item.prompt, lambda node: executor.salt(item.prompt, node))
         self._cache: dict[str, _Cached] = {}
         self._executed: list[str] = []
+        #: how it ended where it did not succeed
+        self.ended = "error"
         self.outputs: dict[str, Any] = {}
         self.meta: dict[str, Any] = {}
 
@@ -166,6 +178,7 @@ class _Run:
         cached = [node for node in self._prompt if keys[node] in self._cache]
         start = {"nodes": cached, "prompt_id": self._item.prompt_id}
         self._progress.message("execution_cached", start)
+        self._executor.watch.found(len(cached))
         agenda = Agenda(
             self._prompt,
             lambda node: keys[node] in self._cache,
@@ -184,7 +197,10 @@ class _Run:
 
     async def _one_node(self, node_id: str, key: str) -> bool:
         found = self._cache.get(key)
+        watch, node = self._executor.watch, self._prompt[node_id]
+        seen = watch.begin_node(node_id, node["class_type"], node.get("inputs", {}))
         if found is not None:
+            watch.end_node(seen, {}, cached=True)
             self._progress.executed(node_id, found.ui[0] if found.ui else None)
             self._finish(node_id, found)
             return True
@@ -194,14 +210,19 @@ class _Run:
             self._executor.interrupt.check()
             inputs |= self._inputs(node_id)
             result = await self._result(node_id, key, inputs)
-        except Interrupted:
+        except Interrupted as stop:
+            self.ended = "interrupted"
+            watch.end_node(seen, {}, error=stop)
             self._tell_interrupted(node_id)
             return False
         except Exception as error:  # a node may raise anything; the client is told
+            watch.end_node(seen, {}, error=error)
             self.tell_error(node_id, inputs, error)
             return False
         finally:
             self._executor.node_done()
+        names = self._executor.output_names(node["class_type"])
+        watch.end_node(seen, dict(zip(names, result.outputs, strict=False)))
         self._finish(node_id, self._keep(node_id, key, result))
         return True
 

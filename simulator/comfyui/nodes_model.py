@@ -158,11 +158,12 @@ async def _run_vae(context: NodeContext, vae: Weights, pixels: int, *, tiled: bo
     await device.load(vae.files)
     if not tiled:
         try:
-            device.activate(vae.files, vae_activation(pixels))
+            device.activate(vae.files, vae_activation(pixels), fetches=False)
         except DeviceOutOfMemory:
             tiled = True
+            device.fallback = "tiled"
     if tiled:
-        device.activate(vae.files, tiled_vae_activation(pixels))
+        device.activate(vae.files, tiled_vae_activation(pixels), fetches=False)
         seconds *= TILED_VAE_FACTOR
     await device.compute(seconds)
 

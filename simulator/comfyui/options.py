@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from simulator.comfyui.catalog import Catalog
+from worker_agent.probe.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class WorkerOptions:
         lab_nodes: Also offer the test nodes of the protocol recordings.
         catalog: The models it pretends to have.
         port: Where it listens; shown in ``/system_stats`` only.
+        probe: What its probe is told; without a token it has none.
     """
 
     data_dir: Path
@@ -30,6 +32,7 @@ class WorkerOptions:
     lab_nodes: bool = False
     catalog: Catalog = field(default_factory=Catalog)
     port: int = 8188
+    probe: Settings = field(default_factory=Settings)
 
 
 #: Beyond this speed sleeping costs more than the time it stands for.

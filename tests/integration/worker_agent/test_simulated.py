@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from config.probe import Probe
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import FailReason, Gpu, GpuState, JobState, MemoryLimit, MemorySource
+from simulator.comfyui.model import CONTEXT_BYTES
 from simulator.gpu import SimulatedGpu
 from simulator.launch import prepare_gpus, worker_command
 from simulator.nvml import FakeNvml
@@ -22,24 +24,29 @@ from tests.clients import sampling_prompt
 from tests.integration.worker_agent.bed import (
     AGENT,
     SETTINGS,
+    TOKEN,
     Bed,
     free_port,
     make_agent,
     running,
 )
 from worker_agent.launch import LaunchSpec
+from worker_agent.probe_pack import probe_environment
 
 GIB = 2**30
 SPEC = SimulationSpec(gpus=1, vram_bytes=8 * GIB, workers=1, speed=50)
 ROOT = Path(__file__).parents[3]
 
 
-def simulated_spec(folder: Path, gpu_dir: Path | None, uuid: str | None) -> LaunchSpec:
+def simulated_spec(
+    folder: Path, gpu_dir: Path | None, uuid: str | None, *, probe: bool = False
+) -> LaunchSpec:
     port = free_port()
+    told = probe_environment(f"{AGENT}-0", Probe(), TOKEN) if probe else {}
     return LaunchSpec(
         id=f"{AGENT}-0",
         command=tuple(worker_command(sys.executable, port, gpu_dir, folder / "data", SPEC)),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **told},
         url=f"http://127.0.0.1:{port}",
         gpu_uuid=uuid,
         log_path=folder / "worker.log",
@@ -223,3 +230,42 @@ async def test_a_worker_on_the_cpu_has_no_gpu(ledger: RedisLedger, tmp_path: Pat
         ended = await bed.until_ended(job.id)
         assert ended.state is JobState.SUCCEEDED
         assert ended.peak_bytes == 0
+
+
+@pytest.fixture
+async def probed(ledger: RedisLedger, tmp_path: Path) -> AsyncIterator[Card]:
+    """One worker with a probe on one simulated GPU of 8 GiB."""
+    (gpu_dir,) = prepare_gpus(SPEC, tmp_path / "gpus")
+    gpu = SimulatedGpu.open(gpu_dir)
+    specs = [simulated_spec(tmp_path, gpu_dir, gpu.uuid, probe=True)]
+    agent = make_agent(ledger, tmp_path, specs, FakeNvml([gpu_dir]))
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        yield Card(bed, gpu)
+
+
+async def test_a_worker_with_a_probe_keeps_only_what_its_models_take(probed: Card) -> None:
+    prompt = sampling_prompt(size=512)
+    job = await probed.bed.submit(prompt, models=("checkpoints/sd15.safetensors",))
+    await probed.bed.admit(job.id, bytes_=6 * GIB)
+    ended = await probed.bed.until_ended(job.id)
+    assert ended.clean
+    assert ended.probed is not None
+    # 2.72 GiB reserved on a real card; then weights of 1.99
+    assert ended.peak_bytes == pytest.approx(CONTEXT_BYTES + 2.72 * GIB, rel=0.03)
+    assert ended.probed.needed_bytes <= ended.peak_bytes
+    assert ended.probed.left_bytes == pytest.approx(CONTEXT_BYTES + 1.99 * GIB, rel=0.01)
+    assert await probed.used() == ended.probed.left_bytes
+    assert ended.probed.limit_bytes == 6 * GIB
+    assert (ended.probed.loads, ended.probed.fallback, ended.probed.partial) == (1, "", False)
+
+
+async def test_a_job_is_kept_within_what_it_was_promised(probed: Card) -> None:
+    job = await probed.bed.submit(sampling_prompt(size=1024))
+    await probed.bed.admit(job.id, bytes_=CONTEXT_BYTES + int(2.05 * GIB))
+    ended = await probed.bed.until_ended(job.id)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.peak_bytes <= CONTEXT_BYTES + 2.05 * GIB
+    assert ended.probed is not None
+    assert ended.probed.squeezed

@@ -8,6 +8,7 @@ from simulator.comfyui.catalog import ModelFile
 from simulator.comfyui.device import Device, DeviceOutOfMemory
 from simulator.comfyui.model import CONTEXT_BYTES, Activation
 from simulator.gpu import SimulatedGpu
+from worker_agent.probe.limit import Limit
 
 GIB = 2**30
 SMALL = ModelFile("checkpoints", "small", 2 * GIB)
@@ -87,3 +88,52 @@ async def test_without_a_card_memory_is_never_short() -> None:
 def test_leaving_the_card_gives_the_context_back(gpu: SimulatedGpu, device: Device) -> None:
     device.close()
     assert gpu.read().used_bytes == 0
+
+
+def limited(bytes_: int) -> Limit:
+    return Limit(bytes_, CONTEXT_BYTES, bytes_)
+
+
+async def test_within_a_limit_a_model_comes_in_part_and_kernels_take_longer(
+    gpu: SimulatedGpu, device: Device
+) -> None:
+    device.keep_to(limited(6 * GIB))
+    moves: list[tuple[str, str, bool]] = []
+    device.begin_prompt(
+        lambda what, file, there, _: moves.append((what, file.name, there == file.size_bytes))
+    )
+    await device.load([LARGE])
+    assert moves == [("load", "large", False)]
+    assert device._stretch > 1.0
+    device.activate([LARGE], Activation(GIB, GIB))
+    assert gpu.read().used_bytes <= 6 * GIB
+    assert device.peak_allocated <= 6 * GIB - CONTEXT_BYTES
+
+
+async def test_a_limit_that_is_lifted_lets_the_rest_of_a_model_come(device: Device) -> None:
+    device.keep_to(limited(6 * GIB))
+    await device.load([LARGE])
+    device.finish_node()
+    device.keep_to(Limit())
+    assert await device.load([LARGE]) is False
+    assert device.models() == [(LARGE, LARGE.size_bytes)]
+    assert device._stretch == 1.0
+
+
+async def test_a_limit_below_a_fifth_of_a_model_ends_out_of_memory(device: Device) -> None:
+    device.keep_to(limited(2 * GIB))
+    with pytest.raises(DeviceOutOfMemory):
+        await device.load([LARGE])
+
+
+async def test_weights_make_room_for_what_needs_them_no_longer(
+    gpu: SimulatedGpu, device: Device
+) -> None:
+    device.keep_to(limited(9 * GIB))
+    await device.load([LARGE])
+    device.activate([LARGE], Activation(4 * GIB, 5 * GIB), fetches=False)
+    assert gpu.read().used_bytes <= 9 * GIB
+    assert device._stretch == 1.0
+    device.finish_node()
+    await device.load([LARGE])
+    assert device.models() == [(LARGE, LARGE.size_bytes)]
