@@ -71,6 +71,7 @@ def agent(
 async def drive(ground: Ground) -> None:
     """Drive the workers until cancelled, then stop those that we started."""
     from worker_agent.agent import Agent
+    from worker_agent.heartbeat import AgentReplaced
 
     settings = ground.source.current()
     agent_id = settings.agent.id or host_name()
@@ -92,6 +93,8 @@ async def drive(ground: Ground) -> None:
             wall=time.time,
             new_id=lambda: str(uuid.uuid4()),
         ).run()
+    except AgentReplaced as error:
+        raise CliError(str(error)) from error
     finally:
         await ledger.close()
 
@@ -104,13 +107,14 @@ def prepare(
     Raises:
         CliError: the ComfyUI named is none.
     """
+    from worker_agent.amd import open_amd_reader
     from worker_agent.launch import NotComfyui, comfyui_specs
     from worker_agent.nvml import open_reader
     from worker_agent.probe_pack import lay_out
 
     if settings.agent.simulate is not None:
         return _simulated(settings.agent.simulate, agent_id, home, settings.probe, token)
-    reader = open_reader()
+    reader = open_reader() or open_amd_reader()
     if settings.agent.comfyui.path is None:
         return reader, []
     readings = reader.devices() if reader is not None else []

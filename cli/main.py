@@ -10,12 +10,14 @@ import typer
 from cli import (
     agent,
     config,
+    drain,
     estimate,
     gateway,
     jobs,
     profiles,
     queue,
     recorder,
+    restart,
     rhythm,
     scheduler,
     simulate,
@@ -24,6 +26,7 @@ from cli import (
     usage,
     users,
     version,
+    worker_log,
 )
 from cli.errors import CliError
 from config.problems import ConfigError
@@ -51,6 +54,10 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
 app.command("usage")(usage.usage)
+app.command("drain")(drain.drain)
+app.command("undrain")(drain.undrain)
+app.command("restart")(restart.restart)
+app.command("logs")(worker_log.logs)
 app.command("estimate")(estimate.estimate)
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)

@@ -10,6 +10,7 @@ from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.runstate import RunState, read_state
 from scheduler.ledger import LedgerUnavailable, Pool, UserCounts
+from scheduler.states import Gpu
 
 
 def status(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
@@ -57,12 +58,28 @@ def _pool_lines(pool: Pool) -> list[str]:
     lines = [f"GPUs       {len(pool.gpus)}"]
     for gpu in pool.gpus.values():
         used, total = gpu.used_bytes / 2**30, gpu.total_bytes / 2**30
-        lines.append(f"  {gpu.name}: {used:.1f} of {total:.1f} GiB used, {gpu.state.value.lower()}")
+        lines.append(
+            f"  {gpu.name}: {used:.1f} of {total:.1f} GiB used, {gpu.state.value.lower()}{_vitals(gpu)}"
+        )
     lines.append(f"workers    {len(pool.workers)}")
     for worker in pool.workers.values():
         doing = f"runs {worker.job}" if worker.job else worker.state.value.lower()
-        lines.append(f"  {worker.id}: {doing}")
+        more = f" ({worker.detail})" if worker.detail else ""
+        lines.append(f"  {worker.id}: {doing}{more}")
     return lines
+
+
+def _vitals(gpu: Gpu) -> str:
+    told = gpu.vitals
+    parts = [
+        "" if told.temperature_c is None else f"{told.temperature_c} °C",
+        "" if told.power_mw is None else f"{told.power_mw / 1000:.0f} W",
+        f"slowed down: {', '.join(told.throttled)}" if told.throttled else "",
+        "" if told.by_process else "memory by process is not told: workers count their own",
+        told.trouble,
+        f"also claimed by agent {gpu.rival}" if gpu.rival else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _queue_lines(counts: list[UserCounts]) -> list[str]:

@@ -277,6 +277,16 @@ class Comfyui(Model):
     """Processes on each GPU."""
     args: tuple[str, ...] = ()
     """Further arguments for `main.py`."""
+    stagger: Seconds = 30.0
+    """Workers start one after the other: the next one when the last has answered, or after this time."""
+    log_size: Bytes = 10 * 2**20
+    """A worker's log that is larger is put aside."""
+    log_files: int = Field(3, ge=0, le=100)
+    """So many logs put aside are kept of each worker."""
+    max_host: Bytes | None = None
+    """An idle worker whose processes hold more main memory than this for half a minute is started anew; unset: never. Models that it keeps loaded count."""
+    max_residue: Bytes | None = None
+    """An idle worker that holds more device memory than this after a release is started anew; unset: never."""
 
 
 class Agent(Model):
@@ -296,8 +306,10 @@ class Agent(Model):
     """ComfyUIs to start."""
     simulate: str | None = None
     """Simulated GPUs and workers, for example `gpus=2,vram=24GiB,workers=2,speed=10`."""
-    sample: Seconds = 0.25
-    """Time between two readings of device memory."""
+    sample: Seconds = 0.1
+    """Time between two readings of device memory while jobs run or memory moves."""
+    sample_rest: Seconds = 1.0
+    """The same at rest."""
 
 
 class Cluster(Model):

@@ -22,8 +22,9 @@ from yarl import URL
 
 from gateway.blobs import Blob, Blobs
 from gateway.errors import Unavailable, UpstreamDown
+from scheduler.fleet import PROTOCOL
 from scheduler.ledger import FileRecord, Ledger, Pool
-from scheduler.live import WORKER_GET_ALLOWED, may_get_api
+from scheduler.live import PROTOCOL_HEADER, WORKER_GET_ALLOWED, may_get_api
 from scheduler.states import Worker, WorkerState
 
 _REQUEST_HEADERS: Final = (
@@ -102,7 +103,7 @@ class Agents:
     @property
     def headers(self) -> Mapping[str, str]:
         """What every request to an agent carries; never logged."""
-        return {hdrs.AUTHORIZATION: f"Bearer {self._token}"}
+        return {hdrs.AUTHORIZATION: f"Bearer {self._token}", PROTOCOL_HEADER: str(PROTOCOL)}
 
     @property
     def session(self) -> aiohttp.ClientSession:

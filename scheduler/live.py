@@ -11,7 +11,10 @@ The agent serves one endpoint, guarded by the cluster token
     GET  /v1/workers/{worker}/place        ?type=&subfolder=&filename= as above: ``FilePlace``; 404:
                                            no such file; null: the worker's folders are out of sight
     *    /v1/workers/{worker}/pack/{path}  a route of a node pack, any method; never ComfyUI's own
-    GET  /v1/health                        {"agent": id, "version": …}
+    GET  /v1/workers/{worker}/log          ?tail=LINES; text without people's; 404: not started here
+    GET  /v1/health                        {"agent": id, "version": …, "protocol": n}
+
+A request that names another ``X-Vramgate-Protocol`` than the agent's is answered 412.
 
 A gateway serves one route to agents, guarded alike::
 
@@ -41,6 +44,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+
+#: names what a gateway understands (``scheduler.fleet.PROTOCOL``)
+PROTOCOL_HEADER = "X-Vramgate-Protocol"
 
 #: first path segments of a worker that an agent fetches for gateways; everything
 #: else a custom node may have registered is out of reach (GET is not harmless)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scheduler.fleet import Vitals
 from simulator.gpu import SimulatedGpu
 from worker_agent.nvml import GpuReading, GpuUnreadable
 
@@ -26,6 +27,10 @@ class FakeNvml:
             GpuUnreadable: A directory is gone, as a card that fell off the bus.
         """
         return sorted(map(_reading, self._directories), key=lambda reading: reading.index)
+
+    def vitals(self, uuid: str) -> Vitals:
+        """Nothing is told of a simulated card."""
+        return Vitals()
 
     def computing(self, uuid: str) -> frozenset[int]:
         """Pids that compute on a GPU right now."""

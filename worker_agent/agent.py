@@ -17,15 +17,14 @@ import structlog
 from aiohttp import web
 
 from config.settings import Settings
-from scheduler.ledger import Ledger, LedgerUnavailable, Report
+from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Agent as AgentRecord
-from scheduler.states import WorkerState
 from worker_agent import endpoint, verdict
-from worker_agent.changes import differs
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.crew import run_together, stop_all
 from worker_agent.files import WorkerFiles
 from worker_agent.gpus import GpuBook
+from worker_agent.heartbeat import REPORT, Heartbeat
 from worker_agent.host import HostBook
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
@@ -37,13 +36,14 @@ from worker_agent.recording import Recording
 from worker_agent.services import Services, patiently
 from worker_agent.spool import Spool
 from worker_agent.supervisor import Supervisor
+from worker_agent.upkeep import Upkeep
 from worker_agent.verdict import Figures
 from worker_agent.worker import WorkerDriver
+from worker_agent.worker_log import LogBounds
+from worker_agent.worker_logs import WorkerLogs
 
 _log = structlog.get_logger(__name__)
 
-#: an unchanged report is repeated this often, seconds
-_REPORT: Final = 1.0
 #: one wait for an order, seconds
 _ORDER_WAIT: Final = 5.0
 #: pause after a ledger that does not answer, seconds
@@ -102,11 +102,18 @@ class Agent:
         self._host = HostBook(clock)
         self._scratch = _emptied(data_dir / "scratch")
         self._recording = Recording(agent_id, ledger, Spool(data_dir / "records", wall))
-        self._supervisor = Supervisor(specs, data_dir / "workers.json")
+        record = AgentRecord(id=agent_id, url="", version=version, heartbeat_ms=0, boot=new_id())
+        #: what the ledger is told, and when
+        self.heartbeat = Heartbeat(ledger, record, self._book, self._host, self._settings, clock)
+        ours, simulated = self._settings.agent.comfyui, self._settings.agent.simulate is not None
+        self._supervisor = Supervisor(
+            specs,
+            data_dir / "workers.json",
+            stagger_s=0.0 if simulated else ours.stagger,
+            logs=LogBounds(ours.log_size, ours.log_files),
+            on_change=self.heartbeat.wake,
+        )
         self._drivers: dict[str, WorkerDriver] = {}
-        self._reported: Report | None = None
-        self._reported_at = 0.0
-        self._sampling = asyncio.Lock()
 
     async def run(self) -> None:
         """Work until cancelled or told to by SIGTERM; then stop our workers."""
@@ -136,13 +143,17 @@ class Agent:
             clock=self._clock,
             wall=self._wall,
             new_id=self._new_id,
-            sample=self._sample_now,
-            report=self._report,
+            sample=lambda: self.heartbeat.sample(now=True),
+            report=self.heartbeat.report,
             client_of=self._client_of,
         )
         for place in self._places():
             process = self._supervisor.process(place.id)
             self._drivers[place.id] = WorkerDriver(services, place, process)
+        drivers = self._drivers.values()
+        self.heartbeat.workers = lambda: [driver.report() for driver in drivers]
+        self.heartbeat.tenants = lambda: [driver.tenant() for driver in drivers]
+        self.heartbeat.busy = lambda: not all(driver.idle for driver in drivers)
 
     def _places(self) -> list[Place]:
         probed = self._settings.probe.enabled
@@ -170,8 +181,9 @@ class Agent:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         files = WorkerFiles(self._client_of, self._folders_of)
+        logs = WorkerLogs(self._log_of)
         packs = PackRoutes(self._client_of)
-        app = endpoint.build(self.id, self._version, self._token, self._hub, files, packs)
+        app = endpoint.build(self.id, self._version, self._token, self._hub, files, packs, logs)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -181,13 +193,14 @@ class Agent:
         port = runner.addresses[0][1]
         named = f"[{host}]" if ":" in host else host
         self.url = self._settings.agent.advertise or f"http://{named}:{port}"
+        self.heartbeat.record = replace(self.heartbeat.record, url=self.url)
         _log.info("agent_listening", agent=self.id, url=self.url)
 
     # ── running ──────────────────────────────────────────────────────────────
 
     async def _until_stopped(self) -> None:
         await self._supervisor.take_over()
-        await self._sample()
+        await self.heartbeat.sample()
         working = asyncio.create_task(self._work())
         # only the main thread may handle signals, and only Unix loops can
         if threading.current_thread() is threading.main_thread():
@@ -212,9 +225,21 @@ class Agent:
         await run_together(
             *(driver.run() for driver in self._drivers.values()),
             self._recording.run(),
-            self._report_forever(),
+            self.heartbeat.run(),
+            self._upkeep().run(),
             self._take_orders(),
             self._follow_server(),
+        )
+
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.id,
+            self._ledger,
+            self._drivers,
+            bounds=self._settings.agent.comfyui,
+            host_bytes=self._host.used,
+            report=self.heartbeat.report,
+            clock=self._clock,
         )
 
     async def _adopt(self) -> None:
@@ -238,6 +263,7 @@ class Agent:
                 _log.warning("order_for_unknown_worker", worker=order.worker, job=order.job)
             else:
                 driver.order(order)
+                self.heartbeat.wake()
                 # it begins before we ask for the next one, which takes longer than it looks
                 await asyncio.sleep(0)
 
@@ -252,61 +278,12 @@ class Agent:
             else:
                 if known not in ("", run_id):
                     _log.warning("ledger_restarted", run_id=run_id)
-                    await self._report()
+                    await self.heartbeat.report()
                     await asyncio.gather(*(driver.confirm() for driver in self._drivers.values()))
                 known = run_id
                 for driver in self._drivers.values():
                     driver.forget_settled()
-            await asyncio.sleep(_REPORT)
-
-    async def _report_forever(self) -> None:
-        while True:
-            await self._sample()
-            if self._is_news():
-                await self._report()
-            await asyncio.sleep(self._settings.agent.sample)
-
-    def _is_news(self) -> bool:
-        due = self._clock() - self._reported_at >= _REPORT
-        return due or self._reported is None or differs(self._reported, self._look())
-
-    async def _report(self) -> None:
-        report = self._look()
-        try:
-            await self._ledger.report(report)
-        except LedgerUnavailable as error:
-            _log.warning("ledger_unavailable", call="report", detail=str(error))
-            return
-        self._reported, self._reported_at = report, self._clock()
-
-    def _look(self) -> Report:
-        memory = self._host.reading
-        agent = AgentRecord(
-            id=self.id,
-            url=self.url,
-            version=self._version,
-            heartbeat_ms=0,
-            host_total_bytes=memory.total_bytes,
-            host_available_bytes=memory.available_bytes,
-        )
-        return Report(
-            agent=agent,
-            workers=[driver.report() for driver in self._drivers.values()],
-            gpus=self._book.gpus,
-        )
-
-    async def _sample_now(self) -> None:
-        await self._sample(now=True)
-
-    async def _sample(self, *, now: bool = False) -> None:
-        """Read GPUs, and with them the host's memory, which changes less quickly."""
-        async with self._sampling:
-            tenants = [driver.tenant() for driver in self._drivers.values()]
-            await asyncio.to_thread(self._book.sample, tenants)
-            if self._settings.agent.simulate is not None:
-                return  # simulated workers hold no weights: this machine's memory says nothing
-            pids = {tenant.worker: tenant.pid for tenant in tenants}
-            await asyncio.to_thread(self._host.sample, pids, now=now)
+            await asyncio.sleep(REPORT)
 
     # ── stopping ─────────────────────────────────────────────────────────────
 
@@ -315,23 +292,17 @@ class Agent:
         try:
             async with asyncio.timeout(_HAND_BACK):
                 # first of all: what is given back must not come back here
-                await self._say_goodbye()
-                await asyncio.gather(*(driver.hand_back() for driver in self._drivers.values()))
-                await self._hand_back_unclaimed()
+                await self.heartbeat.goodbye()
+                # what an agent of our name has taken over is no longer ours to give back
+                if not self.heartbeat.replaced:
+                    drivers = self._drivers.values()
+                    await asyncio.gather(*(driver.hand_back() for driver in drivers))
+                    await self._hand_back_unclaimed()
         except TimeoutError:
             _log.warning("agent_stop_incomplete", agent=self.id)
         await self._supervisor.stop()
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
-
-    async def _say_goodbye(self) -> None:
-        """Tell the scheduler at once that nothing here takes jobs any more."""
-        report = self._look()
-        down = [replace(worker, state=WorkerState.DOWN) for worker in report.workers]
-        try:
-            await self._ledger.report(Report(agent=report.agent, workers=down, gpus=report.gpus))
-        except LedgerUnavailable as error:
-            _log.warning("ledger_unavailable", call="report", detail=str(error))
 
     async def _hand_back_unclaimed(self) -> None:
         """Give back what was promised to our workers but has not begun."""
@@ -347,6 +318,10 @@ class Agent:
     def _client_of(self, worker: str) -> ComfyClient | None:
         driver = self._drivers.get(worker)
         return driver.client if driver is not None else None
+
+    def _log_of(self, worker: str) -> Path | None:
+        spec = self._specs.get(worker)
+        return spec.log_path if spec is not None else None
 
     def _folders_of(self, worker: str) -> Mapping[str, Path]:
         spec = self._specs.get(worker)

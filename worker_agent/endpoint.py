@@ -11,9 +11,12 @@ import structlog
 from aiohttp import WSMsgType, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from scheduler.fleet import PROTOCOL
+from scheduler.live import PROTOCOL_HEADER
 from worker_agent.files import WorkerFiles
 from worker_agent.live import Feed, LiveHub
 from worker_agent.packs import PackRoutes
+from worker_agent.worker_logs import WorkerLogs
 
 _log = structlog.get_logger(__name__)
 
@@ -28,14 +31,20 @@ class _Subscribe(msgspec.Struct):
 
 
 def build(
-    agent: str, version: str, token: str, hub: LiveHub, files: WorkerFiles, packs: PackRoutes
+    agent: str,
+    version: str,
+    token: str,
+    hub: LiveHub,
+    files: WorkerFiles,
+    packs: PackRoutes,
+    logs: WorkerLogs,
 ) -> web.Application:
     """The endpoint as an aiohttp application."""
     guard = _guarded(token)
     app = web.Application(middlewares=[guard])
 
     async def health(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"agent": agent, "version": version})
+        return web.json_response({"agent": agent, "version": version, "protocol": PROTOCOL})
 
     async def live(request: web.Request) -> web.StreamResponse:
         return await _live(request, hub)
@@ -47,6 +56,7 @@ def build(
             web.get("/v1/workers/{worker}/file", files.file),
             web.delete("/v1/workers/{worker}/file", files.delete),
             web.get("/v1/workers/{worker}/place", files.place),
+            web.get("/v1/workers/{worker}/log", logs.serve),
             web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
             web.route("*", "/v1/workers/{worker}/pack/{path:.*}", packs.serve),
         ]
@@ -62,9 +72,20 @@ def _guarded(token: str) -> Middleware:
         given = request.headers.get(hdrs.AUTHORIZATION, "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, expected):
             raise web.HTTPUnauthorized(text="the cluster token is missing or wrong")
+        spoken = request.headers.get(PROTOCOL_HEADER, str(PROTOCOL))
+        if spoken != str(PROTOCOL):
+            raise _other_protocol(spoken)
         return await handler(request)
 
     return guard
+
+
+def _other_protocol(spoken: str) -> web.HTTPException:
+    shown = spoken if spoken.isascii() and spoken.isdigit() and len(spoken) < 6 else "another"
+    return web.HTTPPreconditionFailed(
+        text=f"this agent speaks protocol {PROTOCOL}, the gateway {shown}: update vramgate on the "
+        "older host"
+    )
 
 
 async def _live(request: web.Request, hub: LiveHub) -> web.WebSocketResponse:

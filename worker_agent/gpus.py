@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 
-from scheduler.states import Gpu, GpuState, MemorySource
+from scheduler.states import Gpu, GpuState, MemorySource, Vitals
 from worker_agent.nvml import GpuReader, GpuReading, GpuUnreadable
 
 _log = structlog.get_logger(__name__)
@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 #: what a process holds on the device beyond torch's own memory: 0.67 to 0.80 GiB,
 #: measured with ComfyUI 0.3.64 and torch 2.11 on an H200
 CONTEXT_BYTES: Final = int(0.8 * 2**30)
+#: vitals change slowly, and reading them takes longer than memory: seconds between two readings
+_VITALS_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,10 @@ class GpuBook:
         self._used: dict[str, int] = {}
         self._by_driver: dict[str, int] = {}
         self._peaks: dict[str, int] = {}
+        self._vitals: dict[str, Vitals] = {}
+        self._vitals_at = float("-inf")
+        #: GPUs on which the driver hides what our processes hold
+        self._hidden: frozenset[str] = frozenset()
 
     @property
     def readings(self) -> Sequence[GpuReading]:
@@ -174,12 +180,26 @@ class GpuBook:
             except GpuUnreadable as error:
                 _log.warning("gpu_unreadable", detail=str(error))
                 suspect = True
+            else:
+                self._read_vitals(self._reader)
         self._measure(tenants)
         gpus = [self._seen(row, tenants) for row in self._readings]
         gpus += [gpu for tenant in tenants if (gpu := self._told(tenant)) is not None]
         if suspect:
             gpus = [_suspect(gpu) for gpu in gpus]
         self._gpus = {gpu.id: gpu for gpu in gpus}
+
+    def _read_vitals(self, reader: GpuReader) -> None:
+        if self._clock() - self._vitals_at < _VITALS_S:
+            return
+        self._vitals_at = self._clock()
+        for row in self._readings:
+            try:
+                self._vitals[row.uuid] = reader.vitals(row.uuid)
+            except GpuUnreadable as error:
+                # its memory was read a moment ago: that is what jobs depend on
+                _log.warning("gpu_vitals_unreadable", gpu=row.uuid, detail=str(error))
+                self._vitals[row.uuid] = Vitals()
 
     def _measure(self, tenants: Sequence[Tenant]) -> None:
         used: dict[str, int] = {}
@@ -191,6 +211,11 @@ class GpuBook:
             used[tenant.worker] = _own_bytes(tenant) if driver is None else driver
             self._peaks[tenant.worker] = max(self._peaks.get(tenant.worker, 0), used[tenant.worker])
         self._used, self._by_driver = used, seen
+        self._hidden = frozenset(
+            tenant.gpu
+            for tenant in tenants
+            if tenant.pid is not None and used[tenant.worker] and tenant.worker not in seen
+        )
 
     def _of_process(self, tenant: Tenant) -> int | None:
         """As the driver sees it; None: a container hides pids, or the worker is not ours."""
@@ -206,6 +231,7 @@ class GpuBook:
 
     def _seen(self, row: GpuReading, tenants: Sequence[Tenant]) -> Gpu:
         ours = sum(self._used[tenant.worker] for tenant in tenants if tenant.gpu == row.uuid)
+        vitals = self._vitals_of(row)
         return Gpu(
             id=row.uuid,
             agent=self._agent,
@@ -214,8 +240,18 @@ class GpuBook:
             total_bytes=row.total_bytes,
             used_bytes=row.used_bytes,
             foreign_bytes=self._note_foreign(row.uuid, row.used_bytes - ours),
-            state=GpuState.READY,
+            state=GpuState.SUSPECT if vitals.trouble else GpuState.READY,
             memory_source=MemorySource.NVML,
+            vitals=vitals,
+        )
+
+    def _vitals_of(self, row: GpuReading) -> Vitals:
+        vitals = self._vitals.get(row.uuid, Vitals())
+        return replace(
+            vitals,
+            utilisation=row.utilisation if row.utilisation is not None else vitals.utilisation,
+            by_process=row.uuid not in self._hidden,
+            trouble=row.trouble or _broken(vitals),
         )
 
     def _told(self, tenant: Tenant) -> Gpu | None:
@@ -277,11 +313,22 @@ def _own_bytes(tenant: Tenant) -> int:
     return tenant.stats.own_bytes if tenant.stats and tenant.gpu else 0
 
 
+def _broken(vitals: Vitals) -> str:
+    """What is wrong with a GPU whose memory was read."""
+    if not vitals.ecc_uncorrected:
+        return ""
+    return (
+        f"{vitals.ecc_uncorrected} memory errors that were not corrected: drain its workers and "
+        "reset it (nvidia-smi --gpu-reset)"
+    )
+
+
 def _suspect(gpu: Gpu) -> Gpu:
     # figures that a worker told itself are as good as ever
     if gpu.memory_source is not MemorySource.NVML:
         return gpu
-    return replace(gpu, state=GpuState.SUSPECT)
+    vitals = replace(gpu.vitals, trouble="the driver does not answer: see nvidia-smi")
+    return replace(gpu, state=GpuState.SUSPECT, vitals=vitals)
 
 
 def _session(pid: int) -> int | None:

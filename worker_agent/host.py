@@ -53,6 +53,10 @@ class HostBook:
         """Resident bytes of the worker's processes, 0: not measured."""
         return self._used.get(worker, 0)
 
+    def is_due(self) -> bool:
+        """Whether ``sample`` would read anything."""
+        return self._clock() - self._read_at >= _INTERVAL
+
     def sample(self, pids: Mapping[str, int | None], *, now: bool = False) -> None:
         """Read everything, unless that was just done. Call it from a thread.
 
@@ -60,7 +64,7 @@ class HostBook:
             pids: worker → its first process; None: not ours, or none.
             now: read in any case.
         """
-        if not now and self._clock() - self._read_at < _INTERVAL:
+        if not now and not self.is_due():
             return
         self._read_at = self._clock()
         self.reading = self._read()

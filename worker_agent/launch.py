@@ -108,7 +108,8 @@ def _comfyui_spec(
         folder.mkdir(parents=True, exist_ok=True)
     env = worker_environment(os.environ)
     if gpu is not None:
-        env["CUDA_VISIBLE_DEVICES"] = gpu.uuid
+        name, value = gpu.selector or ("CUDA_VISIBLE_DEVICES", gpu.uuid)
+        env[name] = value
     if probe is not None:
         env |= probe.environment(worker)
     if probe is not None and gpu is not None and not _ALLOCATORS & set(settings.args):

@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 
 from worker_agent.launch import LaunchSpec
+from worker_agent.worker_log import LogBounds, rotate
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ _FIRST_PAUSE: Final = 0.5
 _LAST_PAUSE: Final = 30.0
 #: a worker that ran this long has recovered, seconds
 _STEADY: Final = 60.0
+#: how often logs are looked at, seconds
+_LOG_LOOK: Final = 5.0
 #: between SIGTERM and SIGKILL, seconds
 STOP_GRACE: Final = 10.0
 
@@ -85,8 +88,30 @@ def start_time(pid: int) -> int | None:
 class Process:
     """One worker process over its lives."""
 
-    def __init__(self, spec: LaunchSpec, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: LaunchSpec,
+        on_change: Callable[[], None],
+        turns: asyncio.Lock | None = None,
+        stagger_s: float = 0.0,
+    ) -> None:
+        """A process that does not run yet.
+
+        Args:
+            spec: how to start it.
+            on_change: called when it started, ended, or is no longer wanted.
+            turns: who has it may start; None: nobody else starts.
+            stagger_s: how long at most the next one waits for this one's first answer.
+        """
         self.spec = spec
+        #: set once the running process has answered (by whoever asks it)
+        self.answered = asyncio.Event()
+        self._turns = turns or asyncio.Lock()
+        self._stagger_s = stagger_s
+        #: cleared while it is to stay down
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._renewing = False
         self.url = spec.url
         self.noted: Noted | None = None
         #: an earlier agent's process was found alive
@@ -124,8 +149,9 @@ class Process:
             OSError: the command cannot be run.
         """
         self.url = self.spec.url
+        self.answered.clear()
         self.spec.log_path.parent.mkdir(parents=True, exist_ok=True)
-        with self.spec.log_path.open("ab") as log:
+        with open(self.spec.log_path, "ab", opener=_private) as log:
             self._child = subprocess.Popen(
                 self.spec.command,
                 env=dict(self.spec.env),
@@ -146,19 +172,44 @@ class Process:
         pause = _FIRST_PAUSE
         clock = asyncio.get_running_loop().time
         while not self._stopping:
+            await self._wanted.wait()
             since = clock()
             try:
                 if not self.alive():
-                    self.start()
+                    await self._start_in_turn()
+                    since = clock()
                 await self._gone()
+                self._on_change()
             except OSError as error:
                 _log.error("worker_start_failed", worker=self.spec.id, detail=str(error))
             if self._stopping:
                 return
+            if self._renewing or not self._wanted.is_set():
+                self._renewing, pause = False, _FIRST_PAUSE
+                continue
             pause = _FIRST_PAUSE if clock() - since >= _STEADY else pause
             _log.warning("worker_died", worker=self.spec.id, again_in_s=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE)
+
+    async def _start_in_turn(self) -> None:
+        """Start when it is our turn, and keep the turn until there is an answer.
+
+        Starting ComfyUI reads gigabytes and keeps a core busy: one after the other is up
+        sooner than all at once.
+        """
+        async with self._turns:
+            if self._stopping or not self._wanted.is_set():
+                return
+            self.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._stagger_s):
+                    await self._answered_or_gone()
+
+    async def _answered_or_gone(self) -> None:
+        # its end is nobody's event
+        while self.alive() and not self.answered.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)
 
     async def _gone(self) -> None:
         # a process adopted from a dead agent is not our child: looking is all there is
@@ -169,19 +220,44 @@ class Process:
         """End the process at once; ``run`` starts it again."""
         self._signal(signal.SIGKILL)
 
+    async def pause(self, grace_s: float = STOP_GRACE) -> None:
+        """End the process until ``resume``."""
+        self._wanted.clear()
+        await self._end(grace_s)
+
+    def resume(self) -> None:
+        """Start it again after ``pause``."""
+        self._wanted.set()
+
+    async def renew(self, grace_s: float = STOP_GRACE) -> None:
+        """End the process, to be started anew at once."""
+        self._renewing = self.alive()
+        await self._end(grace_s)
+
     async def stop(self, grace_s: float = STOP_GRACE) -> None:
         """End the process for good."""
         self._stopping = True
+        self._wanted.set()
+        await self._end(grace_s)
+
+    async def _end(self, grace_s: float) -> None:
+        """End this life of the process; ``run`` may begin the next one meanwhile."""
+        life = self.noted
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
-                await self._gone()
+                await self._over(life)
         except TimeoutError:
             _log.warning("worker_ignores_sigterm", worker=self.spec.id)
             self._signal(signal.SIGKILL)
-            await self._gone()
-        self.noted = None
+            await self._over(life)
+        if self.noted is life:
+            self.noted = None
         self._on_change()
+
+    async def _over(self, life: Noted | None) -> None:
+        while self.noted is life and self.alive():  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)
 
     def _signal(self, number: signal.Signals) -> None:
         if self.noted is None or not self.alive():
@@ -194,9 +270,29 @@ class Process:
 class Supervisor:
     """All worker processes of this agent."""
 
-    def __init__(self, specs: Sequence[LaunchSpec], registry: Path) -> None:
+    def __init__(
+        self,
+        specs: Sequence[LaunchSpec],
+        registry: Path,
+        *,
+        stagger_s: float = 0.0,
+        logs: LogBounds | None = None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Supervise the processes of ``specs``.
+
+        Args:
+            specs: what to start.
+            registry: where it is noted for the agent that comes after us.
+            stagger_s: how long at most one waits for the answer of the one before.
+            logs: how large logs may get; None: they only grow.
+            on_change: called when a process started or ended.
+        """
         self._registry = Registry(registry)
-        self._processes = {spec.id: Process(spec, self._note) for spec in specs}
+        self._logs = logs
+        self._on_change = on_change
+        turns = asyncio.Lock()
+        self._processes = {spec.id: Process(spec, self._note, turns, stagger_s) for spec in specs}
 
     def process(self, worker: str) -> Process | None:
         """The worker's process; None: somebody else runs it."""
@@ -218,13 +314,21 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep all processes running; cancel it, then ``stop``."""
-        await asyncio.gather(*(process.run() for process in self._processes.values()))
+        running = (process.run() for process in self._processes.values())
+        await asyncio.gather(*running, self._keep_logs_small())
 
     async def stop(self, grace_s: float = STOP_GRACE) -> None:
         """Stop all processes."""
         await asyncio.gather(*(process.stop(grace_s) for process in self._processes.values()))
 
+    async def _keep_logs_small(self) -> None:
+        while self._logs is not None:
+            for process in self._processes.values():
+                await asyncio.to_thread(rotate, process.spec.log_path, self._logs)
+            await asyncio.sleep(_LOG_LOOK)
+
     def _note(self) -> None:
+        self._on_change()
         self._registry.write(
             {
                 worker: process.noted
@@ -232,6 +336,11 @@ class Supervisor:
                 if process.noted is not None
             }
         )
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a log for its owner alone: it may quote prompts."""
+    return os.open(path, flags, 0o600)
 
 
 def _orphan(worker: str, noted: Noted) -> LaunchSpec:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import structlog
-from yarl import URL
 
 from scheduler.ledger import Order, OrderKind
 from scheduler.states import Job, JobState, Worker, WorkerState
@@ -22,7 +21,7 @@ from worker_agent.comfy_client import ComfyClient, WorkerUnreachable
 from worker_agent.crew import run_together
 from worker_agent.frames import PROBE as PROBE_FRAME
 from worker_agent.frames import Frame, Message
-from worker_agent.gpus import DeviceStats, Tenant, find_gpu, read_stats, told_id
+from worker_agent.gpus import DeviceStats, Tenant, read_stats, told_id
 from worker_agent.inputs import Inputs
 from worker_agent.inventory import Inventory
 from worker_agent.link import Link
@@ -39,6 +38,7 @@ from worker_agent.residency import Residency
 from worker_agent.services import Services, patiently
 from worker_agent.supervisor import Process
 from worker_agent.tenancy import Schema, read_schema
+from worker_agent.upkeep import Rest
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +56,6 @@ _SETTLED_KEPT: Final = 8
 _DOUBTFUL: Final = 3.0
 #: jobs remembered as sent
 _POSTED_KEPT: Final = 256
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class WorkerDriver:
@@ -78,7 +77,10 @@ class WorkerDriver:
         self.schema: Schema = {}
         self._services = services
         self._place = place
-        self._process = process
+        #: None for a worker that somebody else runs
+        self.process = process
+        #: why it takes nothing
+        self.rest = Rest.NONE
         self._inbox: asyncio.Queue[Attempt | Job | Order] = asyncio.Queue()
         self._current: Attempt | None = None
         #: jobs that it was sent, oldest first
@@ -109,7 +111,7 @@ class WorkerDriver:
     @property
     def client(self) -> ComfyClient:
         """The worker's interface, at its present address."""
-        url = self._process.url if self._process is not None else self._place.url
+        url = self.process.url if self.process is not None else self._place.url
         return ComfyClient(self._services.session, url)
 
     def _probe_client(self) -> ProbeClient | None:
@@ -123,18 +125,28 @@ class WorkerDriver:
     @property
     def up(self) -> bool:
         """Whether it takes prompts."""
-        if self._shunned or (self._process is not None and self.life in (0, self._ended_life)):
+        if self._shunned or (self.process is not None and self.life in (0, self._ended_life)):
             return False
         return self.link.connected.is_set() and self._described == self.link.opened
 
     @property
+    def idle(self) -> bool:
+        """It has nothing to do, and nothing waits for it here."""
+        return self._current is None and self._inbox.empty() and not self._releasing
+
+    @property
+    def residue_bytes(self) -> int:
+        """Device memory that it holds with no model loaded; 0: it has models loaded."""
+        return 0 if self._residency.models else self._services.book.used(self.id)
+
+    @property
     def life(self) -> int:
         """Another number after its process was started anew."""
-        return (self._process.pid or 0) if self._process is not None else 0
+        return (self.process.pid or 0) if self.process is not None else 0
 
     def gone(self, life: int) -> bool:
         """Whether the process of that life is gone, or out of reach for too long."""
-        if self._process is not None:
+        if self.process is not None:
             return self.life != life or life == 0
         return self._services.clock() - self._last_answer > _SILENCE
 
@@ -148,11 +160,11 @@ class WorkerDriver:
 
     def restart(self) -> bool:
         """End the process, to be started anew. False: it is not ours."""
-        if self._process is None:
+        if self.process is None:
             return False
         # its socket may look open for a moment after
         self._ended_life = self.life
-        self._process.kill()
+        self.process.kill()
         self._died()
         return True
 
@@ -171,22 +183,24 @@ class WorkerDriver:
 
     def tenant(self) -> Tenant:
         """How to find what it holds."""
-        pid = self._process.pid if self._process is not None else None
+        pid = self.process.pid if self.process is not None else None
         return Tenant(worker=self.id, gpu=self._gpu, pid=pid, stats=self._stats)
 
     def report(self) -> Worker:
         """Its line of the agent's heartbeat."""
+        takes = self.up and not self.outputs.full and not self.rest
         return Worker(
             id=self.id,
             agent=self._services.agent,
             gpu=self._gpu,
-            state=WorkerState.READY if self.up and not self.outputs.full else WorkerState.DOWN,
+            state=WorkerState.READY if takes else WorkerState.DOWN,
             used_bytes=self._services.book.used(self.id),
             models=self._residency.models,
             has_probe=self.probe.present,
             limit=self.probe.limit,
             host_used_bytes=self._services.host.used(self.id),
             catalogue=self._inventory.digest,
+            detail=self.rest.value or ("disk full" if self.outputs.full else ""),
         )
 
     # ── orders ───────────────────────────────────────────────────────────────
@@ -272,7 +286,7 @@ class WorkerDriver:
             match task:
                 case Job():
                     attempt = self._attempt(task.id, task.attempt, task.attempt_uuid)
-                    if self._process is not None and not self._process.adopted:
+                    if self.process is not None and not self.process.adopted:
                         # its process did not outlive the agent, nor did the prompt
                         await attempt.give_up()
                     else:
@@ -329,7 +343,7 @@ class WorkerDriver:
                 await self.probe.sync()
             except WorkerUnreachable as error:
                 _log.debug("worker_unreachable", worker=self.id, detail=str(error))
-            if self._process is not None and not self._process.alive():
+            if self.process is not None and not self.process.alive():
                 self._died()
             await self._watch_overrun()
             pause = _POLL if self.up else _POLL / 4
@@ -338,8 +352,7 @@ class WorkerDriver:
     async def _watch_overrun(self) -> None:
         """A worker of ours that keeps more than it was promised is started anew when idle."""
         used, limit = self._services.book.used(self.id), self.probe.limit_bytes
-        idle = self._current is None and self._inbox.empty() and not self._releasing
-        match self._overrun.look(self._services.clock(), used, limit, idle=idle):
+        match self._overrun.look(self._services.clock(), used, limit, idle=self.idle):
             case Remedy.TRIM:
                 await self.probe.trim()
                 _log.info("worker_trimmed", worker=self.id, used_bytes=used)
@@ -366,28 +379,22 @@ class WorkerDriver:
             return
         await self.probe.attach(self.link.sid)
         self.inputs.forget()
-        self._gpu = self._find_gpu()
+        found = self._place.gpu(self._stats, self._services.book.readings)
+        self._gpu = told_id(self._services.agent, self.id) if found is None else found
         await self._note_base()
         self._described = opened
+        if self.process is not None:
+            self.process.answered.set()
         _log.info("worker_up", worker=self.id, gpu=self._gpu, classes=len(self.schema))
 
     async def _note_base(self) -> None:
         """A process that we have just started is empty: what it holds now is its base."""
-        process, life = self._process, self.life
+        process, life = self.process, self.life
         known = (self._residency.base_life, self._worked_life)
         if process is None or process.adopted or life in known:
             return
         await self._services.sample()
         self._residency.born()
-
-    def _find_gpu(self) -> str:
-        if self._place.gpu_uuid is not None or self._stats is None:
-            return self._place.gpu_uuid or ""
-        local = (URL(self._place.url).host or "") in _LOOPBACK
-        found = find_gpu(
-            self._stats, self._services.book.readings, self._place.gpu_index, local=local
-        )
-        return told_id(self._services.agent, self.id) if found is None else found
 
     def _died(self) -> None:
         """Nothing is loaded in a process that is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.fleet import Vitals
 from worker_agent.nvml import GpuReading, GpuUnreadable
 
 
@@ -87,6 +88,10 @@ class Reader:
             processes=held,
             utilisation=1.0 if card.computing else 0.0,
         )
+
+    def vitals(self, uuid: str) -> Vitals:
+        """Nothing is told of a simulated card."""
+        return Vitals()
 
     def computing(self, uuid: str) -> frozenset[int]:
         """Pids whose kernels run.

@@ -32,6 +32,7 @@ from tests.integration.gateway_prompt.stage import LEASE_MS, Tab, graph, object_
 from worker_agent import endpoint
 from worker_agent.live import LiveHub
 from worker_agent.packs import PackRoutes
+from worker_agent.worker_logs import WorkerLogs
 
 
 class Files:
@@ -189,7 +190,15 @@ class Pool:
 async def pool(ledger: RedisLedger) -> AsyncIterator[Pool]:
     """One agent of two workers, and a leader's hands."""
     files, hub = Files(), LiveHub(time.monotonic)
-    app = endpoint.build("host", "1", TOKEN, hub, files, PackRoutes(lambda worker: None))  # type: ignore[arg-type]
+    app = endpoint.build(
+        "host",
+        "1",
+        TOKEN,
+        hub,
+        files,
+        PackRoutes(lambda worker: None),
+        WorkerLogs(lambda worker: None),
+    )  # type: ignore[arg-type]
     async with TestServer(app, host="127.0.0.1") as server:
         await ledger.report(
             Report(

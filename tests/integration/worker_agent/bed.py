@@ -31,7 +31,7 @@ from worker_agent.probe_pack import probe_environment
 
 TOKEN = "a-cluster-token-for-tests"
 SETTINGS: dict[str, Any] = {
-    "agent": {"sample": 0.05},
+    "agent": {"sample": 0.05, "sample_rest": 0.05},
     "scheduler": {"lease": 3.0},
     "cluster": {"token": TOKEN},
 }
@@ -203,6 +203,7 @@ def make_agent(
     specs: Sequence[LaunchSpec],
     reader: GpuReader | None = None,
     settings: dict[str, Any] | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> Agent:
     in_force = Settings.model_validate(settings or SETTINGS)
     return Agent(
@@ -215,7 +216,7 @@ def make_agent(
         token=TOKEN,
         version="test",
         clock=time.monotonic,
-        wall=time.time,
+        wall=wall,
         new_id=lambda: str(uuid.uuid4()),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from scheduler.fleet import Vitals
 from scheduler.placement import Room, Safety
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Gpu
@@ -25,6 +26,9 @@ class OneCard:
         used = sum(self.pids.values())
         card = GpuReading(uuid="GPU-0", index=0, name="A", total_bytes=24 * GIB, used_bytes=used)
         return [replace(card, processes=dict(self.pids))]
+
+    def vitals(self, uuid: str) -> Vitals:
+        return Vitals()
 
     def computing(self, uuid: str) -> frozenset[int] | None:
         return frozenset()

@@ -104,7 +104,7 @@ async def test_a_clean_stop_hands_back_what_has_not_begun(
 
         async def admitted() -> bool:
             # it never comes up, so that the job stays RESERVED; we say that it is
-            if (reported := agent._reported) is None:
+            if (reported := agent.heartbeat.reported) is None:
                 return False
             ready = [dataclasses.replace(reported.workers[0], state=WorkerState.READY)]
             await ledger.report(dataclasses.replace(reported, workers=ready))
@@ -128,7 +128,7 @@ async def test_a_reserved_job_whose_order_was_lost_is_run(
     async with running(agent):
         await bed.ready()
     # the agent is away; its last report is recent enough to admit
-    await ledger.report(agent._reported or pytest.fail("no report"))
+    await ledger.report(agent.heartbeat.reported or pytest.fail("no report"))
     job = await bed.start({"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "p"}}})
     assert await ledger.next_order("host", 1.0) is not None
     async with running(make_agent(ledger, tmp_path, specs)):

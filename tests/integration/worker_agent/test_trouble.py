@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from scheduler.ledger import Claimed, LedgerUnavailable, Outcome, Refusal, Renewed, Report, Settled
+from scheduler.ledger_values import Reported
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import FailReason, JobState, Lane, WorkerState
 from tests.integration.worker_agent.bed import SETTINGS, Bed, fake_spec, make_agent, running
@@ -31,9 +32,9 @@ class MoodyLedger(RedisLedger):
             MoodyLedger.refused += 1
             raise LedgerUnavailable("away")
 
-    async def report(self, report: Report) -> None:
+    async def report(self, report: Report) -> Reported:
         self._look()
-        await super().report(report)
+        return await super().report(report)
 
     async def renew(self, job_id: str, attempt: int, lease_ms: int) -> Renewed | Refusal:
         self._look()

@@ -20,6 +20,7 @@ from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.files import WorkerFiles
 from worker_agent.live import LiveHub
 from worker_agent.packs import PackRoutes
+from worker_agent.worker_logs import WorkerLogs
 
 
 @pytest.fixture
@@ -35,7 +36,15 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             lambda worker: folders if worker == "host-0" else {},
         )
         packs = PackRoutes(lambda worker: None)
-        app = endpoint.build("host", "1", TOKEN, LiveHub(time.monotonic), files, packs)
+        app = endpoint.build(
+            "host",
+            "1",
+            TOKEN,
+            LiveHub(time.monotonic),
+            files,
+            packs,
+            WorkerLogs(lambda worker: None),
+        )
         async with TestServer(app) as server:
             agent = Agent(id="host", url=str(server.make_url("")), version="1", heartbeat_ms=0)
             async with Hosts(Pool(now_ms=0, agents={"host": agent}), TOKEN) as hosts:

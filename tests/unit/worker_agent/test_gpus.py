@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.fleet import Vitals
 from scheduler.states import GpuState, MemorySource
 from worker_agent.gpus import (
     CONTEXT_BYTES,
@@ -37,12 +38,16 @@ class ScriptedReader:
     def __init__(self, *readings: GpuReading) -> None:
         self.readings = list(readings)
         self.broken = False
+        self.told = Vitals()
         self.computing_pids: frozenset[int] | None = frozenset()
 
     def devices(self) -> list[GpuReading]:
         if self.broken:
             raise GpuUnreadable("gone")
         return self.readings
+
+    def vitals(self, uuid: str) -> Vitals:
+        return self.told
 
     def computing(self, uuid: str) -> frozenset[int] | None:
         if self.broken:
@@ -276,3 +281,42 @@ def test_a_card_that_cannot_be_read_stops_no_job(clock: Clock) -> None:
 
 def test_a_host_without_cards_computes_nothing(clock: Clock) -> None:
     assert not book(None, clock).computes(tenant())
+
+
+def test_memory_errors_make_a_gpu_suspect_and_say_what_to_do(clock: Clock) -> None:
+    reader = ScriptedReader(reading(used=GIB))
+    reader.told = Vitals(ecc_uncorrected=2, temperature_c=60)
+    book = GpuBook(reader, "host", 1.0, clock)
+    book.sample([])
+    (found,) = book.gpus
+    assert found.state is GpuState.SUSPECT
+    assert found.vitals.trouble.startswith("2 memory errors")
+    assert found.vitals.temperature_c == 60
+
+
+def test_one_card_in_trouble_leaves_the_others_alone(clock: Clock) -> None:
+    reader = ScriptedReader(replace(reading(), trouble="lost"), reading(index=1))
+    book = GpuBook(reader, "host", 1.0, clock)
+    book.sample([])
+    assert [gpu.state for gpu in book.gpus] == [GpuState.SUSPECT, GpuState.READY]
+
+
+def test_where_the_driver_hides_processes_it_is_said(clock: Clock) -> None:
+    reader = ScriptedReader(reading(used=8 * GIB))
+    book = GpuBook(reader, "host", 1.0, clock)
+    book.sample([tenant(stats=stats())])
+    (found,) = book.gpus
+    assert not found.vitals.by_process
+    assert found.foreign_bytes == 8 * GIB - stats().own_bytes
+    reader.readings = [reading(used=8 * GIB, processes={100: 5 * GIB})]
+    book.sample([tenant(stats=stats())])
+    assert book.gpus[0].vitals.by_process
+
+
+def test_vitals_are_read_once_a_second_and_memory_each_time(clock: Clock) -> None:
+    reader = ScriptedReader(reading())
+    book = GpuBook(reader, "host", 1.0, clock)
+    for at, heat in ((0.0, 50), (0.5, 60), (1.0, 70)):
+        clock.now, reader.told = at, Vitals(temperature_c=heat)
+        book.sample([])
+        assert book.gpus[0].vitals.temperature_c == (50 if at < 1 else 70)

@@ -147,3 +147,59 @@ def test_a_zombie_counts_as_dead() -> None:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert start_time(pid) is None
     os.waitpid(pid, 0)
+
+
+async def test_workers_start_one_after_the_other_s_first_answer(tmp_path: Path) -> None:
+    specs = [spec(tmp_path, worker=f"host-{number}") for number in range(2)]
+    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        first, second = (process(supervisor, one.id) for one in specs)
+        await until(lambda: first.pid is not None)
+        await asyncio.sleep(0.3)
+        assert second.pid is None
+        first.answered.set()
+        await until(lambda: second.pid is not None)
+    finally:
+        task.cancel()
+        await supervisor.stop(grace_s=0.3)
+
+
+async def test_a_worker_that_dies_while_it_starts_does_not_hold_the_next_up(
+    tmp_path: Path,
+) -> None:
+    specs = [spec(tmp_path, "raise SystemExit(1)"), spec(tmp_path, worker="host-1")]
+    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        await until(lambda: process(supervisor, "host-1").pid is not None)
+    finally:
+        task.cancel()
+        await supervisor.stop(grace_s=0.3)
+
+
+async def test_a_paused_process_stays_down_until_it_is_resumed(tmp_path: Path) -> None:
+    async with supervised(spec(tmp_path), folder=tmp_path) as supervisor:
+        one = process(supervisor)
+        await until(lambda: one.pid is not None)
+        await one.pause(grace_s=1.0)
+        await asyncio.sleep(0.8)
+        assert one.pid is None
+        one.resume()
+        await until(lambda: one.pid is not None)
+
+
+async def test_a_renewed_process_is_another_one(tmp_path: Path) -> None:
+    async with supervised(spec(tmp_path), folder=tmp_path) as supervisor:
+        one = process(supervisor)
+        await until(lambda: one.pid is not None)
+        before = one.pid
+        await one.renew(grace_s=1.0)
+        await until(lambda: one.pid not in (None, before))
+
+
+async def test_a_log_is_its_owner_s_alone(tmp_path: Path) -> None:
+    quiet = spec(tmp_path)
+    async with supervised(quiet, folder=tmp_path) as supervisor:
+        await until(lambda: process(supervisor).pid is not None)
+        assert quiet.log_path.stat().st_mode & 0o077 == 0

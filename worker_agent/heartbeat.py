@@ -1,0 +1,183 @@
+"""Reads the GPUs and tells the ledger: often while something happens, seldom at rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from config.settings import Settings
+from scheduler.fleet import PROTOCOL
+from scheduler.ledger import Ledger, LedgerUnavailable, Report
+from scheduler.ledger_values import Reported
+from scheduler.states import Agent as AgentRecord
+from scheduler.states import Worker, WorkerState
+from worker_agent.changes import differs
+from worker_agent.gpus import GpuBook, Tenant
+from worker_agent.host import HostBook
+from worker_agent.pace import Pace
+
+_log = structlog.get_logger(__name__)
+
+#: an unchanged report is repeated this often, seconds
+REPORT: Final = 1.0
+
+
+class AgentReplaced(Exception):
+    """A younger agent runs under our name: give one of the two another ``agent.id``."""
+
+
+class Heartbeat:
+    """One per agent."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        record: AgentRecord,
+        book: GpuBook,
+        host: HostBook,
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        """Report as ``record``.
+
+        Args:
+            ledger: is told.
+            record: the agent; its host's memory is filled in each time.
+            book: what the GPUs hold.
+            host: what this machine holds.
+            settings: its agent's section.
+            clock: monotonic seconds.
+        """
+        self.record = record
+        #: what the ledger was told last
+        self.reported: Report | None = None
+        #: a younger agent has our name: nothing of ours counts any more
+        self.replaced = False
+        self.workers: Callable[[], list[Worker]] = list
+        self.tenants: Callable[[], Sequence[Tenant]] = list
+        #: whether a worker here has a job
+        self.busy: Callable[[], bool] = lambda: False
+        self._ledger = ledger
+        self._book = book
+        self._host = host
+        self._settings = settings.agent
+        self._clock = clock
+        self._pace = Pace()
+        self._reported_at = 0.0
+        self._sampling = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._rivals: Mapping[str, str] = {}
+        #: why the scheduler does not take us, "" where it does
+        self._refusal = ""
+
+    async def run(self) -> None:
+        """Read and report until cancelled.
+
+        Raises:
+            AgentReplaced: another agent runs under this name.
+        """
+        while not self.replaced:
+            await self.sample()
+            if self._is_news():
+                await self.report()
+            await self._rest()
+        raise AgentReplaced(
+            f"another agent called {self.record.id} has been started: each host has one agent; "
+            "for two give one of them another agent.id"
+        )
+
+    def wake(self) -> None:
+        """Something has happened: look now."""
+        self._woken.set()
+
+    async def report(self) -> None:
+        """Tell the ledger what is seen now."""
+        report = self._look()
+        try:
+            reply = await self._ledger.report(report)
+        except LedgerUnavailable as error:
+            _log.warning("ledger_unavailable", call="report", detail=str(error))
+            return
+        self.reported, self._reported_at = report, self._clock()
+        self._heed(reply)
+
+    async def goodbye(self) -> None:
+        """Tell the scheduler at once that nothing here takes jobs any more."""
+        report = self._look()
+        down = [replace(worker, state=WorkerState.DOWN) for worker in report.workers]
+        try:
+            await self._ledger.report(Report(agent=report.agent, workers=down, gpus=report.gpus))
+        except LedgerUnavailable as error:
+            _log.warning("ledger_unavailable", call="report", detail=str(error))
+
+    async def sample(self, *, now: bool = False) -> None:
+        """Read GPUs, and with them the host's memory, which changes less quickly."""
+        async with self._sampling:
+            tenants = self.tenants()
+            await asyncio.to_thread(self._book.sample, tenants)
+            if self._settings.simulate is not None:
+                return  # simulated workers hold no weights: this machine's memory says nothing
+            pids = {tenant.worker: tenant.pid for tenant in tenants}
+            if now or self._host.is_due():
+                await asyncio.to_thread(self._host.sample, pids, now=now)
+
+    # ── inside ───────────────────────────────────────────────────────────────
+
+    async def _rest(self) -> None:
+        pause_s = self._pace.next(
+            self._book.gpus,
+            busy=self.busy(),
+            fastest_s=self._settings.sample,
+            slowest_s=max(self._settings.sample, self._settings.sample_rest),
+        )
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        self._woken.clear()
+
+    def _is_news(self) -> bool:
+        due = self._clock() - self._reported_at >= REPORT
+        return due or self.reported is None or differs(self.reported, self._look())
+
+    def _look(self) -> Report:
+        memory = self._host.reading
+        workers = self.workers()
+        if self._refusal:
+            workers = [
+                replace(worker, state=WorkerState.DOWN, detail=self._refusal) for worker in workers
+            ]
+        return Report(
+            agent=replace(
+                self.record,
+                host_total_bytes=memory.total_bytes,
+                host_available_bytes=memory.available_bytes,
+            ),
+            workers=workers,
+            gpus=self._book.gpus,
+        )
+
+    def _heed(self, reply: Reported) -> None:
+        self.replaced = reply.replaced
+        for gpu, other in reply.rivals.items():
+            if gpu not in self._rivals:
+                _log.error("gpu_claimed_twice", gpu=gpu, other_agent=other, hint="stop one of them")
+        for gpu in self._rivals.keys() - reply.rivals.keys():
+            _log.info("gpu_ours_alone", gpu=gpu)
+        self._rivals = reply.rivals
+        refusal = "" if reply.protocol in (0, PROTOCOL) else _refusal(reply.protocol)
+        if refusal != self._refusal:
+            self._refusal = refusal
+            _log.error("agent_refused", detail=refusal) if refusal else _log.info("agent_accepted")
+
+
+def _refusal(spoken: int) -> str:
+    older = "this host" if spoken > PROTOCOL else "the scheduler's host"
+    return (
+        f"this agent speaks protocol {PROTOCOL}, the scheduler {spoken}: update vramgate on {older}"
+    )
