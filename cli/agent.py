@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from config.settings import Settings
 
 if TYPE_CHECKING:
     from worker_agent.launch import LaunchSpec
-    from worker_agent.nvml import GpuReader
+    from worker_agent.nvml import GpuReader, GpuReading
 
 
 def agent(
@@ -39,6 +40,14 @@ def agent(
         Path | None,
         typer.Option(metavar="PATH", help="A ComfyUI checkout: start it on every GPU."),
     ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The pool's queue: redis://… or, encrypted, rediss://…"),
+    ] = None,
+    token: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The cluster token, copied from a gateway's host."),
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -47,7 +56,7 @@ def agent(
     Needs redis.url (or a running `vramgate up` on the same --data-dir) and the cluster token;
     gateways on other hosts reach it at agent.advertise.
 
-    [bold]Example[/bold]: vramgate agent --config vramgate.yaml --comfyui /opt/ComfyUI
+    [bold]Example[/bold]: vramgate agent --redis rediss://queue:6379 --token cluster.token --comfyui ~/ComfyUI
     """
     options = []
     if worker:
@@ -56,6 +65,10 @@ def agent(
     if comfyui is not None:
         path = str(comfyui.expanduser().absolute())
         options.append(Option("agent.comfyui.path", path, "--comfyui"))
+    if redis is not None:
+        options.append(Option("redis.url", redis, "--redis"))
+    if token is not None:
+        options.append(Option("cluster.token_file", str(token.expanduser().absolute()), "--token"))
     ground = read_ground(config, data_dir, options)
     settings = ground.source.current().agent
     if settings.simulate is not None:
@@ -118,6 +131,8 @@ def prepare(
     if settings.agent.comfyui.path is None:
         return reader, []
     readings = reader.devices() if reader is not None else []
+    if settings.agent.comfyui.mps:
+        _check_mps(readings)
     try:
         return reader, comfyui_specs(
             settings.agent.comfyui,
@@ -132,13 +147,29 @@ def prepare(
         raise CliError(str(error)) from error
 
 
+def _check_mps(readings: list[GpuReading]) -> None:
+    """Raises CliError where MPS cannot be started."""
+    from worker_agent.mps import CONTROL
+
+    if shutil.which(CONTROL) is None:
+        raise CliError(
+            f"agent.comfyui.mps: there is no {CONTROL} on the PATH; it comes with the NVIDIA driver"
+        )
+    if any(reading.uuid.startswith("MIG-") for reading in readings):
+        raise CliError("agent.comfyui.mps: not on GPUs divided by MIG; leave one of the two out")
+
+
 def kill_left_workers(data_dir: Path) -> int:
     """Kill workers of an agent that had to be killed itself; counts them."""
+    from worker_agent.mps_client import mps_home
     from worker_agent.supervisor import Registry, start_time
 
+    home = agent_home(data_dir)
+    registries = (Registry(home / "workers.json"), Registry(mps_home(home) / "daemon.json"))
     left = [
         noted.pid
-        for noted in Registry(agent_home(data_dir) / "workers.json").read().values()
+        for registry in registries
+        for noted in registry.read().values()
         if start_time(noted.pid) == noted.started
     ]
     for pid in left:

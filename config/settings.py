@@ -266,6 +266,17 @@ class WorkerUrl(Model):
     """Token of the probe installed there, as in its `VRAMGATE_PROBE` (docs/probe.md); unset: it has none."""
 
 
+class GpuSet(Model):
+    """What is different on some GPUs."""
+
+    match: str
+    """Pattern of GPUs by index (`0`), UUID (`MIG-*`) or name (`*4090*`), or of workers (`studio1-3`)."""
+    workers: int | None = Field(None, ge=0, le=16)
+    """Processes on each of these GPUs; unset: `workers_per_gpu`. Not for patterns of workers."""
+    args: tuple[str, ...] = ()
+    """Arguments for `main.py` behind those of all."""
+
+
 class Comfyui(Model):
     """ComfyUI processes that the agent starts itself."""
 
@@ -277,6 +288,12 @@ class Comfyui(Model):
     """Processes on each GPU."""
     args: tuple[str, ...] = ()
     """Further arguments for `main.py`."""
+    sets: tuple[GpuSet, ...] = ()
+    """Other numbers of processes and further arguments on some GPUs; of several that match, all arguments and the last number."""
+    mps: bool = False
+    """`true`: workers of a GPU compute through CUDA MPS, which the agent starts and stops (docs/workers.md says when it pays)."""
+    mps_limit: Bytes | None = None
+    """With `mps`: the most device memory that MPS lets each worker have; unset: no limit of its own."""
     stagger: Seconds = 30.0
     """Workers start one after the other: the next one when the last has answered, or after this time."""
     log_size: Bytes = 10 * 2**20

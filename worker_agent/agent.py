@@ -28,6 +28,8 @@ from worker_agent.heartbeat import REPORT, Heartbeat
 from worker_agent.host import HostBook
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
+from worker_agent.mps import Mps, our_environment
+from worker_agent.mps_client import mps_home
 from worker_agent.nvml import GpuReader
 from worker_agent.packs import PackRoutes
 from worker_agent.place import Place
@@ -112,6 +114,12 @@ class Agent:
             stagger_s=0.0 if simulated else ours.stagger,
             logs=LogBounds(ours.log_size, ours.log_files),
             on_change=self.heartbeat.wake,
+        )
+        gpus = sorted({spec.gpu_uuid for spec in specs if spec.gpu_uuid})
+        self._mps = (
+            Mps(mps_home(data_dir), gpus, our_environment(), self._mps_died)
+            if ours.mps and gpus and not simulated
+            else None
         )
         self._drivers: dict[str, WorkerDriver] = {}
 
@@ -217,7 +225,17 @@ class Agent:
 
     async def _work(self) -> None:
         # workers start while the ledger may still be away
-        await run_together(self._supervisor.run(), self._drive())
+        parts = [self._supervisor.run(), self._drive()]
+        if self._mps is not None:
+            self._mps.start()
+            parts.append(self._mps.run())
+        await run_together(*parts)
+
+    async def _mps_died(self) -> None:
+        """What its clients computed and hold is in doubt: they begin anew, their jobs again."""
+        for driver in self._drivers.values():
+            driver.restart()
+        await self.heartbeat.report()
 
     async def _drive(self) -> None:
         await self._adopt()
@@ -301,6 +319,8 @@ class Agent:
         except TimeoutError:
             _log.warning("agent_stop_incomplete", agent=self.id)
         await self._supervisor.stop()
+        if self._mps is not None:
+            await self._mps.stop()
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
 

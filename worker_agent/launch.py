@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from config.settings import Comfyui
+from worker_agent.mps_client import mps_environment, mps_home
 from worker_agent.nvml import GpuReading
 from worker_agent.probe_pack import ProbePack
 
@@ -74,6 +76,7 @@ def comfyui_specs(
     if path is None or not (path / "main.py").is_file():
         raise NotComfyui(f"{path}: no main.py; name a ComfyUI checkout with --comfyui PATH")
     places: list[GpuReading | None] = list(readings) or [None]
+    counts = [_count(settings, place) for place in places]
     return [
         _comfyui_spec(
             settings,
@@ -87,7 +90,7 @@ def comfyui_specs(
             probe,
         )
         for number, place in enumerate(
-            place for place in places for _ in range(settings.workers_per_gpu)
+            place for place, count in zip(places, counts, strict=True) for _ in range(count)
         )
     ]
 
@@ -110,6 +113,8 @@ def _comfyui_spec(
     if gpu is not None:
         name, value = gpu.selector or ("CUDA_VISIBLE_DEVICES", gpu.uuid)
         env[name] = value
+    if settings.mps and gpu is not None:
+        env |= mps_environment(mps_home(data_dir), settings.mps_limit)
     if probe is not None:
         env |= probe.environment(worker)
     if probe is not None and gpu is not None and not _ALLOCATORS & set(settings.args):
@@ -131,6 +136,7 @@ def _comfyui_spec(
             *(probe.args if probe is not None else ()),
             *(_bounded(settings, path) if probe is not None and gpu is not None else ()),
             *settings.args,
+            *_set_args(settings, gpu, worker),
         ),
         env=env,
         url=f"http://127.0.0.1:{port}",
@@ -153,6 +159,28 @@ def _bounded(settings: Comfyui, path: Path) -> tuple[str, ...]:
     if own & _PAGING or not known.is_file() or "--disable-dynamic-vram" not in known.read_text():
         return found
     return (*found, "--disable-dynamic-vram")
+
+
+def _count(settings: Comfyui, gpu: GpuReading | None) -> int:
+    """Workers on one GPU, or on the CPU."""
+    given = [
+        one.workers for one in settings.sets if one.workers is not None and _matches(one.match, gpu)
+    ]
+    return given[-1] if given else settings.workers_per_gpu
+
+
+def _set_args(settings: Comfyui, gpu: GpuReading | None, worker: str) -> list[str]:
+    return [
+        arg
+        for one in settings.sets
+        if _matches(one.match, gpu) or fnmatchcase(worker, one.match)
+        for arg in one.args
+    ]
+
+
+def _matches(pattern: str, gpu: GpuReading | None) -> bool:
+    names = () if gpu is None else (str(gpu.index), gpu.uuid, gpu.name)
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _python(settings: Comfyui, path: Path) -> Path:

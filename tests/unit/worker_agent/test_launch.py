@@ -123,3 +123,34 @@ def test_weights_are_not_paged_outside_torch_where_a_version_would(
     (checkout / "comfy" / "cli_args.py").write_text('add_argument("--disable-dynamic-vram")')
     assert given()
     assert not given("--enable-dynamic-vram")
+
+
+def test_sets_change_numbers_and_arguments_of_the_gpus_that_they_match(
+    checkout: Path, tmp_path: Path
+) -> None:
+    settings = Comfyui.model_validate(
+        {
+            "path": checkout,
+            "workers_per_gpu": 2,
+            "args": ["--fast"],
+            "sets": [
+                {"match": "1", "workers": 1, "args": ["--lowvram"]},
+                {"match": "host-0", "args": ["--novram"]},
+            ],
+        }
+    )
+    specs = comfyui_specs(settings, [card(0), card(1)], "host", tmp_path / "d", lambda: 9000)
+    assert [spec.gpu_uuid for spec in specs] == ["GPU-0", "GPU-0", "GPU-1"]
+    assert [spec.command[spec.command.index("--fast") :] for spec in specs] == [
+        ("--fast", "--novram"),
+        ("--fast",),
+        ("--fast", "--lowvram"),
+    ]
+
+
+def test_a_set_may_leave_a_gpu_alone(checkout: Path, tmp_path: Path) -> None:
+    settings = Comfyui.model_validate(
+        {"path": checkout, "sets": [{"match": "GPU-0", "workers": 0}]}
+    )
+    specs = comfyui_specs(settings, [card(0), card(1)], "host", tmp_path / "d", lambda: 9000)
+    assert [(spec.id, spec.gpu_uuid) for spec in specs] == [("host-0", "GPU-1")]
