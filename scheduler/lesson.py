@@ -50,6 +50,9 @@ _SQUEEZED_FACTOR: Final = 1.05
 _RETRY_FACTOR: Final = 1.2
 #: A reservation below this share of the need is one of the curve's steps.
 _FULL: Final = 0.97
+#: Above this share of the need the rest is torch's spare: a run without it is as fast, where a
+#: probe says that nothing fell back.
+_ELASTIC: Final = 0.9
 #: With room for so much more than the guess ComfyUI does nothing to save memory: it books
 #: 4,356 bytes per pixel for the VAE, of which 2,880 are the guess.
 _ROOMY: Final = 1.5
@@ -95,6 +98,13 @@ class _Run:
         """It ran with less than its comfortable peak."""
         job = self.job
         return 0 < job.reserved_bytes < _FULL * job.need_bytes
+
+    @property
+    def slowed(self) -> bool:
+        """It ran with so little that this may have cost time."""
+        job = self.job
+        elastic = job.probed is not None and not job.probed.squeezed
+        return self.small and not (elastic and job.reserved_bytes >= _ELASTIC * job.need_bytes)
 
     @property
     def peak(self) -> float:
@@ -176,7 +186,7 @@ class _Run:
         loaded = self.loaded
         if self.surprised:
             return profile
-        if self.small:
+        if self.slowed:
             share = job.reserved_bytes / max(1, job.guess.bytes)
             return profile if loaded or not own else add_slowdown(profile, share, took)
         if not loaded:
@@ -196,7 +206,7 @@ class _Run:
 
     def _compared(self, profile: Profile) -> Profile:
         job, accuracy = self.job, profile.accuracy
-        if self.small:
+        if self.slowed:
             return profile
         if job.clean and self.measured:
             accuracy = count_bytes(accuracy, job.need_bytes, job.peak_bytes)

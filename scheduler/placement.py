@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from scheduler.guess import CONTEXT_BYTES
 from scheduler.sharing import hold_beside_load
 from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
 
 #: What an idle ComfyUI process holds with no model loaded, at most: its CUDA context (0.7 GiB
 #: after a release on an H200) and what kernels and workspaces add (1.2 GiB were seen).
 BASE_BYTES: Final = 1536 * 2**20
-#: A load is over when its process holds this share of the files' bytes beside its context …
+#: A load is over when its process holds this share of the files' bytes (the VAE's come last) …
 _LOADED_SHARE: Final = 0.9
+#: … beside its context, of which this is the least that was measured …
+_LEAST_CONTEXT: Final = 640 * 2**20
 #: … or after so many times its expected seconds: some models never come to the GPU whole.
 _LOAD_PATIENCE: Final = 4.0
 #: An overdue job is taken to run at least so long yet.
@@ -336,7 +337,7 @@ class Room:
         weights = int(_LOADED_SHARE * sum(job.model_bytes))
         if not weights:
             return began_ms + load * 1000 > self._now_ms
-        return seat.used < min(CONTEXT_BYTES + weights, seat.reserved)
+        return seat.used < min(_LEAST_CONTEXT + weights, seat.reserved)
 
     def largest_capacity(self, job: Job) -> int:
         """The most any one GPU can promise that reports and that the job may use; 0 without one."""

@@ -87,7 +87,8 @@ def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step
     """The step of the curve with which this GPU gets most done.
 
     Each step is judged with the next job beside it, on the worker that will have most
-    room then: ``gain(n) ÷ n × Σ relative speeds`` of what would run.
+    room then: ``gain(n) ÷ n × Σ relative speeds`` of what would run. Of equal ones the
+    smallest is taken while others wait: a third job may need what it leaves.
 
     Args:
         job: to be started.
@@ -116,7 +117,7 @@ def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step
         beside = max(_speed(other, left, busy) for other in waiting)
         count = max(1, busy + (idle and beside > 0)) + (beside > 0 or busy > 0)
         steady = max(0, count - 1 - (beside > 0))
-        return gain(count) / count * (_speed(job, step.bytes, 0) + beside + steady), step.bytes
+        return gain(count) / count * (_speed(job, step.bytes, 0) + beside + steady), -step.bytes
 
     return max((best, *steps), key=done)
 

@@ -212,7 +212,7 @@ class SharedGpu:
         case = attempt.case
         one.trim_if_tight(self._total - self._used())
         room = self._room(one, attempt)
-        taken, attempt.stretch = _step_within(case, room + one.context_bytes, one.context_bytes)
+        taken, attempt.stretch = step_within(case, room + one.context_bytes, one.context_bytes)
         if not taken:
             self.marks.out_of_memory += 1
             one.drop_model()
@@ -271,7 +271,7 @@ class SharedGpu:
         )
 
 
-def _step_within(case: Case, most: int, context: int) -> tuple[int, float]:
+def step_within(case: Case, most: int, context: int) -> tuple[int, float]:
     """Bytes a case takes of so many and how much longer it runs; 0: it does not run at all.
 
     A case of which no steps were measured runs where its weights fit, as fast as ever.

@@ -157,6 +157,18 @@ def test_a_fall_back_of_a_run_with_less_is_what_the_curve_is_about(probed: Probe
     assert found.bytes.bound.value == 0
 
 
+def test_a_run_without_torchs_spare_memory_teaches_seconds_as_any_other() -> None:
+    lean = {"reserved_bytes": int(7.5 * GIB), "peak_bytes": 7 * GIB}
+    found = own(**lean, probed=replace(PROBED, limit_bytes=int(7.5 * GIB)))
+    assert found.seconds.seen.weight == found.accuracy.second_runs == 1
+    assert found.slowdowns == ()
+    assert found.bytes.seen.weight == found.accuracy.byte_runs == 0
+    for other in (None, replace(PROBED, fallback="tiled")):
+        slowed = own(**lean, probed=other)
+        assert slowed.seconds.seen.weight == 0
+        assert len(slowed.slowdowns) == 1
+
+
 def test_a_run_that_found_its_models_gone_teaches_no_seconds() -> None:
     found = own(probed=replace(PROBED, loads=2, load_seconds=2.0), run_seconds=5.0)
     assert found.seconds.seen.weight == found.load.weight == 0

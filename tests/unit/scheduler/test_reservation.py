@@ -126,3 +126,13 @@ def test_no_gpu_is_emptied_for_a_job_that_could_bear_what_is_free() -> None:
 
 def test_who_has_waited_too_long_is_given_what_it_may_start_with() -> None:
     assert kept(skips=64) == ["j"]
+
+
+def test_what_costs_no_time_is_left_to_who_waits() -> None:
+    """9.5 GiB are as fast as 10.1; with them a third worker has room for a small job."""
+    lean = job("j", need=10.1, need_seconds=1.8, curve=(Step(int(9.5 * GIB), 1.8),))
+    pool = snapshot([gpu()], [told("w0", models=WARM), told("w1"), told("w2")], [])
+    seat = Scene(pool, pool.now_ms, config()).room.seats["w0"]
+    waiting = [job("k", "bob", need=3, need_seconds=1)]
+    assert choose_step(lean, seat, lean.need_bytes, waiting).bytes == int(9.5 * GIB)
+    assert choose_step(lean, seat, lean.need_bytes, []).bytes == lean.need_bytes
