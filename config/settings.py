@@ -59,6 +59,10 @@ class User(Model):
     """Share of the group's GPU time, relative to the group's other users."""
     vram_share: float | None = Field(None, gt=0, le=1)
     """Most of the pool's device memory that the user's running jobs may hold."""
+    budget: float | None = Field(None, ge=0)
+    """GPU hours that the user may use in a calendar month (docs/history.md); then nothing more of the user's starts until the next."""
+    budget_soft: float | None = Field(None, ge=0)
+    """GPU hours of a month after which everybody else goes first."""
     workers: tuple[str, ...] = ()
     """Patterns (`studio1-*`) of the workers, agents or GPU names that the user's jobs may use; empty: all."""
     max_bytes: Bytes | None = None
@@ -82,6 +86,10 @@ class Group(Model):
     """Most unfinished jobs for each user of the group that sets none itself."""
     vram_share: float | None = Field(None, gt=0, le=1)
     """Most of the pool's device memory that the group's running jobs may hold."""
+    budget: float | None = Field(None, ge=0)
+    """GPU hours that the group's users together may use in a calendar month; then nothing more of theirs starts until the next."""
+    budget_soft: float | None = Field(None, ge=0)
+    """GPU hours of a month after which everybody else goes first."""
     workers: tuple[str, ...] = ()
     """Patterns (`studio1-*`) of the workers, agents or GPU names that the group's jobs may use; empty: all."""
     upload_quota: Bytes | None = None

@@ -43,6 +43,8 @@ class Caps:
         if not self._some:
             return None
         for key, limits in self._levels(job):
+            if limits.used_up:
+                return Wait(job, WaitReason.BUDGET, f"{_name(key)} {limits.used_up}")
             if limits.max_running is not None:
                 running = self._running.get(key, 0)
                 if running >= limits.max_running:
@@ -96,7 +98,8 @@ class Caps:
 
 
 def _restricts(limits: Limits) -> bool:
-    return bool(limits.workers) or (limits.max_running, limits.vram_share) != (None, None)
+    caps = (limits.max_running, limits.vram_share)
+    return bool(limits.workers or limits.used_up) or caps != (None, None)
 
 
 def _name(key: tuple[str, str]) -> str:

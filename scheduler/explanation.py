@@ -29,8 +29,8 @@ def explain(snapshot: Snapshot, plan: Plan) -> Iterator[Wait]:
                 yield Wait(job, WaitReason.FAIRNESS, _LATER)
             else:
                 reason = WaitReason.FAIRNESS
-                if told is not None and told.reason is WaitReason.CAP:
-                    reason = WaitReason.CAP
+                if told is not None and told.reason in (WaitReason.CAP, WaitReason.BUDGET):
+                    reason = told.reason
                 yield Wait(job, reason, _behind(place))
             place += 1
 

@@ -70,19 +70,24 @@ class Counters:
         """The group's weight in the pool."""
         return self._group_limits.get(group, _NO_LIMITS).weight
 
-    def order(self, backlog: Backlog) -> tuple[int, int, int, int, str]:
-        """Sort key: least group first, then least user.
+    def order(self, backlog: Backlog) -> tuple[bool, int, int, int, int, str]:
+        """Sort key: who is within its budget first; then least group, then least user.
 
         Ties, as at the start of a burst, go to whom asks for least, then to whom was
         served longest ago.
         """
         return (
+            self._after_others(backlog),
             self._groups.get(backlog.group, 0),
             self._users[backlog.user],
             backlog.queued,
             backlog.last_admitted_ms,
             backlog.user,
         )
+
+    def _after_others(self, backlog: Backlog) -> bool:
+        own = self._user_limits.get(backlog.user, _NO_LIMITS)
+        return own.after_others or self._group_limits.get(backlog.group, _NO_LIMITS).after_others
 
     def pay(self, backlog: Backlog, user_charge: int, group_charge: int) -> None:
         """Count an admission."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.settings import RhythmMode, Scheduler, Settings
+from config.settings import Group, RhythmMode, Scheduler, Settings, User
+from scheduler.budgets import Budget, Spent, month_of, within
 from scheduler.decisions import Admit
 from scheduler.demand import DemandBook
 from scheduler.outlook import Horizon, Outlook
@@ -37,12 +38,17 @@ class Knowledge:
         #: (server time, GPU-seconds) of interrupted attempts, oldest first
         self._wasted: deque[tuple[int, float]] = deque()
         self._outlook = Outlook()
+        self._spent: Spent | None = None
         #: the peak that the last plan saw ahead or going on, whether or not batch jobs wait for it
         self.peak: Peak | None = None
 
     def follow(self, rhythm: Rhythm | None) -> None:
         """Expect of the coming hours what this table says; None: nothing."""
         self._outlook.follow(rhythm)
+
+    def follow_spent(self, spent: Spent | None) -> None:
+        """What was used of budgets; None: nobody has told it lately, and budgets hold up nobody."""
+        self._spent = spent
 
     def look(self, snapshot: Snapshot) -> None:
         """Remember what a worker still holds after a release, so that none is asked in vain."""
@@ -80,27 +86,12 @@ class Knowledge:
         rules = settings.scheduler
         self.peak = None if rules.rhythm is RhythmMode.OFF else self._peak(rules, snapshot)
         held = self.peak if rules.rhythm is RhythmMode.ON else None
+        spent = self._spent_in(month_of(snapshot.now_ms, ZoneInfo(rules.rhythm_zone)))
         return PlanConfig(
             safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
             pool=Limits(max_running=rules.max_running),
-            users={
-                user.name: Limits(
-                    weight=user.weight,
-                    max_running=user.max_running,
-                    vram_share=user.vram_share,
-                    workers=user.workers,
-                )
-                for user in settings.users
-            },
-            groups={
-                group.name: Limits(
-                    weight=group.weight,
-                    max_running=group.max_running,
-                    vram_share=group.vram_share,
-                    workers=group.workers,
-                )
-                for group in settings.groups
-            },
+            users={user.name: _limits(user, spent.users) for user in settings.users},
+            groups={group.name: _limits(group, spent.groups) for group in settings.groups},
             heads=rules.heads,
             max_skips=rules.max_skips,
             aging_ms=int(rules.aging * 1000),
@@ -119,6 +110,10 @@ class Knowledge:
             hold_ms=int(rules.rhythm_hold * 1000),
             hold_old_until_ms=_old_until(rules, held) if held else 0,
         )
+
+    def _spent_in(self, month: str) -> Spent:
+        known = self._spent
+        return known if known and known.month == month else Spent(month=month, users={}, groups={})
 
     def _wanted(self, rules: Scheduler, now_ms: int) -> Mapping[str, Demand]:
         recent = self._demand.demand(now_ms)
@@ -146,6 +141,16 @@ class Knowledge:
         if not workers:
             return 0.0
         return sum(seconds for _, seconds in self._wasted) / (workers * _WASTE_MS / 1000)
+
+
+def _limits(of: User | Group, used: Mapping[str, int]) -> Limits:
+    limits = Limits(
+        weight=of.weight,
+        max_running=of.max_running,
+        vram_share=of.vram_share,
+        workers=of.workers,
+    )
+    return within(limits, Budget(of.budget, of.budget_soft), used, of.name)
 
 
 def _old_until(rules: Scheduler, peak: Peak) -> int:

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from config.settings import RhythmMode, Scheduler, Settings
+from scheduler.budgets import SPENT_NOTE, decode_spent
 from scheduler.decisions import Admit, Decision, Plan, Preempt, Refuse, Release, Reserve
 from scheduler.explanation import explain
 from scheduler.exploration import Exploration
@@ -49,6 +50,8 @@ _EXPLAIN_S: Final = 0.5
 _TRIM_S: Final = 30.0
 #: The week is learned anew each hour; it is read this often.
 _WEEK_S: Final = 600.0
+#: What was used of budgets is told each minute; it is read this often.
+_SPENT_S: Final = 30.0
 #: Agents, workers and GPUs that have been silent for this long are forgotten.
 _FORGET_MS: Final = 3_600_000
 #: A new leader reads this much of the past, for what its predecessor did not come to learn.
@@ -82,6 +85,7 @@ class SchedulerLoop:
         self._reap_again = 0.0
         self._explain_again = 0.0
         self._week_again = 0.0
+        self._spent_again = 0.0
         self._peak: Peak | None = None
         self._again_s = _IDLE_S
         self._knowledge = Knowledge()
@@ -112,6 +116,9 @@ class SchedulerLoop:
             return
         if settings.rhythm is not RhythmMode.OFF and self._clock() >= self._week_again:
             await self._read_week()
+        if self._clock() >= self._spent_again:
+            self._knowledge.follow_spent(decode_spent(await self._ledger.noted(SPENT_NOTE)))
+            self._spent_again = self._clock() + _SPENT_S
         snapshot = await self._believed_snapshot(settings)
         # running attempts get a whole lease to be renewed, whoever was away how long
         self._reap_again = self._resumption.seen_at + settings.lease

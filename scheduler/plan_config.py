@@ -20,6 +20,10 @@ class Limits:
     vram_share: float | None = None
     #: patterns (``fnmatch``) of workers, agents or GPU names that may be used; empty: all
     workers: tuple[str, ...] = ()
+    #: says that this month's budget is used up, with figures: nothing more starts; "": it is not
+    used_up: str = ""
+    #: True: what was to be used this month is used; everybody else goes first
+    after_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ _BESIDE: Final = 8
 _MOST_RELEASES: Final = 4
 #: No job is expected to take less; charges are divided by it.
 _SHORTEST_S: Final = 0.001
+#: What a line waits for that has only its own user or group to blame.
+_OWN_LIMITS: Final = (WaitReason.CAP, WaitReason.BUDGET)
 _GIVING_BACK: Final = "idle workers are giving memory back"
 
 
@@ -114,9 +116,9 @@ class _Planner:
         if line.forced:
             return (0, line.head.submitted_ms, line.head.id)
         cost = int(line.start.cost * MICROS) if line.start else 0
-        group, user, *ties = self._scene.counters.order(line.backlog)
+        after, group, user, *ties = self._scene.counters.order(line.backlog)
         several = cost if len(self._scene.snapshot.groups) > 1 else 0
-        return (1, line.lane is Lane.BATCH, group + several, user + cost, *ties)
+        return (1, after, line.lane is Lane.BATCH, group + several, user + cost, *ties)
 
     def _offer(self, line: Line) -> None:
         """Find what the line could start now, or why nothing."""
@@ -190,7 +192,7 @@ class _Planner:
         order = self._scene.counters.order
         lines = [other for other in self._lines if other.jobs and other.lane is line.lane]
         first = min(lines, key=lambda other: order(other.backlog), default=line)
-        capped = first.wait is not None and first.wait.reason is WaitReason.CAP
+        capped = first.wait is not None and first.wait.reason in _OWN_LIMITS
         # a forced one has its place kept: whoever starts now does not delay it
         if first is line or capped or first.forced:
             return own
