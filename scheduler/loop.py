@@ -45,6 +45,8 @@ _NUDGES: Final = frozenset(
 _IDLE_S: Final = 1.0
 #: A plan that asks to be made again by time alone is not made sooner than this.
 _SOONEST_S: Final = 0.02
+#: The same while somebody waits for a load to be over: no event tells when a process holds its models.
+_LOADED_S: Final = 0.2
 #: Waiting jobs are told why at most this often.
 _EXPLAIN_S: Final = 0.5
 _TRIM_S: Final = 30.0
@@ -182,6 +184,8 @@ class SchedulerLoop:
             if not await self._commit(epoch, decision, snapshot):
                 return
         self._again_s = (made.again_ms - snapshot.now_ms) / 1000 if made.again_ms else _IDLE_S
+        if _waits_for_a_load(made, snapshot):
+            self._again_s = min(self._again_s, _LOADED_S)
         rest_s = self._explain_again - self._clock()
         if rest_s <= 0:
             self._explain_again = self._clock() + _EXPLAIN_S
@@ -303,6 +307,13 @@ class SchedulerLoop:
                 self._events += events
             if any(event.kind in _NUDGES for event in events):
                 return
+
+
+def _waits_for_a_load(made: Plan, snapshot: Snapshot) -> bool:
+    """Whether a GPU that loads models keeps a job from starting."""
+    gpus = {gpu.id for gpu in snapshot.gpus}
+    waits = made.blocked.values()
+    return any(w.reason is WaitReason.WARM_SOON and w.blocker in gpus for w in waits)
 
 
 def _before(event_id: str, ms: int) -> str:

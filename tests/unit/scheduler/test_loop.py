@@ -18,7 +18,7 @@ from scheduler.profile import Profile, add_seconds, from_json, to_json
 from scheduler.redis_connection import load_scripts
 from scheduler.redis_ledger import RedisLedger
 from scheduler.rhythm import HOUR_MS, WEEK_MS, Usage, learn
-from scheduler.states import Job, JobState, Lane, MemoryLimit, Step
+from scheduler.states import Job, JobState, Lane, MemoryLimit, Step, WaitReason
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 
 LEASE_MS = 60_000
@@ -148,6 +148,33 @@ async def test_nothing_is_tried_where_that_is_off(ledger: RedisLedger) -> None:
     await quiet_pool(ledger)
     async with scheduling(ledger, explore=0):
         assert not (await admitted(ledger)).trial
+
+
+async def test_who_waits_for_a_load_starts_soon_after_it_without_an_event(
+    ledger: RedisLedger,
+) -> None:
+    def seen(used: int) -> Any:
+        loading = worker("host-0", used_bytes=used, limit=MemoryLimit.TOLD)
+        other = worker("host-1", models=("checkpoints/b",), limit=MemoryLimit.TOLD)
+        return report(workers=[loading, other], gpus=[gpu(used_bytes=used)])
+
+    await ledger.report(seen(0))
+    big = {"models": ("checkpoints/a",), "model_bytes": (3 * GIB,), "load_seconds": 4.0}
+    async with scheduling(ledger):
+        first = new_job(**big)
+        await ledger.submit(first, b"{}", max_queued=None)
+        await reserved(ledger, first.id)
+        second = new_job("bob", models=("checkpoints/b",))
+        await ledger.submit(second, b"{}", max_queued=None)
+
+        async def told() -> bool:
+            return (await job_of(ledger, second.id)).wait_reason is WaitReason.WARM_SOON
+
+        await until(told)
+        cursor = await ledger.last_event_id()
+        await ledger.report(seen(4 * GIB))
+        assert await ledger.events(cursor, 0) == []
+        await reserved(ledger, second.id)
 
 
 async def test_the_next_leader_learns_what_the_last_one_did_not_and_nothing_twice(
