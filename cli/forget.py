@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import uuid
+from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -48,8 +51,9 @@ def forget(
 
 async def _forget(ground: Ground, name: str) -> dict[str, int]:
     from cli.hosts import Hosts
+    from store.audit import SqlAudit
     from store.engine import open_engine
-    from store.forgetting import forget_user
+    from store.forgetting import NOBODY, forget_user
     from store.migrate import migrate
     from store.outputs import SqlOutputs
 
@@ -67,6 +71,8 @@ async def _forget(ground: Ground, name: str) -> dict[str, int]:
         async with Hosts(await ledger.pool(), token) as hosts:
             outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
         gone = await forget_user(engine, name)
+        audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))
+        await audit.note(f"shell:{getuser()}", "forget", f"user:{NOBODY}", gone)
         await _forget_in_redis(ledger, name)
         return {**gone, "files on workers": outputs}
     finally:
