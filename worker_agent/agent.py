@@ -26,6 +26,7 @@ from worker_agent.files import WorkerFiles
 from worker_agent.gpus import GpuBook
 from worker_agent.heartbeat import REPORT, Heartbeat
 from worker_agent.host import HostBook
+from worker_agent.judge import Judge
 from worker_agent.launch import LaunchSpec
 from worker_agent.live import LiveHub
 from worker_agent.mps import Mps, our_environment
@@ -33,6 +34,7 @@ from worker_agent.mps_client import mps_home
 from worker_agent.nvml import GpuReader
 from worker_agent.packs import PackRoutes
 from worker_agent.place import Place
+from worker_agent.probe_client import ProbeClient
 from worker_agent.probe_pack import probe_token
 from worker_agent.recording import Recording
 from worker_agent.services import Services, patiently
@@ -191,7 +193,10 @@ class Agent:
         files = WorkerFiles(self._client_of, self._folders_of)
         logs = WorkerLogs(self._log_of)
         packs = PackRoutes(self._client_of)
-        app = endpoint.build(self.id, self._version, self._token, self._hub, files, packs, logs)
+        judge = Judge(self._probe_of)
+        app = endpoint.build(
+            self.id, self._version, self._token, self._hub, files, packs, logs, judge
+        )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -342,6 +347,10 @@ class Agent:
     def _log_of(self, worker: str) -> Path | None:
         spec = self._specs.get(worker)
         return spec.log_path if spec is not None else None
+
+    def _probe_of(self, worker: str) -> ProbeClient | None:
+        driver = self._drivers.get(worker)
+        return driver.probe.client if driver is not None else None
 
     def _folders_of(self, worker: str) -> Mapping[str, Path]:
         spec = self._specs.get(worker)

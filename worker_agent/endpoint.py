@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from scheduler.fleet import PROTOCOL
 from scheduler.live import PROTOCOL_HEADER
 from worker_agent.files import WorkerFiles
+from worker_agent.judge import Judge
 from worker_agent.live import Feed, LiveHub
 from worker_agent.packs import PackRoutes
 from worker_agent.worker_logs import WorkerLogs
@@ -38,6 +39,7 @@ def build(
     files: WorkerFiles,
     packs: PackRoutes,
     logs: WorkerLogs,
+    judge: Judge,
 ) -> web.Application:
     """The endpoint as an aiohttp application."""
     guard = _guarded(token)
@@ -58,6 +60,7 @@ def build(
             web.get("/v1/workers/{worker}/place", files.place),
             web.get("/v1/workers/{worker}/log", logs.serve),
             web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
+            web.post("/v1/workers/{worker}/validate", judge.validate),
             web.route("*", "/v1/workers/{worker}/pack/{path:.*}", packs.serve),
         ]
     )

@@ -76,6 +76,11 @@ class ProbeSide:
         self._context: int | None = None
 
     @property
+    def client(self) -> ProbeClient | None:
+        """What to ask it with; None: it is not there."""
+        return self._connect() if self._info is not None else None
+
+    @property
     def present(self) -> bool:
         """Whether the worker has a probe that answers."""
         return self._info is not None

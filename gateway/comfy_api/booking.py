@@ -23,7 +23,8 @@ from gateway.context import Identity, Services
 from gateway.denied import refuse
 from gateway.need import Need, need_of
 from gateway.scattered import refuse_scattered
-from gateway.sight import sight_of
+from gateway.second_look import allowed, doubtful
+from gateway.sight import Sight, sight_of
 from scheduler.catalogue import requires
 from scheduler.rehearsal import WINDOW, plan_config, rehearse
 from scheduler.states import InputFile, NewJob
@@ -59,7 +60,7 @@ async def book(found: Services, who: Identity, posted: Posted) -> Booking | Vali
     object_info = await found.info.object_info(sight)
     names = named_files(posted.prompt, object_info)
     files = await find_files(found, who.user, names)
-    checked = _check(posted, object_info, files)
+    checked = await _checked(found, sight, posted, object_info, files)
     if not checked.ok:
         return checked
     need = await need_of(found, checked, object_info, files)
@@ -91,10 +92,29 @@ async def _refuse_late(found: Services, new: NewJob) -> Refusal | None:
     return refuse_late((start.p50_ms - snapshot.now_ms) / 1000, new.deadline_s)
 
 
-def _check(
-    posted: Posted, object_info: Mapping[str, Any], files: Mapping[FileKey, InputFile]
+async def _checked(
+    found: Services,
+    sight: Sight,
+    posted: Posted,
+    object_info: Mapping[str, Any],
+    files: Mapping[FileKey, InputFile],
 ) -> Validation:
-    """ComfyUI's validation; with no worker ever seen only the graph's outer shape."""
+    """ComfyUI's validation; values of node packs that it refuses are tried on a worker."""
+    checked = _check(posted, object_info, files)
+    nodes = doubtful(checked, object_info)
+    if not nodes:
+        return checked
+    good = await allowed(found.agents, sight, posted.prompt, nodes)
+    return _check(posted, object_info, files, good) if good else checked
+
+
+def _check(
+    posted: Posted,
+    object_info: Mapping[str, Any],
+    files: Mapping[FileKey, InputFile],
+    trusted: frozenset[str] = frozenset(),
+) -> Validation:
+    """By the rules alone; with no worker ever seen only the graph's outer shape."""
     if not object_info:
         return _check_shape(posted)
 
@@ -102,7 +122,9 @@ def _check(
         key = file_key(kind, value)
         return key is not None and key in files
 
-    return validate(posted.prompt, object_info, exists=exists, targets=posted.targets)
+    return validate(
+        posted.prompt, object_info, exists=exists, targets=posted.targets, trusted=trusted
+    )
 
 
 def _job(

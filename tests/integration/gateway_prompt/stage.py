@@ -56,6 +56,16 @@ class FakeAgent:
         self.subscribed: set[str] = set()
         self.feed: web.WebSocketResponse | None = None
         self.url = ""
+        #: prompts that were to be judged, and the nodes that the worker refuses; None: it is silent
+        self.judged: list[Any] = []
+        self.refused: list[str] | None = None
+
+    async def validate(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        self.judged.append((await request.json())["prompt"])
+        if self.refused is None:
+            return web.Response(status=404)
+        return web.json_response({"refused": self.refused})
 
     async def live(self, request: web.Request) -> web.WebSocketResponse:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -75,6 +85,7 @@ class FakeAgent:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/v1/live", self.live)
+        app.router.add_post("/v1/workers/{worker}/validate", self.validate)
         app.router.add_get("/v1/workers/{worker}/comfy/{path:.*}", self.comfy)
         return app
 

@@ -41,6 +41,7 @@ class FakeProbe:
             web.post(f"{ROOT}/warm", self._guarded(self.warm)),
             web.post(f"{ROOT}/trim", self._guarded(self.free)),
             web.post(f"{ROOT}/release", self._guarded(self.free)),
+            web.post(f"{ROOT}/validate", self._guarded(self.validate)),
             web.post(f"{ROOT}/subscribe", self._guarded(self.subscribe)),
             web.get(f"{ROOT}/records", self._guarded(self.records)),
             web.post("/fake/probe", self.set),
@@ -85,6 +86,17 @@ class FakeProbe:
         before, self.figures = self.figures, {**self.figures, **self.after}
         told = {"before": before, "after": self.figures, "seconds": 0.1, "unloaded": []}
         return web.json_response(told)
+
+    async def validate(self, request: web.Request) -> web.Response:
+        prompt = (await request.json())["prompt"]
+        refused = [node for node in prompt if prompt[node]["class_type"] == "Fail"]
+        errors = {node: {"errors": [], "class_type": "Fail"} for node in refused}
+        kind = "prompt_outputs_failed_validation"
+        if any(node["class_type"] == "Nobodys" for node in prompt.values()):
+            kind, errors = "invalid_prompt", {}
+        valid = not errors and kind != "invalid_prompt"
+        told = {"valid": valid, "error": None if valid else {"type": kind, "message": "/srv/x"}}
+        return web.json_response({**told, "node_errors": errors, "outputs": []})
 
     async def subscribe(self, request: web.Request) -> web.Response:
         self.sid = (await request.json())["sid"]

@@ -311,3 +311,38 @@ async def test_what_the_socket_missed_is_asked_for_and_told_once(probed: Bed) ->
     assert [record["seq"] for record in records] == list(range(1, 9))
     await run(probed)
     assert all(record["seq"] > 8 for record in (await probed.probe())["ring"])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status", "answer"),
+    [
+        ({"1": SAVE, "2": {"class_type": "Fail", "inputs": {}}}, 200, {"refused": ["2"]}),
+        ({"1": SAVE}, 200, {"refused": []}),
+        ({"1": {"class_type": "Nobodys", "inputs": {}}}, 422, None),
+        (["1"], 400, None),
+    ],
+)
+async def test_a_gateway_learns_which_nodes_a_worker_refuses_and_not_its_words(
+    probed: Bed, prompt: Any, status: int, answer: Any
+) -> None:
+    url = f"{probed.agent.url}/v1/workers/host-0/validate"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(url, json={"prompt": prompt}) as reply:
+            assert reply.status == 401
+        async with session.post(url, json={"prompt": prompt}, headers=headers) as reply:
+            assert reply.status == status
+            assert "/srv" not in await reply.text()
+            if answer is not None:
+                assert await reply.json() == answer
+    assert (await probed.seen())["prompts"] == []
+
+
+async def test_without_a_probe_nobody_judges(bed: Bed) -> None:
+    url = f"{bed.agent.url}/v1/workers/host-0/validate"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, json={"prompt": {"1": SAVE}}, headers=headers) as reply,
+    ):
+        assert reply.status == 404

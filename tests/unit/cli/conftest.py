@@ -18,6 +18,7 @@ from tests.unit.cli.place import TOKEN, Place
 from worker_agent import endpoint
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.files import WorkerFiles
+from worker_agent.judge import Judge
 from worker_agent.live import LiveHub
 from worker_agent.packs import PackRoutes
 from worker_agent.worker_logs import WorkerLogs
@@ -44,6 +45,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             files,
             packs,
             WorkerLogs(lambda worker: None),
+            Judge(lambda worker: None),
         )
         async with TestServer(app) as server:
             agent = Agent(id="host", url=str(server.make_url("")), version="1", heartbeat_ms=0)

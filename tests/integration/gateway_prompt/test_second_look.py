@@ -1,0 +1,84 @@
+"""Values that the rules refuse at a node pack's nodes are tried on a worker, and only those."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.redis_ledger import RedisLedger
+from tests.integration.gateway_prompt.stage import Stage, a_stage, graph, object_info
+
+
+@pytest.fixture
+async def picking(ledger: RedisLedger, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A gateway whose workers have a pack's class with a list of its own."""
+    known = object_info()
+    known["Picker"] = {
+        **known["SaveImage"],
+        "input": {"required": {"images": ["IMAGE"], "style": [["oil", "ink"], {}]}},
+        "python_module": "custom_nodes.picker",
+    }
+    async with a_stage(ledger, tmp_path, known=known) as running:
+        yield running
+
+
+def picked(style: Any = "chalk") -> dict[str, Any]:
+    node = {"class_type": "Picker", "inputs": {"images": ["1", 0], "style": style}}
+    return {"1": graph()["1"], "3": node}
+
+
+async def post(stage: Stage, prompt: dict[str, Any]) -> tuple[int, Any]:
+    return await stage.call("POST", "/prompt", "ann", json={"prompt": prompt})
+
+
+async def test_what_a_pack_allows_is_queued_though_its_list_does_not_say_so(
+    picking: Stage,
+) -> None:
+    picking.agent.refused = []
+    status, answer = await post(picking, picked())
+    assert status == 200
+    assert answer["node_errors"] == {}
+    assert picking.agent.judged == [picked()]
+    (job,) = (await picking.ledger.snapshot(10)).backlogs[0].jobs
+    assert job.prompt_id == answer["prompt_id"]
+
+
+@pytest.mark.parametrize("refused", [["3"], None])
+async def test_what_its_worker_refuses_or_nobody_can_judge_is_a_400_in_our_words(
+    picking: Stage, refused: list[str] | None
+) -> None:
+    picking.agent.refused = refused
+    status, answer = await post(picking, picked())
+    assert status == 400
+    assert [error["type"] for error in answer["node_errors"]["3"]["errors"]] == [
+        "value_not_in_list"
+    ]
+
+
+async def test_a_good_prompt_asks_no_worker(picking: Stage) -> None:
+    assert (await post(picking, picked("ink")))[0] == 200
+    assert picking.agent.judged == []
+
+
+async def test_the_rules_alone_judge_nodes_of_comfyui_itself(picking: Stage) -> None:
+    picking.agent.refused = []
+    wide = {"1": {**graph()["1"], "inputs": {**graph()["1"]["inputs"], "width": 10**9}}}
+    assert (await post(picking, {**graph(), **wide}))[0] == 400
+    assert picking.agent.judged == []
+
+
+async def test_what_is_missing_is_missing_whatever_a_worker_says(picking: Stage) -> None:
+    picking.agent.refused = []
+    bare = {"3": {"class_type": "Picker", "inputs": {"style": "chalk"}}}
+    assert (await post(picking, bare))[0] == 400
+
+
+async def test_a_node_beside_it_that_is_wrong_stays_so(picking: Stage) -> None:
+    picking.agent.refused = []
+    wrong = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
+    status, answer = await post(picking, picked() | {"4": wrong})
+    assert status == 200
+    assert set(answer["node_errors"]) == {"4"}
