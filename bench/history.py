@@ -44,7 +44,7 @@ from store.workflows import SqlWorkflows
 
 _DAY_MS: Final = 24 * rows.HOUR_MS
 #: seconds of each step that are kept, in days, as by default
-_KEPT: Final = ((1, 1), (10, 7), (60, 90), (600, 90), (3600, 90))
+_KEPT: Final = ((1, 1), (10, 7), (60, 90), (600, 90), (3600, 90), (14_400, 90))
 _BATCH: Final = 20_000
 T = TypeVar("T")
 Query = Callable[[], Awaitable[Any]]
@@ -119,7 +119,7 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
         "contention: peaks, 90 days": lambda: contention.peaks(start, now),
         "contention: heat map, 90 days": lambda: contention.week(start, now, "Europe/Zurich"),
         "contention: near misses, 90 days": lambda: contention.near_misses(start, now),
-        "gpus: all, 25 minutes": lambda: samples.gpus(now - 25 * 60_000, now),
+        "gpus: all, 12 minutes": lambda: samples.gpus(now - 12 * 60_000, now),
         "gpus: one, a day": lambda: samples.gpus(now - _DAY_MS, now, gpu="GPU-0001"),
         "gpus: all, 7 days": lambda: samples.gpus(now - 7 * _DAY_MS, now),
         "gpus: all, 90 days": lambda: samples.gpus(start, now),

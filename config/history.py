@@ -21,7 +21,7 @@ class History(Model):
     keep_minutes: Seconds = 90 * _DAY
     """The same, means of a minute."""
     keep_hours: Seconds | None = None
-    """The same, means of ten minutes and of an hour; usage, and what nodes took in each hour. Unset: for good."""
+    """The same, means of ten minutes, of an hour and of four; usage, and what nodes took in each hour. Unset: for good."""
     keep_nodes: Seconds = 90 * _DAY
     """What each node of each job took: times, memory, shapes, redacted inputs."""
     keep_curves: Seconds = 7 * _DAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, true
@@ -33,13 +34,8 @@ class Kept:
 
 async def expire(engine: AsyncEngine, kept: Kept) -> None:
     """Delete what is too old."""
-    of_steps = dict(
-        zip(
-            STEPS,
-            (kept.seconds_ms, kept.ten_seconds_ms, kept.minutes_ms, kept.hours_ms, kept.hours_ms),
-            strict=True,
-        )
-    )
+    short = (kept.seconds_ms, kept.ten_seconds_ms, kept.minutes_ms)
+    of_steps = dict(zip_longest(STEPS, short, fillvalue=kept.hours_ms))
     for step, before in of_steps.items():
         for table in (history.gpu_samples, history.pool_samples):
             await _drop(engine, table, table.c.at_ms, before, table.c.step_s == step)

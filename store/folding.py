@@ -14,7 +14,7 @@ from store.engine import writing
 from store.upsert import upsert
 
 #: Steps of samples, seconds; each is made of the one before it.
-STEPS: Final = (1, 10, 60, 600, 3600)
+STEPS: Final = (1, 10, 60, 600, 3600, 14_400)
 #: Steps of waits.
 WAIT_STEPS: Final = (10, 3600)
 Fold = Callable[[Iterable[Mapping[str, Any]], int], list[dict[str, Any]]]

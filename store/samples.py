@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from store import history_schema
 from store.folding import STEPS, Fold
 
-#: Points of one curve at most.
+#: Points of one curve at most, where it is alone and where all GPUs' are read: as many as a wide
+#: screen has columns, and a page of eight GPUs that is no larger than needed.
 MOST_POINTS: Final = 2200
+MOST_POINTS_OF_ALL: Final = 740
 Row = Mapping[str, Any]
 
 
@@ -45,7 +47,8 @@ class SqlSamples:
     ) -> Series:
         """Memory and load of all GPUs, or of one."""
         table = history_schema.gpu_samples
-        step = step_s or step_for(until_ms - from_ms)
+        most = MOST_POINTS if gpu is not None else MOST_POINTS_OF_ALL
+        step = step_s or step_for(until_ms - from_ms, most)
 
         def name(row: Row) -> str:
             return str(row["gpu"])
