@@ -19,6 +19,7 @@ from cli.hosts import HostAway, Hosts
 from cli.options import read_ground
 from cli.shelf import Shelf, Unfit
 from config.files import fixed_root
+from config.tls import trusting
 from store.engine import open_engine
 from store.migrate import migrate
 from store.outputs import Output, SqlOutputs
@@ -63,7 +64,9 @@ async def _deliver(config: Path | None, data_dir: Path) -> int:
         waiting = await outputs.undelivered(now_ms - RETRIED_MS, _MOST)
         if not waiting:
             return 0
-        async with Hosts(await ledger.pool(), cluster_token(live(), data_dir)) as hosts:
+        async with Hosts(
+            await ledger.pool(), cluster_token(live(), data_dir), trusting(live().cluster)
+        ) as hosts:
             return await hand_over(waiting, template, outputs, hosts, now_ms)
     finally:
         await ledger.close()

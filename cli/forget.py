@@ -13,6 +13,7 @@ import typer
 from cli.boot import LiveSettings, cluster_token, connect_ledger, redis_url, store_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from config.tls import trusting
 from scheduler.ledger import Ledger, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ async def _forget(ground: Ground, name: str) -> dict[str, int]:
             )
         await migrate(engine)
         token = cluster_token(live(), ground.data_dir)
-        async with Hosts(await ledger.pool(), token) as hosts:
+        async with Hosts(await ledger.pool(), token, trusting(live().cluster)) as hosts:
             outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
         gone = await forget_user(engine, name)
         audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))

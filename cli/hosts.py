@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -23,10 +24,11 @@ class HostAway(Exception):
 class Hosts:
     """The agents' endpoints. An async context."""
 
-    def __init__(self, pool: Pool, token: str) -> None:
+    def __init__(self, pool: Pool, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._pool = pool
         self._session = aiohttp.ClientSession(
             headers={hdrs.AUTHORIZATION: f"Bearer {token}"},
+            connector=aiohttp.TCPConnector(ssl=tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_TIMEOUT,
         )

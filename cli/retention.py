@@ -22,6 +22,7 @@ from cli.leftovers import Leftovers
 from cli.options import read_ground
 from config.problems import ConfigError
 from config.settings import Settings
+from config.tls import trusting
 from scheduler.ledger import Ledger
 from scheduler.workflow.passed_pictures import PASSED
 from store.engine import open_engine
@@ -63,7 +64,9 @@ async def _tend(config: Path | None, data_dir: Path) -> dict[str, int]:
     try:
         await migrate(engine)
         await live.read(ledger)
-        async with Hosts(await ledger.pool(), _token(live(), data_dir)) as hosts:
+        async with Hosts(
+            await ledger.pool(), _token(live(), data_dir), trusting(live().cluster)
+        ) as hosts:
             tended = Retention(live(), SqlOutputs(engine), hosts, int(time.time() * 1000))
             await tended.run()
         leftovers = Leftovers(data_dir / "files", time.time())

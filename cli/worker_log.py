@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from cli.boot import cluster_token
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, read_ground
 from cli.pool_calls import with_ledger
+from config.tls import trusting
 from scheduler.ledger import Ledger
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0, sock_connect=5.0)
@@ -29,11 +31,12 @@ def logs(
     [bold]Example[/bold]: vramgate logs studio1-0 --tail 50
     """
     ground = read_ground(config, data_dir)
-    token = cluster_token(ground.source.current(), ground.data_dir)
-    print(with_ledger(ground, lambda ledger: _ask(ledger, token, worker, tail)), end="")
+    settings = ground.source.current()
+    token, tls = cluster_token(settings, ground.data_dir), trusting(settings.cluster)
+    print(with_ledger(ground, lambda ledger: _ask(ledger, token, tls, worker, tail)), end="")
 
 
-async def _ask(ledger: Ledger, token: str, worker: str, tail: int) -> str:
+async def _ask(ledger: Ledger, token: str, tls: ssl.SSLContext, worker: str, tail: int) -> str:
     pool = await ledger.pool()
     found = pool.workers.get(worker)
     agent = pool.agents.get(found.agent) if found is not None else None
@@ -44,7 +47,7 @@ async def _ask(ledger: Ledger, token: str, worker: str, tail: int) -> str:
     try:
         async with (
             aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as session,
-            session.get(url, params={"tail": str(tail)}, allow_redirects=False) as answer,
+            session.get(url, params={"tail": str(tail)}, allow_redirects=False, ssl=tls) as answer,
         ):
             text = await answer.text()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

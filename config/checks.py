@@ -23,7 +23,7 @@ _Found = Iterator[tuple[Place, str]]
 
 def check(settings: Settings, draft: Draft) -> list[Problem]:
     """All of it, each with the line that it is about."""
-    parts = (_open, _frontend, _hashes, _ports, _networks, _places, _proxies)
+    parts = (_open, _tls, _frontend, _hashes, _ports, _networks, _places, _proxies)
     found = [one for part in parts for one in part(settings)]
     return [Problem(draft.origin(place), dotted(place), message) for place, message in found]
 
@@ -46,6 +46,19 @@ def _open(settings: Settings) -> _Found:
             f"`auth.mode: open` lets in whoever reaches {host}: listen on 127.0.0.1, or set "
             "`auth.mode: keys` and add users with `vramgate users add NAME`",
         )
+
+
+def _tls(settings: Settings) -> _Found:
+    agent, cluster = settings.agent, settings.cluster
+    if agent.tls_key is not None and agent.tls_cert is None:
+        yield ("agent", "tls_key"), "belongs to agent.tls_cert, which is not set"
+    for place, path in (
+        (("agent", "tls_cert"), agent.tls_cert),
+        (("agent", "tls_key"), agent.tls_key),
+        (("cluster", "ca"), cluster.ca),
+    ):
+        if path is not None and not path.is_file():
+            yield place, f"{path}: there is no such file"
 
 
 def _frontend(settings: Settings) -> _Found:

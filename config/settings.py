@@ -325,6 +325,10 @@ class Agent(Model):
     """Port of its endpoint; 0: any free one."""
     advertise: str | None = None
     """Base URL at which gateways reach it; unset: made from host and port."""
+    tls_cert: Path | None = None
+    """Certificate (PEM, with its chain) that its endpoint shows; unset: it is not encrypted."""
+    tls_key: Path | None = None
+    """Key of `tls_cert` (PEM); unset: it is in the same file."""
     workers: tuple[WorkerUrl, ...] = ()
     """Existing ComfyUIs to drive."""
     comfyui: Comfyui = Comfyui()
@@ -344,6 +348,8 @@ class Cluster(Model):
     """Shared by gateways and agents; unset: `token_file`."""
     token_file: Path | None = None
     """File with the token; `vramgate up` makes one in the data folder."""
+    ca: Path | None = None
+    """Certificates (PEM) that are trusted besides the system's, where agents and gateways have `https` addresses."""
 
 
 class Log(Model):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -85,9 +86,12 @@ class Agents:
         token: str,
         clock: Callable[[], float],
         heartbeat_s: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._ledger = ledger
         self._token = token
+        #: whose certificates are believed; None: those that the system believes
+        self._tls = tls
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._pool = Pool(now_ms=0)
@@ -110,7 +114,7 @@ class Agents:
         """The client for agents; closed by ``close``."""
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=200),
+                connector=aiohttp.TCPConnector(limit=200, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=_TIMEOUT,
                 auto_decompress=False,

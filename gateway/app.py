@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from config.settings import Settings
+from config.tls import trusting
 from gateway import cluster_api, entrance, events, frontend, health, login, own_files
 from gateway.agents import Agents
 from gateway.announce import announce
@@ -95,7 +96,8 @@ def make_services(
         new_id: a fresh lowercase uuid4.
     """
     effective = EffectiveSettings(settings)
-    agents = Agents(ledger, cluster_token, clock, lambda: effective().scheduler.heartbeat)
+    tls = trusting(effective().cluster)
+    agents = Agents(ledger, cluster_token, clock, lambda: effective().scheduler.heartbeat, tls)
     blobs, mates = Blobs(files_dir), Mates(effective)
     return Services(
         settings=effective,

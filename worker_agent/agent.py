@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from config.settings import Settings
+from config.tls import serving, trusting
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Agent as AgentRecord
 from worker_agent import endpoint, verdict
@@ -128,7 +129,7 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled or told to by SIGTERM; then stop our workers."""
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(new_session())
+            session = await stack.enter_async_context(new_session(trusting(self._settings.cluster)))
             self._build(session)
             await self._listen(stack)
             try:
@@ -201,11 +202,13 @@ class Agent:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host = self._settings.agent.host
-        site = web.TCPSite(runner, host, self._settings.agent.port)
+        tls = serving(self._settings.agent)
+        site = web.TCPSite(runner, host, self._settings.agent.port, ssl_context=tls)
         await site.start()
         port = runner.addresses[0][1]
+        scheme = "http" if tls is None else "https"
         named = f"[{host}]" if ":" in host else host
-        self.url = self._settings.agent.advertise or f"http://{named}:{port}"
+        self.url = self._settings.agent.advertise or f"{scheme}://{named}:{port}"
         self.heartbeat.record = replace(self.heartbeat.record, url=self.url)
         _log.info("agent_listening", agent=self.id, url=self.url)
 

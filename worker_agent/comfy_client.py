@@ -11,6 +11,7 @@ and cookies are never sent.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,10 +55,17 @@ class Rejected:
     node_errors: dict[str, Any]
 
 
-def new_session() -> aiohttp.ClientSession:
-    """A session for workers, gateways and agents: no cookies, no proxies of the environment."""
+def new_session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
+    """A session for workers, gateways and agents: no cookies, no proxies of the environment.
+
+    Args:
+        tls: whose certificates are believed; None: those that the system believes.
+    """
     return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, timeout=_PATIENCE
+        connector=aiohttp.TCPConnector(ssl=True if tls is None else tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        timeout=_PATIENCE,
     )
 
 

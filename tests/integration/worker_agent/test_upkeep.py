@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from config.settings import Cluster
+from config.tls import trusting
 from config.upkeep import ASKED, YES, drain_path, restart_path
 from scheduler.fleet import PROTOCOL
 from scheduler.live import PROTOCOL_HEADER
@@ -182,3 +186,31 @@ async def test_an_agent_whose_clock_is_off_by_an_hour_works_like_any_other(
     assert ended.state is JobState.SUCCEEDED
     assert ended.submitted_ms <= ended.started_ms <= ended.ended_ms
     assert replace(ended).run_seconds < 60
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for loopback that vouches for itself, and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=agent", "-keyout", str(key)]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
+async def test_an_encrypted_endpoint_is_reached_by_those_who_trust_its_certificate(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    cert, key = certificate(tmp_path)
+    encrypted = {**SETTINGS, "agent": {"tls_cert": str(cert), "tls_key": str(key)}}
+    agent = make_agent(ledger, tmp_path, [fake_spec(tmp_path)], settings=encrypted)
+    async with running(agent):
+        assert agent.url.startswith("https://127.0.0.1:")
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        trusted = trusting(Cluster(token=TOKEN, ca=cert))
+        async with aiohttp.ClientSession(headers=headers) as session:
+            async with session.get(f"{agent.url}/v1/health", ssl=trusted) as answer:
+                assert answer.status == 200
+            with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                await session.get(f"{agent.url}/v1/health", ssl=trusting(Cluster(token=TOKEN)))
