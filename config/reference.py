@@ -56,6 +56,8 @@ def _words(value: Any) -> str:
         return "must be given"
     if value is None or value == ():
         return "unset" if value is None else "none"
+    if isinstance(value, tuple):
+        return ", ".join(_words(one) for one in value)
     if isinstance(value, Enum):
         return f"`{value.value}`"
     if isinstance(value, bool):

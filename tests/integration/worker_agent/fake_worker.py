@@ -19,9 +19,6 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-# run as a program: its own folder is on the import path
-from fake_probe import from_environment
-
 PNG = b"\x89PNG\r\n\x1a\n fake"
 STRING = ["STRING", {"default": "x"}]
 OBJECT_INFO: dict[str, Any] = {
@@ -61,7 +58,8 @@ class FakeWorker:
         self.passed: dict[str, bytes] = {}
         self.interrupts: list[Any] = []
         self.read = b""
-        self.probe = from_environment(dict(os.environ), self.send)
+        #: a ``FakeProbe``, where it runs as a program that is told to have one
+        self.probe: Any = None
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**26)
@@ -315,5 +313,9 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
+    # run as a program, its own folder is on the import path
+    from fake_probe import from_environment
+
     worker = FakeWorker(options.folder)
+    worker.probe = from_environment(dict(os.environ), worker.send)
     web.run_app(worker.app(), host="127.0.0.1", port=options.port, print=None)
