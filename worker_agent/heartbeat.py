@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 
 #: an unchanged report is repeated this often, seconds
 REPORT: Final = 1.0
+#: memory that our own workers take or give back is told no more often than this, seconds
+_MOVES: Final = 0.25
 
 
 class AgentReplaced(Exception):
@@ -142,8 +144,10 @@ class Heartbeat:
         self._woken.clear()
 
     def _is_news(self) -> bool:
-        due = self._clock() - self._reported_at >= REPORT
-        return due or self.reported is None or differs(self.reported, self._look())
+        since = self._clock() - self._reported_at
+        if since >= REPORT or self.reported is None:
+            return True
+        return differs(self.reported, self._look(), moved=since >= _MOVES)
 
     def _look(self) -> Report:
         memory = self._host.reading
