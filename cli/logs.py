@@ -53,6 +53,14 @@ def set_up_logging(settings: Log, role: str, handler: logging.Handler | None = N
     structlog.contextvars.bind_contextvars(role=role)
 
 
+def quiet_logging() -> None:
+    """What a command says in passing goes to stderr, and only what is wrong: stdout is its answer."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def _unquote(record: logging.LogRecord) -> bool:
     """Tell of a malformed request without quoting it: the line at fault may hold a key."""
     error = record.exc_info[1] if record.exc_info else None

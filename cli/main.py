@@ -29,6 +29,7 @@ from cli import (
     worker_log,
 )
 from cli.errors import CliError
+from cli.logs import quiet_logging
 from config.problems import ConfigError
 
 #: Exit code of a mistake of ours, apart from refusals (1) and usage (2).
@@ -71,6 +72,7 @@ app.command("jobs", rich_help_panel=_ROLES)(jobs.jobs)
 
 def main() -> None:
     """Entry point of ``vramgate``; leaves with 0, 1 (refused), 2 (usage) or 70 (our mistake)."""
+    quiet_logging()  # a role sets up its own
     try:
         app(prog_name="vramgate")
     except ConfigError as error:

@@ -30,7 +30,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from scheduler.ledger import LedgerUnavailable
-from scheduler.redis_pipe import Pipe, PipeBroken
+from scheduler.redis_pipe import ErrorAnswered, Pipe, PipeBroken
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -162,7 +162,9 @@ class Connection:
         if self._pipe is not None:
             try:
                 return await self._pipe.ask(("EVALSHA", self._digests[name], *head))
-            except PipeBroken as error:  # also: the server does not know the script yet
+            except ErrorAnswered:
+                pass  # mostly a script's first use; asked again below, any other error is raised
+            except PipeBroken as error:
                 _log.debug("pipe_broken", script=name, error=str(error))
         async with self._slots:
             await _know_nodes(self._commands)

@@ -31,6 +31,10 @@ class PipeBroken(Exception):
     """There was no answer, and nothing is known of what became of the question."""
 
 
+class ErrorAnswered(PipeBroken):
+    """The server answered with an error, such as that it does not know a script yet."""
+
+
 class Pipe:
     """One connection, made when it is first needed and again after it broke.
 
@@ -88,6 +92,8 @@ class Pipe:
             self.close()
             self._rests_until = loop.time() + _REST_S
             raise PipeBroken("no answer in time") from error
+        except hiredis.ReplyError as error:
+            raise ErrorAnswered(repr(error)) from error
         except (OSError, hiredis.HiredisError) as error:
             raise PipeBroken(repr(error)) from error
 
