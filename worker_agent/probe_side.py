@@ -29,6 +29,8 @@ _log = structlog.get_logger(__name__)
 #: them; its record may come a moment later: tries, and the pause between, seconds.
 _TRIES: Final = 5
 _PAUSE: Final = 0.02
+#: Before a probe that did not answer as one is asked again, seconds.
+_AGAIN: Final = 10.0
 #: Torch is left this much at least beside the context: less runs nothing (``probe/limit.py``).
 _LEAST_TORCH: Final = 320 * 2**20
 
@@ -65,6 +67,8 @@ class ProbeSide:
         self._worker = worker
         self._connect = connect
         self._info: ProbeInfo | None = None
+        #: when to attach again, and to which socket, after that failed
+        self._again: tuple[float, str] | None = None
         self._mode = MemoryLimit.OBSERVED
         #: the limit in force; None: none was told in this life
         self._told: _Told | None = None
@@ -118,14 +122,11 @@ class ProbeSide:
     # ── its life ─────────────────────────────────────────────────────────────
 
     async def attach(self, sid: str) -> None:
-        """A socket was opened: ask what is at its other end, and have records sent there.
-
-        Raises:
-            WorkerUnreachable: nobody answers.
-        """
+        """A socket was opened: ask what is at its other end, and have records sent there."""
         client = self._connect()
         if client is None:
             return
+        self._again = None
         try:
             info = await client.info()
             if info is None:
@@ -136,9 +137,10 @@ class ProbeSide:
             await self.records.fetch(client)
             if self._info is None or self._info.boot != info.boot:
                 await self._meet(client, info)
-        except ProbeFailed as error:
+        except (ProbeFailed, WorkerUnreachable) as error:
             _log.warning("probe_failed", worker=self._worker, call="attach", detail=str(error))
             self.detach()
+            self._again = (self._services.clock() + _AGAIN, sid)
 
     async def _meet(self, client: ProbeClient, info: ProbeInfo) -> None:
         """A process that we have not talked to before."""
@@ -171,7 +173,9 @@ class ProbeSide:
             _log.warning("probe_failed", worker=self._worker, call="trim", detail=str(error))
 
     async def sync(self) -> None:
-        """Get what the socket missed, where that is due."""
+        """Get what the socket missed, where that is due; ask again what has failed."""
+        if self._again is not None and self._services.clock() >= self._again[0]:
+            await self.attach(self._again[1])
         client = self._connect()
         if client is None or self._info is None or not self.records.due:
             return

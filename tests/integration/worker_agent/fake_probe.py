@@ -126,4 +126,8 @@ def from_environment(
     environment: dict[str, str], send: Callable[[str, str, Any], Awaitable[None]]
 ) -> FakeProbe | None:
     told = environment.get("VRAMGATE_PROBE")
-    return FakeProbe(json.loads(told)["token"], send) if told else None
+    if not told:
+        return None
+    probe = FakeProbe(json.loads(told)["token"], send)
+    probe.broken = "FAKE_PROBE_BROKEN" in environment
+    return probe

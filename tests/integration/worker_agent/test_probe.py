@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -346,3 +347,22 @@ async def test_without_a_probe_nobody_judges(bed: Bed) -> None:
         session.post(url, json={"prompt": {"1": SAVE}}, headers=headers) as reply,
     ):
         assert reply.status == 404
+
+
+async def test_a_probe_that_fails_at_first_keeps_no_worker_from_its_work(
+    ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [fake_spec(tmp_path, probe=True)]
+    env = {**specs[0].env, "FAKE_PROBE_BROKEN": "1"}
+    agent = make_agent(ledger, tmp_path, [replace(specs[0], env=env)])
+    async with running(agent):
+        bed = Bed(ledger, agent, specs)
+        await bed.ready()
+        assert not (await worker(bed)).has_probe
+        assert (await run(bed, 6 * GIB)).state is JobState.SUCCEEDED
+        await bed.probe(broken=False)
+
+        async def is_back() -> bool:
+            return (await worker(bed)).has_probe
+
+        await bed.until(is_back)
