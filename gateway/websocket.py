@@ -93,7 +93,8 @@ async def _is_followed(request: web.Request, found: Services) -> bool:
     """Wait until no end can be missed or told twice; False: the ledger is away."""
     try:
         async with asyncio.timeout(_FOLLOWED_S):
-            await found.hub.announced.wait()
+            if found.peers.here() is not None:  # else it is announced to nobody
+                await found.hub.announced.wait()
             await found.hub.followed.wait()
             if has_identity(request):
                 await found.hub.past_is_shown(identity(request).user)

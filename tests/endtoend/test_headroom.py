@@ -10,7 +10,7 @@ import aiohttp
 
 from scheduler.redis_ledger import RedisLedger
 from tests.clients import Client, sampling_prompt
-from tests.endtoend.conftest import ADA, ANN, BOB
+from tests.endtoend.conftest import ADA, ANN, BOB, KEYS
 from tests.endtoend.stack import Stack
 
 
@@ -70,10 +70,11 @@ def vae_round_trip() -> dict[str, Any]:
     }
 
 
-async def test_one_larger_than_every_gpu_runs_alone_with_a_whole_one(
+async def test_where_nothing_keeps_it_in_less_one_larger_than_every_gpu_has_a_whole_one(
     start: Callable[..., Stack], http: aiohttp.ClientSession
 ) -> None:
-    stack = start("--simulate", "gpus=1,vram=24GiB,workers=2,speed=20")
+    observed = KEYS + "probe: {limit: observed}\n"
+    stack = start("--simulate", "gpus=1,vram=24GiB,workers=2,speed=20", config=observed)
     ann = Client(http, stack.url, {"Authorization": f"Bearer {ANN}"})
     ada = Client(http, stack.url, {"Authorization": f"Bearer {ADA}"})
     prompt_id = await ann.queue(vae_round_trip())
@@ -87,3 +88,18 @@ async def test_one_larger_than_every_gpu_runs_alone_with_a_whole_one(
     begun = dict(entry["status"]["messages"])
     after = dict((await ann.ended(small))["status"]["messages"])
     assert after["execution_start"]["timestamp"] >= begun["execution_success"]["timestamp"]
+
+
+async def test_one_larger_than_every_gpu_that_is_kept_in_less_leaves_room_for_another(
+    start: Callable[..., Stack], http: aiohttp.ClientSession
+) -> None:
+    stack = start("--simulate", "gpus=1,vram=24GiB,workers=2,speed=5")
+    ann = Client(http, stack.url, {"Authorization": f"Bearer {ANN}"})
+    small = await ann.queue(sampling_prompt(4, steps=200))
+    large = await ann.queue(vae_round_trip())
+    async with asyncio.timeout(60):
+        while len((await ann.get("/queue"))["queue_running"]) < 2:
+            await asyncio.sleep(0.02)
+    for prompt_id in (large, small):
+        entry = await ann.ended(prompt_id, 60)
+        assert entry["status"]["status_str"] == "success"

@@ -418,7 +418,6 @@ async def a_stage(
         async with TestClient(TestServer(app, host="127.0.0.1")) as client:
             stage.client = client
             stage.following = await events.start(services)
-            services.hub.announced.set()  # there is no other gateway that had to know
             try:
                 yield stage
             finally:
