@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -17,6 +18,7 @@ from simulator.chaos.loop import Actor, VirtualLoop
 from simulator.chaos.wire import Wire
 from worker_agent.agent import Agent
 from worker_agent.gpus import GpuBook
+from worker_agent.heartbeat import Heartbeat
 from worker_agent.host import HostBook
 
 
@@ -61,6 +63,10 @@ class VirtualAgent(Agent):
         self._supervisor = VirtualSupervisor(machine, loop, actor)
         self._wire = Wire(actor, machine.process_at, rng)
         self.url = f"http://{machine.name}"
+        record = replace(self.heartbeat.record, url=self.url)
+        self.heartbeat = Heartbeat(
+            ledger, record, self._book, self._host, self._settings, loop.time
+        )
 
     async def run(self) -> None:
         """Work until cancelled; then stop our workers, as the real one does."""

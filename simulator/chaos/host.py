@@ -128,6 +128,7 @@ class VirtualSupervisor(Supervisor):
     """``Supervisor`` without a registry: the host itself knows what runs."""
 
     def __init__(self, machine: HostMachine, loop: VirtualLoop, actor: Actor) -> None:
+        super().__init__((), Path(os.devnull))  # nothing is noted
         self._mine = {spec.id: VirtualProcess(spec, machine, loop, actor) for spec in machine.specs}
         self._actor = actor
         self._processes = dict(self._mine)
