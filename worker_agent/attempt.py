@@ -253,9 +253,12 @@ class Attempt:
 
     async def _judge(self, stop: Stop, job: Job, names: Names, teller: Teller) -> Outcome:
         self._ended = self._services.clock()
-        entry = await self._follower.history() if stop is Stop.ENDED else None
+        entry = None
         if stop is Stop.ENDED:
-            await self._host.probe.after_prompt()
+            # neither needs the other's answer, and the job's user waits for both
+            entry, _ = await asyncio.gather(
+                self._follower.history(), self._host.probe.after_prompt()
+            )
             self._host.ran(job)
         # what it holds now must be known before its reservation goes
         await self._services.sample()
