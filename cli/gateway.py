@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,6 +78,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
     """Serve on a listening socket until cancelled; on other gateways' where they do not."""
     from dashboard import app as dashboard
     from dashboard.description import describe
+    from dashboard.reading import reading
     from gateway.announce import address
     from gateway.app import build, make_services
     from store.archive import SqlArchive
@@ -104,7 +106,13 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             cluster_token=token,
             url=lambda: address(settings(), port),
         )
-        pages = dashboard.build(ledger, services.settings, _who, try_out=trier(services))
+        pages = dashboard.build(
+            ledger,
+            services.settings,
+            _who,
+            try_out=trier(services),
+            reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+        )
         app = build(
             services,
             cluster_token=token,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from aiohttp import web
@@ -11,11 +11,13 @@ from aiohttp import web
 from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
+from dashboard.api.samples import Samples
 from dashboard.estimate import PATH as ESTIMATE_PATH
 from dashboard.estimate import Estimates, Try
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
+from dashboard.reading import Reading
 from dashboard.sampler import Sampler
 from scheduler.ledger import Ledger
 
@@ -26,6 +28,7 @@ def build(
     who: Who,
     *,
     try_out: Try | None = None,
+    reading: Reading | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
 ) -> web.Application:
@@ -36,6 +39,7 @@ def build(
         settings: the settings now in force.
         who: user and role of a request that has passed authentication.
         try_out: books a workflow without queueing it; None: there are no estimates.
+        reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
     """
@@ -74,4 +78,11 @@ def build(
     if try_out is not None:
         estimates = Estimates(ledger, settings, who, try_out)
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
+    if reading is not None:
+        app.add_routes(_kept(reading, who))
     return app
+
+
+def _kept(reading: Reading, who: Who) -> Iterator[web.RouteDef]:
+    """Every resource over the store."""
+    yield from Samples(reading.samples, who).routes()

@@ -12,6 +12,8 @@ import msgspec
 
 from dashboard import shapes
 from dashboard.actions import ACTIONS
+from dashboard.api import samples
+from dashboard.api.described import PREFIX, Json, body, ref
 from dashboard.estimate import MOST_BYTES
 from dashboard.estimate import PATH as ESTIMATE_PATH
 
@@ -27,24 +29,25 @@ _SHAPES: Final = (
     shapes.Still,
     shapes.Unavailable,
 )
-#: before the names of schemas, which share one list with the gateway's
-_PREFIX: Final = "Dashboard"
-
-Json = dict[str, Any]
+#: everything over the store, one function for each resource
+_RESOURCES: Final = (samples.describe,)
 
 
 def describe() -> Mapping[str, Any]:
     """``paths`` (below the dashboard's own prefix) and ``schemas``."""
-    template = f"#/components/schemas/{_PREFIX}{{name}}"
-    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=template)
+    template = f"#/components/schemas/{PREFIX}{{name}}"
+    resources = [describe_one() for describe_one in _RESOURCES]
+    kept = [shape for resource in resources for shape in resource.shapes]
+    _, schemas = msgspec.json.schema_components([*_SHAPES, *kept], ref_template=template)
     return {
         "paths": {
             "/api/v1/overview": {"get": _overview()},
             "/api/v1/live": {"get": _live()},
             "/api/v1/jobs/{prompt_id}/{action}": {"post": _action()},
             ESTIMATE_PATH: {"post": _estimate()},
+            **{path: entry for resource in resources for path, entry in resource.paths.items()},
         },
-        "schemas": {_PREFIX + name: schema for name, schema in schemas.items()},
+        "schemas": {PREFIX + name: schema for name, schema in schemas.items()},
     }
 
 
@@ -52,8 +55,8 @@ def _overview() -> Json:
     return {
         "summary": "The pool as the caller may see it",
         "responses": {
-            "200": _json("Figures of now.", shapes.Overview),
-            "503": _json("The queue does not answer.", shapes.Failed),
+            "200": body("Figures of now.", shapes.Overview),
+            "503": body("The queue does not answer.", shapes.Failed),
         },
     }
 
@@ -65,7 +68,7 @@ def _live() -> Json:
         "description": "A WebSocket: a `DashboardSnapshot`, then `DashboardUpdate` at most twice a "
         "second, `DashboardStill` while nothing changes, `DashboardUnavailable` while there are no "
         "figures. What a client sends is not read.",
-        "x-messages": {"oneOf": [_ref(shape) for shape in names]},
+        "x-messages": {"oneOf": [ref(shape) for shape in names]},
         "responses": {
             "101": {"description": "The socket is open."},
             "400": _text("The request is no WebSocket's."),
@@ -83,14 +86,14 @@ def _action() -> Json:
             _parameter("user", "query", {"type": "string"}) | {"description": "For admins."},
         ],
         "responses": {
-            "200": _json("The job as it is now.", shapes.Changed),
-            "403": _json("The caller's role does not allow it.", shapes.Failed),
-            "404": _json(
+            "200": body("The job as it is now.", shapes.Changed),
+            "403": body("The caller's role does not allow it.", shapes.Failed),
+            "404": body(
                 "The caller has no such job, or (empty) there is no such action.", shapes.Failed
             )
             | {"x-may-be-empty": True},
-            "409": _json("It is too late.", shapes.NotChanged),
-            "503": _json("The queue does not answer.", shapes.Failed),
+            "409": body("It is too late.", shapes.NotChanged),
+            "503": body("The queue does not answer.", shapes.Failed),
         },
     }
 
@@ -103,10 +106,10 @@ def _estimate() -> Json:
         "description": "As for `POST /prompt`; nothing is queued.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": posted}}},
         "responses": {
-            "200": _json("The estimate.", shapes.Estimate),
-            "400": _json("It is no workflow, or a wrong one.", shapes.Failed, shapes.WrongWorkflow),
-            "413": _json(f"It has more than {MOST_BYTES} bytes.", shapes.Failed),
-            "503": _json("The queue does not answer.", shapes.Failed),
+            "200": body("The estimate.", shapes.Estimate),
+            "400": body("It is no workflow, or a wrong one.", shapes.Failed, shapes.WrongWorkflow),
+            "413": body(f"It has more than {MOST_BYTES} bytes.", shapes.Failed),
+            "503": body("The queue does not answer.", shapes.Failed),
         },
     }
 
@@ -115,18 +118,8 @@ def _parameter(name: str, place: str, schema: Json) -> Json:
     return {"name": name, "in": place, "required": place == "path", "schema": schema}
 
 
-def _json(description: str, *shape: type) -> Json:
-    found = [_ref(one) for one in shape]
-    schema = found[0] if len(found) == 1 else {"anyOf": found}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
 def _text(description: str) -> Json:
     return {
         "description": description,
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
-
-
-def _ref(shape: type) -> Json:
-    return {"$ref": f"#/components/schemas/{_PREFIX}{shape.__name__}"}

@@ -56,7 +56,14 @@ Rows = dict[tuple[str, str], list[Try]]
 
 def rows(estate: Estate) -> Rows:
     """By method and canonical path; ``/api`` forms have those of the bare ones."""
-    return {**_shared(), **_jobs(estate), **_files(), **_documents(), **_ours(estate)}
+    return {
+        **_shared(),
+        **_jobs(estate),
+        **_files(),
+        **_documents(),
+        **_ours(estate),
+        **_kept(),
+    }
 
 
 def _shared() -> Rows:
@@ -293,4 +300,16 @@ def _ours(estate: Estate) -> Rows:
         ("POST", "/dashboard/api/v1/estimate"): [
             Try("/dashboard/api/v1/estimate", json={"prompt": _loading(f"{NAME}.png")})
         ],
+    }
+
+
+def _kept() -> Rows:
+    """What the dashboard tells from the store."""
+    api = "/dashboard/api/v1"
+    return {
+        ("GET", f"{api}/samples/gpus"): [
+            Try(f"{api}/samples/gpus"),
+            Try(f"{api}/samples/gpus?gpu=gpu-0"),
+        ],
+        ("GET", f"{api}/samples/pool"): [Try(f"{api}/samples/pool")],
     }

@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from aiohttp import WSMsgType, WSServerHandshakeError, web
+from aiohttp import WSMsgType, WSServerHandshakeError
 
-from cli.trial import trier
-from config.settings import Role
-from dashboard import app as dashboard
-from gateway.context import Services, identity
 from tests.integration.gateway_info.conftest import Gateway, Start
 from tests.integration.gateway_info.conftest import agent as agent
 from tests.integration.gateway_info.conftest import start as start
@@ -27,6 +23,8 @@ from tests.isolation.estate import (
     make_output,
     settle,
 )
+from tests.isolation.kept import Pages
+from tests.isolation.kept import pages as pages
 from tests.isolation.rows import OPEN, Try, rows
 
 #: seconds in which a socket would be told what is not meant for it
@@ -34,18 +32,8 @@ LISTEN_S = 0.3
 
 
 @pytest.fixture
-async def estate(start: Start) -> Estate:
+async def estate(start: Start, pages: Pages) -> Estate:
     return await settle(await start(SETTINGS, workers=2, extra=pages))
-
-
-def pages(services: Services) -> dict[str, web.Application]:
-    """The dashboard, as ``vramgate gateway`` mounts it."""
-
-    def who(request: web.Request) -> tuple[str, Role]:
-        return identity(request).user, identity(request).role
-
-    app = dashboard.build(services.ledger, services.settings, who, try_out=trier(services))
-    return {"/dashboard": app}
 
 
 def routes(gateway: Gateway) -> set[tuple[str, str]]:

@@ -12,8 +12,10 @@ from tests.integration.gateway_info.conftest import Start
 from tests.integration.gateway_info.conftest import agent as agent
 from tests.integration.gateway_info.conftest import start as start
 from tests.isolation.estate import NAME, SECRET, SETTINGS, Estate, headers, settle
+from tests.isolation.kept import Pages
+from tests.isolation.kept import pages as pages
 from tests.isolation.rows import Try, shared_views
-from tests.isolation.test_matrix import faults, nothing, pages
+from tests.isolation.test_matrix import faults, nothing
 
 OUTPUTS = {"share_outputs": True}
 QUEUE = {"share_queue": True}
@@ -31,7 +33,7 @@ NAMES = {
 MEMBERS = ("mia", "vic")
 
 
-async def sharing(start: Start, what: dict[str, bool]) -> Estate:
+async def sharing(start: Start, pages: Pages, what: dict[str, bool]) -> Estate:
     settings = {**SETTINGS, "groups": [{"name": "film", **what}]}
     return replace(await settle(await start(settings, workers=2, extra=pages)), shares=True)
 
@@ -45,30 +47,34 @@ def of_queue(row: tuple[str, str], one: Try) -> bool:
 
 
 @pytest.mark.parametrize("actor", ["bob", "anonymous"])
-async def test_another_group_sees_nothing_of_what_is_shared(start: Start, actor: str) -> None:
-    estate = await sharing(start, OUTPUTS | QUEUE)
+async def test_another_group_sees_nothing_of_what_is_shared(
+    start: Start, pages: Pages, actor: str
+) -> None:
+    estate = await sharing(start, pages, OUTPUTS | QUEUE)
     assert await faults(estate, actor, nothing) == []
 
 
 @pytest.mark.parametrize("actor", MEMBERS)
 async def test_members_see_outputs_where_those_are_shared_and_change_nothing(
-    start: Start, actor: str
+    start: Start, pages: Pages, actor: str
 ) -> None:
-    estate = await sharing(start, OUTPUTS)
+    estate = await sharing(start, pages, OUTPUTS)
     assert await faults(estate, actor, of_outputs) == []
 
 
 @pytest.mark.parametrize("actor", MEMBERS)
 async def test_members_see_jobs_where_those_are_shared_and_change_nothing(
-    start: Start, actor: str
+    start: Start, pages: Pages, actor: str
 ) -> None:
-    estate = await sharing(start, QUEUE)
+    estate = await sharing(start, pages, QUEUE)
     assert await faults(estate, actor, of_queue) == []
 
 
 @pytest.mark.parametrize("actor", MEMBERS)
-async def test_members_reach_a_shared_output_by_every_spelling(start: Start, actor: str) -> None:
-    estate = await sharing(start, OUTPUTS)
+async def test_members_reach_a_shared_output_by_every_spelling(
+    start: Start, pages: Pages, actor: str
+) -> None:
+    estate = await sharing(start, pages, OUTPUTS)
     for path in shared_views():
         answer = await estate.gateway.client.get(path, headers=headers(actor))
         assert answer.status == 200, path
@@ -78,9 +84,9 @@ async def test_members_reach_a_shared_output_by_every_spelling(start: Start, act
 @pytest.mark.parametrize("what", [QUEUE, QUEUE | OUTPUTS])
 @pytest.mark.parametrize("actor", MEMBERS)
 async def test_shared_jobs_hide_client_ids_texts_and_files_that_are_not_shared(
-    start: Start, actor: str, what: dict[str, bool]
+    start: Start, pages: Pages, actor: str, what: dict[str, bool]
 ) -> None:
-    estate = await sharing(start, what)
+    estate = await sharing(start, pages, what)
     for path in (
         "/queue",
         "/history",
@@ -107,8 +113,8 @@ def texts(value: Any) -> Any:
         yield from texts(child)
 
 
-async def test_whoever_leaves_the_group_loses_sight_at_once(start: Start) -> None:
-    estate = await sharing(start, OUTPUTS | QUEUE)
+async def test_whoever_leaves_the_group_loses_sight_at_once(start: Start, pages: Pages) -> None:
+    estate = await sharing(start, pages, OUTPUTS | QUEUE)
     client, config = estate.gateway.client, estate.gateway.config
     paths = (
         *shared_views(),

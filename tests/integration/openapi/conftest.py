@@ -13,7 +13,8 @@ from tests.integration.gateway_info.conftest import Start
 from tests.integration.gateway_info.conftest import agent as agent
 from tests.integration.gateway_info.conftest import start as start
 from tests.isolation.estate import SETTINGS, Estate, headers, settle
-from tests.isolation.test_matrix import pages
+from tests.isolation.kept import Pages
+from tests.isolation.kept import pages as pages
 
 #: what the workers say beside their nodes
 _TOLD: dict[str, Any] = {
@@ -41,7 +42,7 @@ class Described:
 
 
 @pytest.fixture
-async def described(start: Start) -> Described:
+async def described(start: Start, pages: Pages) -> Described:
     parts = {"/dashboard": describe()}
     # the agent reports once: it counts as alive for as long as the longest of these tests
     settings = {**SETTINGS, "scheduler": {"heartbeat": 3600}}

@@ -1,0 +1,40 @@
+"""Everything the dashboard reads from the store, in one hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dashboard.history.samples import fold_gpus, fold_pool
+from store.audit import SqlAudit
+from store.contention import SqlContention
+from store.samples import SqlSamples
+from store.timeline import SqlTimelines
+from store.users import SqlUsers
+from store.workflows import SqlWorkflows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The store's readers. Whose a row is, the asking resource checks."""
+
+    samples: SqlSamples
+    timelines: SqlTimelines
+    workflows: SqlWorkflows
+    users: SqlUsers
+    contention: SqlContention
+    audit: SqlAudit
+
+
+def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[], str]) -> Reading:
+    """All of them over one engine; ``clock``: seconds since the epoch, ``new_id``: for entries."""
+    return Reading(
+        samples=SqlSamples(engine, fold_gpus, fold_pool),
+        timelines=SqlTimelines(engine),
+        workflows=SqlWorkflows(engine),
+        users=SqlUsers(engine),
+        contention=SqlContention(engine),
+        audit=SqlAudit(engine, clock, new_id),
+    )

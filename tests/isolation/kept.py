@@ -1,0 +1,68 @@
+"""What the store keeps of the owner, and the dashboard over it, as ``vramgate gateway`` mounts it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.trial import trier
+from config.settings import Role
+from dashboard import app as dashboard
+from dashboard.reading import reading
+from gateway.context import Services, identity
+from store import history_schema, schema
+from store.engine import open_engine
+from store.migrate import migrate
+from tests.integration.history.rows import attempt_row, fill, job_row, node_row, sample_row
+from tests.isolation.estate import NAME, SECRET
+
+#: the owner's job that is kept
+KEPT = f"{NAME}-kept"
+Pages = Callable[[Services], dict[str, web.Application]]
+
+
+async def open_kept(folder: Path) -> AsyncEngine:
+    """A store in which ann has a job with everything about it, half an hour old."""
+    engine = open_engine(f"sqlite:///{folder / 'kept.sqlite'}")
+    await migrate(engine)
+    ended_ms = int(time.time() * 1000) - 1_800_000
+    bodies = {"prompt": f'{{"1": "{SECRET}"}}'.encode(), "result": f'"{SECRET}"'.encode()}
+    fingerprint = f"{NAME}-workflow"
+    await fill(engine, schema.jobs, [job_row(KEPT, ended_ms, fingerprint=fingerprint, **bodies)])
+    await fill(engine, schema.attempts, [attempt_row(KEPT, ended_ms)])
+    await fill(engine, history_schema.node_runs, [node_row(KEPT, ended_ms - 9_000)])
+    samples = [sample_row(ended_ms - 1000 * n) for n in range(10)]
+    await fill(engine, history_schema.gpu_samples, samples)
+    return engine
+
+
+def pages_over(engine: AsyncEngine) -> Pages:
+    """The dashboard over that store."""
+
+    def who(request: web.Request) -> tuple[str, Role]:
+        return identity(request).user, identity(request).role
+
+    def pages(services: Services) -> dict[str, web.Application]:
+        app = dashboard.build(
+            services.ledger,
+            services.settings,
+            who,
+            try_out=trier(services),
+            reading=reading(engine, time.time, lambda: "one"),
+        )
+        return {"/dashboard": app}
+
+    return pages
+
+
+@pytest.fixture
+async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
+    """The dashboard over a store in which the owner has something of each kind."""
+    engine = await open_kept(tmp_path)
+    yield pages_over(engine)
+    await engine.dispose()
