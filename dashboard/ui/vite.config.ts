@@ -9,5 +9,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     target: "es2022",
     modulePreload: false,
+    // Pages are chunks; their styles are so small that one file has them all.
+    cssCodeSplit: false,
   },
 });

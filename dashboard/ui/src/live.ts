@@ -1,3 +1,5 @@
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
 import type { Curve, Curves, Message, Overview } from "./types";
 
 /** How far back curves go. */
@@ -21,7 +23,7 @@ export interface View {
   skewMs: number;
 }
 
-const NOTHING: View = {
+export const NOTHING: View = {
   line: "connecting",
   notice: "",
   overview: null,
@@ -30,7 +32,16 @@ const NOTHING: View = {
 };
 
 /** Keeps a view of the pool up to date until closed; `show` gets each new one. */
-export function watch(show: (view: View) => void): () => void {
+export type Watch = (show: (view: View) => void) => () => void;
+
+export const ViewContext = createContext<View>(NOTHING);
+
+/** What is known of the pool just now. */
+export function useLive(): View {
+  return useContext(ViewContext);
+}
+
+export const watch: Watch = (show) => {
   let view = NOTHING;
   let socket: WebSocket | null = null;
   let failures = 0;
@@ -100,7 +111,7 @@ export function watch(show: (view: View) => void): () => void {
     window.clearTimeout(silence);
     socket?.close();
   };
-}
+};
 
 function figures(overview: Overview): Partial<View> {
   return { line: "live", notice: "", overview, skewMs: overview.now_ms - Date.now() };

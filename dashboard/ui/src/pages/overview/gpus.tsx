@@ -1,6 +1,6 @@
-import { MemoryChart } from "./chart";
-import { gib, percent } from "./format";
-import type { Curve, Gpu, Overview, Worker } from "./types";
+import { MemoryChart } from "./memory_chart";
+import { gib, percent } from "../../format";
+import type { Curve, Gpu, Overview, Worker } from "../../types";
 
 const EMPTY: Curve = {
   at_ms: [],

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { SPAN_MS } from "./live";
-import type { Curve } from "./types";
+import { SPAN_MS } from "../../live";
+import type { Curve } from "../../types";
 
 const HEIGHT = 132;
 const GIB = 2 ** 30;

@@ -1,5 +1,5 @@
-import { count, duration, reason } from "./format";
-import type { JobRow, Overview, QueueRow } from "./types";
+import { count, duration, reason } from "../../format";
+import type { JobRow, Overview, QueueRow } from "../../types";
 
 /** Queue depth of each user, as bars. */
 export function Queue({ overview }: { overview: Overview }) {

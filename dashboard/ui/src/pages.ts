@@ -1,0 +1,40 @@
+import type { FunctionComponent } from "preact";
+import type { Route } from "./router";
+import type { Session } from "./session";
+
+export interface PageProps {
+  route: Route;
+  session: Session;
+}
+
+export interface Page {
+  /** First part of its route, and its folder below `pages/`. */
+  name: string;
+  title: string;
+  /** Opens it after `g`. */
+  shortcut: string;
+  /** Who has it; null: everybody. */
+  roles: readonly string[] | null;
+  /** Whether a phone's bar has it; the rest is in its menu. */
+  first?: boolean;
+  load: () => Promise<{ default: FunctionComponent<PageProps> }>;
+}
+
+/** All pages in the order of the navigation; the first one is home. Each is a chunk of its own. */
+export const PAGES: readonly Page[] = [
+  {
+    name: "overview",
+    title: "Overview",
+    shortcut: "o",
+    roles: null,
+    first: true,
+    load: () => import("./pages/overview/page"),
+  },
+];
+
+/** The pages that somebody with this role has. */
+export function pagesOf(role: string, names: readonly string[] | null = null): Page[] {
+  return PAGES.filter(
+    (page) => (!page.roles || page.roles.includes(role)) && (!names || names.includes(page.name)),
+  );
+}

@@ -1,0 +1,41 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+
+interface Props {
+  open: boolean;
+  title: string;
+  onClose: () => void;
+  /** Buttons at the end, beside "Close". */
+  actions?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+/** A question or a sheet in front of the page; the browser keeps the focus inside. */
+export function Dialog({ open, title, onClose, actions, children }: Props) {
+  const place = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = place.current;
+    if (open && dialog && !dialog.open) dialog.showModal();
+    if (!open && dialog?.open) dialog.close();
+  }, [open]);
+  const outside = (event: MouseEvent): void => {
+    if (event.target === place.current) onClose();
+  };
+  return (
+    <dialog ref={place} class="dialog" aria-labelledby={id} onClose={onClose} onClick={outside}>
+      {open && (
+        <div class="dialog-body">
+          <h2 id={id}>{title}</h2>
+          {children}
+          <div class="dialog-foot">
+            <button type="button" class="quiet" onClick={onClose}>
+              Close
+            </button>
+            {actions}
+          </div>
+        </div>
+      )}
+    </dialog>
+  );
+}

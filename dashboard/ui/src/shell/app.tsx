@@ -1,0 +1,65 @@
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { SourceContext } from "../api";
+import { listen } from "../keys";
+import { NOTHING, type View, ViewContext } from "../live";
+import { useRoute } from "../router";
+import { type Session, sessionOf } from "../session";
+import type { Source } from "../source";
+import { followTheme } from "../theme";
+import { LineBanner } from "./banner";
+import { Navigation } from "./navigation";
+import { Opened } from "./opened";
+
+/** Show the dashboard with what this source knows. */
+export function start(source: Source): void {
+  followTheme();
+  listen();
+  const root = document.getElementById("app");
+  if (root) render(<App source={source} />, root);
+}
+
+function App({ source }: { source: Source }) {
+  const [view, show] = useState<View>(NOTHING);
+  const route = useRoute();
+  useEffect(() => source.watch?.(show), [source]);
+
+  const told = view.overview;
+  const [session, known] = useState<Session | null>(source.session);
+  useEffect(() => {
+    if (told) known(sessionOf(told.user, told.role));
+  }, [told?.user, told?.role]);
+
+  return (
+    <SourceContext.Provider value={source}>
+      <ViewContext.Provider value={view}>
+        <a class="skip" href="#main" onClick={skip}>
+          Skip to the page
+        </a>
+        <Navigation route={route} session={session} source={source} />
+        <div class="room">
+          {source.watch && <LineBanner />}
+          <main id="main" tabIndex={-1}>
+            {session ? <Opened route={route} session={session} source={source} /> : <Waiting view={view} />}
+          </main>
+        </div>
+      </ViewContext.Provider>
+    </SourceContext.Provider>
+  );
+}
+
+function Waiting({ view }: { view: View }) {
+  return (
+    <p class="first" role="status">
+      {view.line === "unavailable" && view.notice}
+      {view.line === "disconnected" && "The server does not answer. This page tries again by itself."}
+      {view.line !== "unavailable" && view.line !== "disconnected" && "Connecting…"}
+    </p>
+  );
+}
+
+// A hash names a page here, so that the link cannot be an ordinary one.
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
