@@ -147,6 +147,19 @@ class Socket:
         self.frames: list[dict[str, Any]] = []
         self.binary: list[bytes] = []
 
+    async def until_at_work(self, prompt_id: str, within_s: float = 30) -> None:
+        """Read until the worker says that it executes a node of this prompt."""
+        async with asyncio.timeout(within_s):
+            async for message in self.ws:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    self.binary.append(message.data)
+                    continue
+                frame = json.loads(message.data)
+                self.frames.append(frame)
+                if frame["type"] == "executing" and frame["data"]["prompt_id"] == prompt_id:
+                    return
+        raise ConnectionError("the socket closed before the prompt was at work")
+
     async def until_done(self, prompt_id: str, within_s: float = 30) -> list[dict[str, Any]]:
         """Read until ``executing`` null of this prompt; the JSON frames read on the way."""
         start = len(self.frames)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from playwright.async_api import Locator, Page, WebSocket
+from playwright.async_api import TimeoutError as PageTimeoutError
 
 from tests.browser.problems import Problems
 
 #: seconds for anything that a page is waited for: two cores may be busy with other tests
 PATIENCE_S: Final = 120.0
+#: times that a file is dropped before a page counts as deaf
+_DROPS: Final = 4
 #: begins a frame of progress text
 _TEXT: Final = b"\0\0\0\3"
 _READY: Final = """() => window.app?.api?.clientId
@@ -207,6 +210,24 @@ class Frontend(ABC):
         """A picture from the desktop onto the only node of a type, or onto the empty canvas."""
         text = base64.b64encode(content).decode()
         await self.page.evaluate(_DROP, [name, text, onto])
+
+    async def drop_workflow(self, name: str, content: bytes) -> None:
+        """A picture onto the empty canvas, until its workflow is there.
+
+        A page that still works on its last graph may take no notice of a file; people drop it
+        once more.
+        """
+        for _ in range(_DROPS):
+            await self.drop(name, content)
+            try:
+                await self.page.wait_for_function(
+                    "() => window.app.graph._nodes.length > 0",
+                    timeout=PATIENCE_S * 1000 / _DROPS,
+                )
+            except PageTimeoutError:
+                continue
+            return
+        raise TimeoutError(f"the page took no notice of {name}, dropped {_DROPS} times")
 
     async def select(self, node_type: str) -> None:
         await self.page.evaluate(

@@ -78,6 +78,6 @@ async def test_a_picture_that_was_made_brings_its_workflow_back(tab: Frontend) -
     content = await bytes_of(tab, picture["src"])
     assert "workflow" in Image.open(io.BytesIO(content)).info
     await tab.page.evaluate("() => window.app.graph.clear()")
-    await tab.drop("mine_00001_.png", content)
+    await tab.drop_workflow("mine_00001_.png", content)
     assert (await tab.widgets("EmptyImage"))["color"] == 0xABCDEF
     assert (await tab.widgets("SaveImage"))["filename_prefix"] == "mine"

@@ -234,6 +234,8 @@ async def test_a_hung_worker_fails_its_job_and_serves_the_next_one(studio: Studi
     (worker,) = studio.stack.workers()
     async with studio.ann.socket() as socket:
         prompt_id = await studio.occupy(studio.ann)
+        # frozen before it has answered the post it would be waited for a minute
+        await socket.until_at_work(prompt_id)
         os.kill(worker, signal.SIGSTOP)
         frames = await socket.until_done(prompt_id, within_s=60)
     assert error_of(frames, prompt_id)["exception_type"] == "vramgate.hung"
