@@ -69,6 +69,14 @@ def up(
             rich_help_panel=_GPUS,
         ),
     ] = None,
+    day: Annotated[
+        bool,
+        typer.Option(
+            "--day",
+            help="Write a simulated day into an empty store first: history for every page.",
+            rich_help_panel=_GPUS,
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show what all parts do, not only warnings.")
     ] = False,
@@ -81,6 +89,8 @@ def up(
     [bold]Examples[/bold]
 
     Try it, with simulated GPUs: vramgate up
+
+    See every page with a day of a studio: vramgate up --day --data-dir /tmp/studio
 
     Two ComfyUIs on each GPU: vramgate up --comfyui ~/ComfyUI --workers-per-gpu 2
 
@@ -100,6 +110,12 @@ def up(
     ground = read_ground(config, data_dir, options)
     if (spec := ground.source.current().agent.simulate) is not None:
         check_simulation(spec)
+
+    if day:
+        from cli.day import fill_with_a_day
+
+        ground.data_dir.mkdir(parents=True, exist_ok=True)
+        print(asyncio.run(fill_with_a_day(ground)))
 
     from cli.system import run_system  # brings the Redis client, which no other command waits for
 

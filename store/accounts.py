@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, and_, delete, func, or_, select
@@ -19,6 +19,8 @@ _jobs = schema.jobs.c
 _samples = history_schema.gpu_samples.c
 _usage = history_schema.usage
 _marks = history_schema.marks
+#: Samples that energy is added up from, in seconds: shorter ones first, which are kept less long.
+_POWER_STEPS: Final = (1, 10, 60)
 #: Name of the mark up to which usage is final.
 USAGE_MARK: Final = "usage"
 #: Name of the mark up to which the recorder has written transitions.
@@ -109,15 +111,19 @@ class SqlAccounts:
             return [*(await connection.execute(wanted)).all()]
 
     async def power(self, from_ms: int, until_ms: int) -> list[AnyRow]:
-        """GPU, time and milliwatts of each second between the two."""
-        wanted = select(_samples.gpu, _samples.at_ms, _samples.power_mw).where(
-            _samples.step_s == 1,
-            _samples.at_ms >= from_ms,
-            _samples.at_ms < until_ms,
-            _samples.power_mw.is_not(None),
+        """What GPUs drew between the two: each second, or longer steps where those are gone."""
+        wanted = (
+            select(_samples.gpu, _samples.at_ms, _samples.step_s, _samples.power_mw)
+            .where(
+                _samples.step_s.in_(_POWER_STEPS),
+                _samples.at_ms >= from_ms,
+                _samples.at_ms < until_ms,
+                _samples.power_mw.is_not(None),
+            )
+            .order_by(_samples.step_s)
         )
         async with self._engine.connect() as connection:
-            return [*(await connection.execute(wanted)).all()]
+            return _finest((await connection.execute(wanted)).all())
 
     async def replace(
         self, from_ms: int, until_ms: int, rows: Sequence[Mapping[str, Any]], final_ms: int
@@ -132,4 +138,18 @@ class SqlAccounts:
 
 async def _mark(connection: AsyncConnection, name: str) -> int | None:
     found: int | None = await connection.scalar(select(_marks.c.at_ms).where(_marks.c.name == name))
+    return found
+
+
+def _finest(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """Rows by step, without those of whose time there is a shorter one."""
+    found: list[AnyRow] = []
+    covered: set[tuple[str, int, int]] = set()
+    for row in rows:
+        if (row.gpu, row.step_s, row.at_ms) in covered:
+            continue
+        found.append(row)
+        for step in _POWER_STEPS:
+            if step > row.step_s:
+                covered.add((row.gpu, step, row.at_ms - row.at_ms % (step * 1000)))
     return found

@@ -77,7 +77,8 @@ async def _sums(
     stays = [_stay(row, lost) for row in await accounts.attempts(from_ms, until_ms)]
     ends = [_end(row) for row in await accounts.ended(from_ms, until_ms)]
     power = [
-        Power(row.gpu, row.at_ms, row.power_mw) for row in await accounts.power(from_ms, until_ms)
+        Power(row.gpu, row.at_ms, row.power_mw, row.step_s)
+        for row in await accounts.power(from_ms, until_ms)
     ]
     return add_up(stays, ends, power, from_ms, min(until_ms, now_ms))
 

@@ -56,11 +56,13 @@ class EndedJob:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What a GPU drew for one second."""
+    """What a GPU drew for a while, in the mean."""
 
     gpu: str
     at_ms: int
     milliwatts: int
+    #: a second, or more where only longer samples are left
+    seconds: int = 1
 
 
 @dataclass(slots=True)
@@ -175,13 +177,15 @@ def _add_energy(sums: Sums, stretches: dict[str, list[Stretch]], power: Iterable
         cuts = stretches.get(reading.gpu)
         if not cuts:
             continue
-        place = bisect_right(starts[reading.gpu], reading.at_ms) - 1
-        if place < 0 or reading.at_ms >= cuts[place].until_ms:
-            continue  # what an idle GPU draws is nobody's
-        running = cuts[place].running
-        # milliwatts for a second are millijoules
-        for stay, part in zip(running, deal(reading.milliwatts, len(running)), strict=True):
-            sums[_hour(reading.at_ms), reading.gpu, stay.account].energy_mj += part
+        # each second is its own: it belongs to those who ran when it began
+        for at_ms in range(reading.at_ms, reading.at_ms + reading.seconds * 1000, 1000):
+            place = bisect_right(starts[reading.gpu], at_ms) - 1
+            if place < 0 or at_ms >= cuts[place].until_ms:
+                continue  # what an idle GPU draws is nobody's
+            running = cuts[place].running
+            # milliwatts for a second are millijoules
+            for stay, part in zip(running, deal(reading.milliwatts, len(running)), strict=True):
+                sums[_hour(at_ms), reading.gpu, stay.account].energy_mj += part
 
 
 def _hour(at_ms: int) -> int:

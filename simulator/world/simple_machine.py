@@ -27,7 +27,7 @@ RELEASE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
-class _Worker:
+class Process:
     """One process: what it holds and what it does."""
 
     id: str
@@ -59,8 +59,8 @@ class SimpleMachine:
         self._nodes = {node.id: node for node in nodes}
         self._total = {gpu: node.vram_bytes for node in nodes for gpu in node.gpus}
         self._foreign = dict.fromkeys(self._total, 0)
-        self._workers: dict[str, _Worker] = {}
-        self._on: dict[str, list[_Worker]] = {gpu: [] for gpu in self._total}
+        self._workers: dict[str, Process] = {}
+        self._on: dict[str, list[Process]] = {gpu: [] for gpu in self._total}
         self._events: list[tuple[float, str, int]] = []
         self._told: list[Happened] = []
         self._changed = dict.fromkeys(self._nodes)
@@ -69,7 +69,7 @@ class SimpleMachine:
         for node in nodes:
             slots = [gpu for gpu in node.gpus for _ in range(workers_per_gpu)]
             for number, gpu in enumerate(slots):
-                worker = _Worker(f"{node.id}-{number}", node.id, gpu)
+                worker = Process(f"{node.id}-{number}", node.id, gpu)
                 self._workers[worker.id] = worker
                 self._on[gpu].append(worker)
 
@@ -147,10 +147,10 @@ class SimpleMachine:
 
     # ── inside ───────────────────────────────────────────────────────────────
 
-    def _of(self, agent: str) -> list[_Worker]:
+    def _of(self, agent: str) -> list[Process]:
         return [one for gpu in self._nodes[agent].gpus for one in self._on[gpu]]
 
-    def _room(self, worker: _Worker) -> int:
+    def _room(self, worker: Process) -> int:
         others = sum(other.used_bytes for other in self._on[worker.gpu] if other is not worker)
         return self._total[worker.gpu] - self._foreign[worker.gpu] - others
 
@@ -160,12 +160,12 @@ class SimpleMachine:
             self.overcommit_bytes, used + self._foreign[gpu] - self._total[gpu]
         )
 
-    def _schedule(self, worker: _Worker, at: float) -> None:
+    def _schedule(self, worker: Process, at: float) -> None:
         worker.turn += 1
         heapq.heappush(self._events, (at, worker.id, worker.turn))
         self._changed[worker.agent] = None
 
-    def _finish(self, worker: _Worker, at: float) -> Happened:
+    def _finish(self, worker: Process, at: float) -> Happened:
         if worker.work is not None:
             return self._end(worker, worker.work, at, Ending.SUCCEEDED)
         worker.releasing = False
@@ -173,7 +173,7 @@ class SimpleMachine:
         self._changed[worker.agent] = None
         return Released(worker.id, worker.used_bytes)
 
-    def _end(self, worker: _Worker, work: Work, at: float, ending: Ending) -> Ended:
+    def _end(self, worker: Process, work: Work, at: float, ending: Ending) -> Ended:
         worker.work, worker.extra = None, CONTEXT_BYTES
         self._changed[worker.agent] = None
         seconds = at - worker.started
@@ -224,7 +224,7 @@ def _missing(residency: Residency, work: Work) -> float:
     return absent / sum(sizes.values()) if absent else 0.0
 
 
-def _told(worker: _Worker) -> Worker:
+def _told(worker: Process) -> Worker:
     state = WorkerState.RELEASING if worker.releasing else WorkerState.READY
     return Worker(
         id=worker.id,

@@ -22,7 +22,7 @@ from scheduler.knowledge import Knowledge
 from scheduler.ledger_values import Admitted, Claimed, Ending, Outcome, Settled, Submitted
 from scheduler.memory_books import Books
 from scheduler.rhythm import Rhythm
-from scheduler.states import JobState, WorkerState
+from scheduler.states import FailReason, JobState, WorkerState
 from simulator.world.draft import Draft
 from simulator.world.faults import Fault
 from simulator.world.machine import Ended, Machine, Released
@@ -124,13 +124,18 @@ class World:
         """The books' clock."""
         return self._epoch_ms + int(self.now * 1000)
 
+    @property
+    def over(self) -> bool:
+        """Every job has ended."""
+        return not (self._drafts or self._lives)
+
     def run(self) -> None:
         """Until every job has ended.
 
         Raises:
             WorldError: some never would.
         """
-        while self._drafts or self._lives:
+        while not self.over:
             self.step()
         self._tell(self._ended % _TELL_JOBS)
 
@@ -198,6 +203,7 @@ class World:
             peak_bytes=ended.peak_bytes,
             run_seconds=ended.seconds,
             retry_bytes=ended.peak_bytes if ended.ending is Ending.OOM else 0,
+            reason=FailReason.NODE_ERROR if ended.ending is Ending.FAILED else None,
         )
         reply = self.books.settle(ended.job, ended.attempt, outcome)
         if not isinstance(reply, Settled):

@@ -16,8 +16,9 @@ from scheduler.ledger import Admitted, Ending, Event, EventKind, Grant
 from scheduler.memory_books import Books
 from scheduler.memory_ledger import MemoryLedger
 from scheduler.states import FailReason, Job
-from store import history_schema
+from store import history_schema, schema
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
+from tests.integration.history.rows import attempt_row, fill, job_row, sample_row
 
 START_MS = 1_700_000_000_000
 _ENDINGS = (
@@ -205,3 +206,23 @@ async def test_an_attempt_whose_end_was_lost_ends_when_its_worker_has_the_next(
     await account(engine, START_MS + 5 * HOUR_MS)
     (row,) = await usage(engine)
     assert (row["gpu_us"], row["byte_ms"]) == (9_000_000, 9_000)
+
+
+async def test_energy_comes_from_longer_samples_where_seconds_are_gone(
+    engine: AsyncEngine,
+) -> None:
+    start = START_MS - START_MS % 60_000
+    await fill(engine, schema.jobs, [job_row("j", start + 60_000)])
+    attempt = attempt_row("j", start + 60_000, admitted_ms=start, claimed_ms=start)
+    await fill(engine, schema.attempts, [attempt])
+    samples = [
+        # the minute is there twice over, but for its seconds from the tenth on
+        *(sample_row(start + n * 1000, power_mw=1_000) for n in range(10)),
+        *(sample_row(start + n * 10_000, step_s=10, power_mw=2_000) for n in range(3)),
+        sample_row(start, step_s=60, power_mw=5_000),
+        sample_row(start + 60_000, step_s=60, power_mw=7_000),
+    ]
+    await fill(engine, history_schema.gpu_samples, samples)
+    await account(engine, start + HOUR_MS)
+    (row,) = await usage(engine)
+    assert row["energy_mj"] == 10 * 1_000 + 20 * 2_000

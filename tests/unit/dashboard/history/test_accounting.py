@@ -76,6 +76,12 @@ def test_energy_is_shared_by_who_ran_and_an_idle_gpus_is_nobodys() -> None:
     assert (sums[0, "g", ANN].energy_mj, sums[0, "g", BOB].energy_mj) == (301 + 151, 150)
 
 
+def test_energy_of_a_longer_sample_is_dealt_out_second_by_second() -> None:
+    stays = [stay("a", 0, 2000), stay("b", 1000, 4000, account=BOB)]
+    sums = add_up(stays, [], [Power("g", 0, 301, 10)], 0, HOUR_MS)
+    assert (sums[0, "g", ANN].energy_mj, sums[0, "g", BOB].energy_mj) == (301 + 151, 150 + 602)
+
+
 def test_ends_count_jobs_failures_and_waits() -> None:
     ends = [
         EndedJob(account=ANN, gpu="g", ended_ms=5, failed=failed, wait_ms=30)
