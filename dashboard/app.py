@@ -11,9 +11,12 @@ from aiohttp import web
 from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
+from dashboard.api.jobs import Jobs
 from dashboard.api.samples import Samples
+from dashboard.api.workflows import Workflows
 from dashboard.estimate import PATH as ESTIMATE_PATH
 from dashboard.estimate import Estimates, Try
+from dashboard.insight.names import Names
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
@@ -79,10 +82,15 @@ def build(
         estimates = Estimates(ledger, settings, who, try_out)
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
-        app.add_routes(_kept(reading, who))
+        app.add_routes(_kept(reading, ledger, who))
     return app
 
 
-def _kept(reading: Reading, who: Who) -> Iterator[web.RouteDef]:
+def _kept(reading: Reading, ledger: Ledger, who: Who) -> Iterator[web.RouteDef]:
     """Every resource over the store."""
+    names = Names(reading.jobs)
     yield from Samples(reading.samples, who).routes()
+    yield from Jobs(reading.jobs, reading.timelines, names, ledger, who).routes()
+    yield from Workflows(
+        reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who
+    ).routes()

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dashboard.history.samples import fold_gpus, fold_pool
 from store.audit import SqlAudit
 from store.contention import SqlContention
+from store.job_list import SqlJobs
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
 from store.users import SqlUsers
+from store.workflow_nodes import SqlWorkflowNodes
 from store.workflows import SqlWorkflows
 
 
@@ -21,8 +23,10 @@ class Reading:
     """The store's readers. Whose a row is, the asking resource checks."""
 
     samples: SqlSamples
+    jobs: SqlJobs
     timelines: SqlTimelines
     workflows: SqlWorkflows
+    workflow_nodes: SqlWorkflowNodes
     users: SqlUsers
     contention: SqlContention
     audit: SqlAudit
@@ -32,8 +36,10 @@ def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[]
     """All of them over one engine; ``clock``: seconds since the epoch, ``new_id``: for entries."""
     return Reading(
         samples=SqlSamples(engine, fold_gpus, fold_pool),
+        jobs=SqlJobs(engine),
         timelines=SqlTimelines(engine),
         workflows=SqlWorkflows(engine),
+        workflow_nodes=SqlWorkflowNodes(engine),
         users=SqlUsers(engine),
         contention=SqlContention(engine),
         audit=SqlAudit(engine, clock, new_id),

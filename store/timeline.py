@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,11 +12,18 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store import history_schema, schema
+from store.usual import Usual, quantile
 
 _nodes = history_schema.node_runs.c
 _jobs = schema.jobs.c
 #: Runs of a workflow that a node is compared with: the newest ones.
 COMPARED_RUNS: Final = 200
+#: After all times.
+_EVER_MS: Final = 2**62
+#: Nodes of these runs that are read at most, so that a page of 2,000 nodes opens as quickly; but
+#: so many runs in any case.
+_COMPARED_NODES: Final = 20_000
+_LEAST_COMPARED: Final = 10
 #: Nodes of one job that are read at most.
 _MOST_NODES: Final = 5000
 #: Pieces of a memory curve, of about a second each.
@@ -52,8 +57,8 @@ class NodeRun:
     capture: str | None
     #: what it was given and gave: shapes, redacted scalars
     shapes: Mapping[str, Any]
-    #: seconds that half of the compared runs of this class took, and 95 % of them; None: it never
-    #: ran before
+    #: seconds that half of the compared runs of this node (or of its class, where too few had it)
+    #: took, and 95 % of them; None: it never ran before
     usual_seconds: float | None
     late_seconds: float | None
     #: share of the compared runs that took no longer, 0…1
@@ -68,6 +73,15 @@ class Point:
     allocated: int
     reserved: int
     device_free: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Where an attempt ran, and when, ms."""
+
+    worker: str
+    begin_ms: int
+    end_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +102,21 @@ class Timeline:
     gaps: tuple[tuple[int, int], ...]
     #: runs that the nodes were compared with
     compared: int
+    #: where and when it ran; None: it has not
+    ran: Ran | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneNode:
+    """A node of an attempt by itself."""
+
+    run: NodeRun
+    #: how many runs of it (or of its class) it was compared with
+    compared: int
+    #: it was compared with the same node of earlier runs, not with all of its class
+    alone: bool
+    #: rows of ``model_moves`` within it
+    moves: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +134,24 @@ class SqlTimelines:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def read(self, job_id: str, attempt: int | None = None) -> Timeline | None:
-        """An attempt of a job, the last one unless told otherwise; None: there is nothing of it."""
+    async def read(
+        self,
+        job_id: str,
+        attempt: int | None = None,
+        *,
+        fingerprint: str | None = None,
+        now_ms: int | None = None,
+        shapes: bool = True,
+    ) -> Timeline | None:
+        """An attempt of a job; None: there is nothing of it.
+
+        Args:
+            job_id: of the job.
+            attempt: which; None: the last one.
+            fingerprint: of a job that has not ended, whose row does not say it yet.
+            now_ms: up to when an attempt that has not ended is read.
+            shapes: whether nodes' inputs and outputs are read; they are most of the bytes.
+        """
         async with self._engine.connect() as connection:
             if attempt is None:
                 newest = select(func.max(_nodes.attempt)).where(_nodes.job_id == job_id)
@@ -121,24 +166,66 @@ class SqlTimelines:
                 connection,
                 select(runs).where(runs.c.job_id == job_id, runs.c.attempt == attempt),
             )
-            usual, compared = await self._usual(connection, job_id)
+            rows = await _node_rows(connection, job_id, attempt, shapes=shapes)
+            usual = await _usual(connection, job_id, fingerprint, len(rows))
+            ran = _ran(prompt, tries, attempt, now_ms)
             return Timeline(
                 job=job_id,
                 attempt=attempt,
                 prompt=prompt[0] if prompt else None,
                 attempts=tuple(tries),
-                nodes=await _node_runs(connection, job_id, attempt, usual),
+                nodes=tuple(_node_run(row, usual) for row in rows),
                 moves=tuple(await _rows(connection, _moves(job_id, attempt))),
-                curve=await _curve(connection, prompt),
-                gaps=await _gaps(connection, prompt),
-                compared=compared,
+                curve=await _curve(connection, ran),
+                gaps=await _gaps(connection, ran),
+                compared=usual.compared,
+                ran=ran,
             )
 
+    async def node(
+        self, job_id: str, attempt: int, node: str, *, fingerprint: str | None = None
+    ) -> OneNode | None:
+        """One node of an attempt, with what it was given and gave."""
+        wanted = select(history_schema.node_runs).where(
+            _nodes.job_id == job_id, _nodes.attempt == attempt, _nodes.node == node
+        )
+        async with self._engine.connect() as connection:
+            rows = await _rows(connection, wanted)
+            if not rows:
+                return None
+            count = select(func.count()).where(_nodes.job_id == job_id, _nodes.attempt == attempt)
+            nodes = await connection.scalar(count)
+            usual = await _usual(connection, job_id, fingerprint, nodes or 1)
+            moves = await _rows(connection, _moves(job_id, attempt))
+        run = _node_run(rows[0], usual)
+        return OneNode(
+            run=run,
+            compared=len(usual.of(run.class_type, run.node)),
+            alone=usual.is_alone(run.class_type, run.node),
+            moves=tuple(move for move in moves if move["node"] == node),
+        )
+
     async def past(
-        self, fingerprint: str, class_type: str, before_ms: int, most: int = COMPARED_RUNS
+        self,
+        fingerprint: str,
+        class_type: str,
+        before_ms: int,
+        most: int = COMPARED_RUNS,
+        *,
+        node: str | None = None,
+        user: str | None = None,
     ) -> list[PastRun]:
-        """Earlier runs of a workflow's nodes of one class, oldest first, summed up by job."""
-        recent = _recent(fingerprint, before_ms, most).subquery()
+        """Earlier runs of a workflow's nodes of one class, oldest first, summed up by job.
+
+        Args:
+            fingerprint: of the workflow.
+            class_type: of the nodes.
+            before_ms: jobs that ended before.
+            most: how many jobs are looked at, the newest ones.
+            node: only the node with this id.
+            user: only this user's jobs.
+        """
+        recent = _recent(fingerprint, before_ms, most, user).subquery()
         wanted = (
             select(recent.c.id, recent.c.ended_ms, func.sum(_nodes.seconds))
             .join_from(recent, history_schema.node_runs, _same_try(recent))
@@ -146,36 +233,45 @@ class SqlTimelines:
             .group_by(recent.c.id, recent.c.ended_ms)
             .order_by(recent.c.ended_ms)
         )
+        if node is not None:
+            wanted = wanted.where(_nodes.node == node)
         async with self._engine.connect() as connection:
             return [PastRun(*row) for row in (await connection.execute(wanted)).all()]
 
-    async def _usual(
-        self, connection: AsyncConnection, job_id: str
-    ) -> tuple[dict[str, list[float]], int]:
-        """Seconds of the compared runs by class, sorted, and how many runs these are."""
-        job = (
-            await connection.execute(
-                select(_jobs.fingerprint, _jobs.ended_ms).where(_jobs.id == job_id)
-            )
-        ).first()
-        if job is None or not job.fingerprint:
-            return {}, 0
-        recent = _recent(job.fingerprint, job.ended_ms, COMPARED_RUNS).subquery()
-        wanted = (
-            select(recent.c.id, _nodes.class_type, _nodes.seconds)
-            .join_from(recent, history_schema.node_runs, _same_try(recent))
-            .where(~_nodes.cached)
+
+async def _usual(
+    connection: AsyncConnection, job_id: str, fingerprint: str | None, nodes: int
+) -> Usual:
+    """What the compared runs' nodes took: runs before the job's end, or the newest ones.
+
+    ``nodes``: of this run; of graphs with very many, fewer runs are compared.
+    """
+    job = (
+        await connection.execute(
+            select(_jobs.fingerprint, _jobs.ended_ms).where(_jobs.id == job_id)
         )
-        found: dict[str, list[float]] = defaultdict(list)
-        jobs = set()
-        for past_job, class_type, seconds in (await connection.execute(wanted)).all():
-            found[class_type].append(seconds)
-            jobs.add(past_job)
-        return {name: sorted(seconds) for name, seconds in found.items()}, len(jobs)
+    ).first()
+    before_ms = _EVER_MS if job is None else job.ended_ms
+    fingerprint = fingerprint if job is None else job.fingerprint
+    if not fingerprint:
+        return Usual()
+    most = min(COMPARED_RUNS, max(_LEAST_COMPARED, _COMPARED_NODES // max(1, nodes)))
+    recent = _recent(fingerprint, before_ms, most).subquery()
+    wanted = (
+        select(recent.c.id, _nodes.class_type, _nodes.node, _nodes.seconds)
+        .join_from(recent, history_schema.node_runs, _same_try(recent))
+        .where(~_nodes.cached)
+    )
+    usual = Usual()
+    for past_job, class_type, node, seconds in (await connection.execute(wanted)).all():
+        usual.add(past_job, class_type, node, seconds)
+    return usual
 
 
-def _recent(fingerprint: str, before_ms: int, most: int) -> Select[str, int, int]:
-    return (
+def _recent(
+    fingerprint: str, before_ms: int, most: int, user: str | None = None
+) -> Select[str, int, int]:
+    newest = (
         select(_jobs.id, _jobs.attempts, _jobs.ended_ms)
         .where(
             _jobs.fingerprint == fingerprint,
@@ -185,6 +281,7 @@ def _recent(fingerprint: str, before_ms: int, most: int) -> Select[str, int, int
         .order_by(_jobs.ended_ms.desc())
         .limit(most)
     )
+    return newest if user is None else newest.where(_jobs.user_name == user)
 
 
 def _same_try(recent: Any) -> Any:
@@ -209,40 +306,57 @@ async def _rows(
     return [dict(row) for row in found]
 
 
-async def _node_runs(
-    connection: AsyncConnection, job_id: str, attempt: int, usual: Mapping[str, list[float]]
-) -> tuple[NodeRun, ...]:
+async def _node_rows(
+    connection: AsyncConnection, job_id: str, attempt: int, *, shapes: bool
+) -> list[dict[str, Any]]:
+    columns = (*(_nodes[name] for name in _COLUMNS), *([_nodes.shapes] if shapes else []))
     wanted = (
-        select(history_schema.node_runs)
+        select(*columns)
         .where(_nodes.job_id == job_id, _nodes.attempt == attempt)
         .order_by(_nodes.started_ms, _nodes.node)
         .limit(_MOST_NODES)
     )
-    return tuple(_node_run(row, usual) for row in await _rows(connection, wanted))
+    return await _rows(connection, wanted)
 
 
-def _node_run(row: Mapping[str, Any], usual: Mapping[str, list[float]]) -> NodeRun:
-    others = [] if row["cached"] else usual.get(row["class_type"], [])
+def _node_run(row: Mapping[str, Any], usual: Usual) -> NodeRun:
+    others = [] if row["cached"] else usual.of(row["class_type"], row["node"])
     return NodeRun(
         **{name: row[name] for name in _COLUMNS},
-        shapes=json.loads(row["shapes"] or "{}"),
+        shapes=json.loads(row.get("shapes") or "{}"),
         usual_seconds=quantile(others, 0.5),
         late_seconds=quantile(others, 0.95),
         percentile=bisect_right(others, row["seconds"]) / len(others) if others else None,
     )
 
 
-async def _curve(connection: AsyncConnection, prompt: list[dict[str, Any]]) -> tuple[Point, ...]:
-    if not prompt:
+def _ran(
+    prompts: list[dict[str, Any]],
+    tries: list[dict[str, Any]],
+    attempt: int,
+    now_ms: int | None,
+) -> Ran | None:
+    """By the probe's word, or where there is none (it still runs, or was lost) by the ledger's."""
+    if prompts:
+        begin = prompts[0]["started_ms"]
+        return Ran(prompts[0]["worker"], begin, begin + int(prompts[0]["seconds"] * 1000) + 1)
+    for row in tries:
+        end = row["ended_ms"] or now_ms
+        if row["attempt"] == attempt and row["worker"] and row["claimed_ms"] and end:
+            return Ran(row["worker"], row["claimed_ms"], end)
+    return None
+
+
+async def _curve(connection: AsyncConnection, ran: Ran | None) -> tuple[Point, ...]:
+    if ran is None:
         return ()
-    begin, end = prompt[0]["started_ms"], prompt[0]["started_ms"] + prompt[0]["seconds"] * 1000
     curves = history_schema.curves
     wanted = (
         select(curves.c.at_ms, curves.c.points)
         .where(
-            curves.c.worker == prompt[0]["worker"],
-            curves.c.at_ms >= begin - _PIECE_MS,
-            curves.c.at_ms <= end,
+            curves.c.worker == ran.worker,
+            curves.c.at_ms >= ran.begin_ms - _PIECE_MS,
+            curves.c.at_ms <= ran.end_ms,
         )
         .order_by(curves.c.at_ms)
         .limit(_MOST_PIECES)
@@ -252,28 +366,18 @@ async def _curve(connection: AsyncConnection, prompt: list[dict[str, Any]]) -> t
         for offset, *figures in json.loads(row["points"]):
             at_ms = row["at_ms"] + offset
             # pieces overlap where an agent has told twice
-            if begin <= at_ms <= end:
+            if ran.begin_ms <= at_ms <= ran.end_ms:
                 points[at_ms] = Point(at_ms, *figures)
     return tuple(points[at_ms] for at_ms in sorted(points))
 
 
-async def _gaps(
-    connection: AsyncConnection, prompt: list[dict[str, Any]]
-) -> tuple[tuple[int, int], ...]:
-    if not prompt:
+async def _gaps(connection: AsyncConnection, ran: Ran | None) -> tuple[tuple[int, int], ...]:
+    if ran is None:
         return ()
     gaps = history_schema.gaps
-    end = prompt[0]["started_ms"] + prompt[0]["seconds"] * 1000 + _PIECE_MS
     wanted = select(gaps.c.until_ms, gaps.c.lost).where(
-        gaps.c.subject == f"worker:{prompt[0]['worker']}",
-        gaps.c.until_ms >= prompt[0]["started_ms"],
-        gaps.c.until_ms <= end,
+        gaps.c.subject == f"worker:{ran.worker}",
+        gaps.c.until_ms >= ran.begin_ms,
+        gaps.c.until_ms <= ran.end_ms + _PIECE_MS,
     )
     return tuple((row["until_ms"], row["lost"]) for row in await _rows(connection, wanted))
-
-
-def quantile(ordered: list[float], share: float) -> float | None:
-    """The least of these that at least so many of them do not exceed; None of none."""
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -113,7 +113,13 @@ class SqlWorkflows:
             return [_workflow(row) for row in (await connection.execute(wanted)).all()]
 
     async def days(
-        self, fingerprint: str, from_ms: int, until_ms: int, *, zone_ms: int = 0
+        self,
+        fingerprint: str,
+        from_ms: int,
+        until_ms: int,
+        *,
+        zone_ms: int = 0,
+        user: str | None = None,
     ) -> list[Day]:
         """The workflow's trend by day. ``zone_ms``: how much local time is ahead of UTC."""
         at = (_usage.hour_ms - (_usage.hour_ms + zone_ms) % _DAY_MS).label("at_ms")
@@ -127,6 +133,8 @@ class SqlWorkflows:
             .group_by(at.name)
             .order_by(at.name)
         )
+        if user is not None:
+            wanted = wanted.where(_usage.user_name == user)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         return [Day(int(day), int(jobs), int(bad), int(us) / 1e6) for day, jobs, bad, us in rows]

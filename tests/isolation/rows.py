@@ -10,6 +10,7 @@ from aiohttp import FormData
 from tests.integration.gateway_info.conftest import png
 from tests.integration.gateway_prompt.stage import graph
 from tests.isolation.estate import NAME, Estate
+from tests.isolation.kept import KEPT
 
 WORKFLOW = f"workflows%2F{NAME}.json"
 
@@ -312,4 +313,36 @@ def _kept() -> Rows:
             Try(f"{api}/samples/gpus?gpu=gpu-0"),
         ],
         ("GET", f"{api}/samples/pool"): [Try(f"{api}/samples/pool")],
+        **_kept_jobs(api),
+    }
+
+
+def _kept_jobs(api: str) -> Rows:
+    one = f"{api}/jobs/{KEPT}"
+    return {
+        ("GET", f"{api}/jobs"): [
+            Try(f"{api}/jobs", shows=True),
+            Try(f"{api}/jobs?user=ann"),
+            Try(f"{api}/jobs?workflow={NAME}-workflow&rows=1000", shows=True),
+        ],
+        ("GET", f"{api}/jobs/{{job_id}}"): [
+            Try(one, shows=True),
+            Try(f"{one}?user=ann&attempt=1"),
+        ],
+        ("GET", f"{api}/jobs/{{job_id}}/node"): [
+            Try(f"{one}/node?node=3"),
+            Try(f"{one}/node?node=3&user=ann&attempt=1"),
+        ],
+        ("GET", f"{api}/jobs/{{job_id}}/compare"): [
+            Try(f"{one}/compare?with={KEPT}"),
+            Try(f"{one}/compare?with={KEPT}&user=ann"),
+        ],
+        ("GET", f"{api}/workflows"): [
+            Try(f"{api}/workflows"),
+            Try(f"{api}/workflows?user=ann"),
+        ],
+        ("GET", f"{api}/workflows/{{fingerprint}}"): [
+            Try(f"{api}/workflows/{NAME}-workflow", shows=True),
+            Try(f"{api}/workflows/{NAME}-workflow?user=ann"),
+        ],
     }

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import history_schema as history
 from store import schema
-from store.timeline import PastRun, Point, SqlTimelines, quantile
+from store.timeline import PastRun, Point, SqlTimelines
+from store.usual import quantile
 from tests.integration.history.rows import HOUR_MS, attempt_row, fill, job_row, node_row
 
 NOW_MS = 400_000 * HOUR_MS
