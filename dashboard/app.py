@@ -20,6 +20,7 @@ from dashboard.insight.names import Names
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
+from dashboard.progress import Progress
 from dashboard.reading import Reading
 from dashboard.sampler import Sampler
 from scheduler.ledger import Ledger
@@ -32,6 +33,7 @@ def build(
     *,
     try_out: Try | None = None,
     reading: Reading | None = None,
+    progress: Progress | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
 ) -> web.Application:
@@ -42,12 +44,13 @@ def build(
         settings: the settings now in force.
         who: user and role of a request that has passed authentication.
         try_out: books a workflow without queueing it; None: there are no estimates.
+        progress: tells where running jobs stand; None: nobody does.
         reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
     """
-    sampler = Sampler(ledger, settings)
-    live = Live(sampler, who, still_s)
+    sampler = Sampler(ledger, settings, progress=progress)
+    live = Live(sampler, who, still_s, progress)
     pages = Pages(static)
     actions = Actions(ledger, who)
 

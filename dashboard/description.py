@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dashboard import shapes
+from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
 from dashboard.api import jobs, samples, workflows
 from dashboard.api.described import PREFIX, Json, body, ref
@@ -24,10 +24,10 @@ _SHAPES: Final = (
     shapes.Changed,
     shapes.Estimate,
     shapes.WrongWorkflow,
-    shapes.Snapshot,
-    shapes.Update,
-    shapes.Still,
-    shapes.Unavailable,
+    live_shapes.Snapshot,
+    live_shapes.Update,
+    live_shapes.Still,
+    live_shapes.Unavailable,
 )
 #: everything over the store, one function for each resource
 _RESOURCES: Final = (samples.describe, jobs.describe, workflows.describe)
@@ -62,12 +62,17 @@ def _overview() -> Json:
 
 
 def _live() -> Json:
-    names = (shapes.Snapshot, shapes.Update, shapes.Still, shapes.Unavailable)
+    names = (live_shapes.Snapshot, live_shapes.Update, live_shapes.Still, live_shapes.Unavailable)
     return {
-        "summary": "The overview, again at every change",
+        "summary": "The pool as the caller may see it, and then what changes",
         "description": "A WebSocket: a `DashboardSnapshot`, then `DashboardUpdate` at most twice a "
         "second, `DashboardStill` while nothing changes, `DashboardUnavailable` while there are no "
-        "figures. What a client sends is not read.",
+        "figures. What a client sends is not read. Who comes back with `life` and `version` of the "
+        "last message gets what was missed, where it is still known.",
+        "parameters": [
+            _parameter("life", "query", {"type": "string"}),
+            _parameter("version", "query", {"type": "integer", "minimum": 0}),
+        ],
         "x-messages": {"oneOf": [ref(shape) for shape in names]},
         "responses": {
             "101": {"description": "The socket is open."},

@@ -1,37 +1,49 @@
-"""The live page's WebSocket: a snapshot, then what changed, at most twice a second."""
+"""A live page's WebSocket: everything once, then what changes, at most twice a second."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from aiohttp import WSCloseCode, web
 
 from config.settings import Role
-from dashboard import shapes
-from dashboard.overview import overview
+from dashboard.board import Board, View
+from dashboard.progress import NoProgress, Progress
 from dashboard.sampler import LIVE_SECONDS, Sampler
 
 Who = Callable[[web.Request], tuple[str, Role]]
 
-#: Pages of one process at most; each costs a view of the pool twice a second.
-MAX_PAGES: Final = 256
+#: Pages of one process at most; each costs a message at every change.
+MAX_PAGES: Final = 1024
 #: A page connects anew after this long and so passes the gateway's door again: a key that
 #: was revoked meanwhile does not watch for ever.
 PAGE_SECONDS: Final = 600.0
 #: A page that hears nothing for longer than this, twice over, says that it is disconnected.
 STILL_SECONDS: Final = 5.0
 UNAVAILABLE: Final = "Redis does not answer: the queue is safe, but nothing can be shown just now"
+_STILL: Final = '{"type":"still"}'
 
 
 class Live:
     """Serves ``/api/v1/live``. Never more than one unsent message for each page."""
 
-    def __init__(self, sampler: Sampler, who: Who, still_s: float = STILL_SECONDS) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        who: Who,
+        still_s: float = STILL_SECONDS,
+        progress: Progress | None = None,
+    ) -> None:
         self._still_s = still_s
         self._sampler = sampler
         self._who = who
+        self._progress = progress or NoProgress()
+        self._board = Board(sampler, time.monotonic)
+        sampler.on_sample(self._follow)
         self._pages: set[web.WebSocketResponse] = set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -39,11 +51,13 @@ class Live:
         user, role = self._who(request)
         if len(self._pages) >= MAX_PAGES:
             raise web.HTTPServiceUnavailable(text="Too many pages are open; close some and reload")
-        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1024)
+        # no compression: a page's messages are small, and it would cost more than they do
+        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1024, compress=False)
         await socket.prepare(request)
         self._pages.add(socket)
         self._sampler.watchers += 1
-        writer = asyncio.create_task(self._write(socket, user, role))
+        view = self._board.open(user, role)
+        writer = asyncio.create_task(self._write(socket, view, _had(request, view)))
         try:
             # Nothing is expected from a page: reading notices that it left.
             async for _ in socket:
@@ -51,6 +65,7 @@ class Live:
         finally:
             self._sampler.watchers -= 1
             self._pages.discard(socket)
+            self._board.close(view)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
@@ -61,38 +76,63 @@ class Live:
             *(page.close(code=WSCloseCode.GOING_AWAY) for page in list(self._pages))
         )
 
-    async def _write(self, socket: web.WebSocketResponse, user: str, role: Role) -> None:
+    def _follow(self) -> None:
+        """Hear of the running jobs of those who look, and for admins of everybody's."""
+        views = self._board.watched()
+        users = {view.rows.user for view in views}
+        sample = self._sampler.sample
+        if sample is not None and any(view.rows.sees_all for view in views):
+            users |= {job.user for job in sample.running}
+        self._progress.follow(frozenset(users))
+
+    async def _write(self, socket: web.WebSocketResponse, view: View, version: int | None) -> None:
         try:
             async with asyncio.timeout(PAGE_SECONDS):
                 await self._sampler.refresh()
-                seen, anew = self._sampler.version, True
+                if version is not None:
+                    await socket.send_str(_STILL)  # who comes back is live again at once
                 while True:
-                    message = self._message(user, role, anew=anew)
-                    await socket.send_json(message)
-                    # After a time without figures a page starts anew, curves and all.
-                    anew = message["type"] == "unavailable"
+                    seen = self._sampler.version
+                    version = await self._tell(socket, view, version)
                     await asyncio.sleep(LIVE_SECONDS)
-                    seen = await self._news(socket, seen)
+                    await self._news(socket, seen)
         except TimeoutError:
             await socket.close(code=WSCloseCode.SERVICE_RESTART)
         except ConnectionError:
             return  # the page left; the reading side ends as well
 
-    async def _news(self, socket: web.WebSocketResponse, seen: int) -> int:
+    async def _tell(
+        self, socket: web.WebSocketResponse, view: View, version: int | None
+    ) -> int | None:
+        """Send what the page does not have; the version that it has then."""
+        if self._sampler.sample is None:
+            rows = view.rows
+            told = {"type": "unavailable", "user": rows.user, "role": rows.role.value}
+            told["message"] = UNAVAILABLE
+            await socket.send_str(msgspec.json.encode(told).decode())
+            # after a time without figures a page starts anew, curves and all
+            return None
+        view.advance()
+        if version is None:
+            await socket.send_str(view.snapshot())
+        elif version != view.version:
+            await socket.send_str(view.since(version))
+        return view.version
+
+    async def _news(self, socket: web.WebSocketResponse, seen: int) -> None:
         """Wait for a change; meanwhile show that the connection lives."""
         while True:
             try:
                 async with asyncio.timeout(self._still_s):
-                    return await self._sampler.changed(seen)
+                    await self._sampler.changed(seen)
+                    return
             except TimeoutError:
-                still: shapes.Still = {"type": "still"}
-                await socket.send_json(still)
+                await socket.send_str(_STILL)
 
-    def _message(self, user: str, role: Role, *, anew: bool) -> shapes.Message:
-        sample = self._sampler.sample
-        if sample is None:
-            return {"type": "unavailable", "message": UNAVAILABLE}
-        seen = overview(sample, user, role)
-        if anew:
-            return {"type": "snapshot", "overview": seen, "curves": self._sampler.curves()}
-        return {"type": "update", "overview": seen}
+
+def _had(request: web.Request, view: View) -> int | None:
+    """The version that a page has which comes back; None: none that is known here."""
+    version = request.query.get("version", "")
+    if request.query.get("life") != view.life or not (version.isascii() and version.isdigit()):
+        return None
+    return int(version) if 0 < int(version) <= view.version else None

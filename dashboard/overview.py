@@ -26,7 +26,7 @@ def overview(sample: Sample, user: str, role: Role) -> shapes.Overview:
     sees_all = role is Role.ADMIN
     running = [job for job in sample.running if sees_all or job.user == user]
     waiting = [job for job in sample.waiting if sees_all or job.user == user]
-    queue = sample.queue if sees_all else _anonymous(sample.queue, user)
+    queue = sample.queue if sees_all else anonymous(sample.queue, user)
     queued = sum(row.queued for row in queue if row.user != OTHERS or sees_all)
     return {
         "now_ms": sample.now_ms,
@@ -56,7 +56,8 @@ def overview(sample: Sample, user: str, role: Role) -> shapes.Overview:
     }
 
 
-def _anonymous(queue: Iterable[QueueSample], user: str) -> list[QueueSample]:
+def anonymous(queue: Iterable[QueueSample], user: str) -> list[QueueSample]:
+    """One user's numbers, and everybody else's as one."""
     rows = list(queue)
     rest = [row for row in rows if row.user != user]
     others = QueueSample(
@@ -88,13 +89,13 @@ def _job(job: JobSample, now_ms: int) -> shapes.JobRow:
 def _outlook(job: JobSample, sample: Sample, user: str, sees_all: bool) -> shapes.Outlook:
     """What is in a waiting job's way, and in how many seconds it should start."""
     return {
-        "blocker": _blocker(job.wait_blocker, sample, user, sees_all),
+        "blocker": blocker_seen(job.wait_blocker, sample, user, sees_all),
         "start_p50_seconds": _from_now(job.start_p50_ms, sample.now_ms),
         "start_p90_seconds": _from_now(job.start_p90_ms, sample.now_ms),
     }
 
 
-def _blocker(blocker: str, sample: Sample, user: str, sees_all: bool) -> str:
+def blocker_seen(blocker: str, sample: Sample, user: str, sees_all: bool) -> str:
     """GPUs and workers are everybody's to see; another's job is not."""
     hardware = {gpu.id for gpu in sample.gpus} | {worker.id for worker in sample.workers}
     own = {job.id for job in (*sample.running, *sample.waiting) if job.user == user}

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from scheduler.states import Gpu, Job, Snapshot, Worker
+from scheduler.states import Gpu, Job, Snapshot, Vitals, Worker
+
+#: Queued jobs of each user that a live page shows at most.
+MOST_SHOWN: Final = 100
+_NOT_TOLD: Final = Vitals()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,9 @@ class GpuSample:
     resident_bytes: int
     #: held by workers with a job: promised or used, whichever is more
     reserved_bytes: int
+    vitals: Vitals = _NOT_TOLD
+    #: another agent that claims it too, "" for none
+    rival: str = ""
 
     @property
     def free_bytes(self) -> int:
@@ -55,6 +63,15 @@ class WorkerSample:
     busy: bool
     #: user of its job, "" when idle
     user: str
+    #: what keeps it within its reservation: enforced, told, observed
+    limit: str = "observed"
+    #: why it is down, or what is being done to it, for admins
+    detail: str = ""
+
+    @property
+    def hold_bytes(self) -> int:
+        """What it holds of its GPU: of a busy one what is promised or used, whichever is more."""
+        return max(self.used_bytes, self.reserved_bytes) if self.busy else self.used_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +93,12 @@ class JobSample:
     #: server time by which it starts as likely as not, and in 90 % of cases; 0: not foreseen
     start_p50_ms: int = 0
     start_p90_ms: int = 0
+    lane: str = ""
+    #: what it is promised while it runs, else what it needs; 0: nothing is counted
+    bytes: int = 0
+    #: run time that is expected, with its models loaded; 0: not known
+    need_seconds: float = 0.0
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +163,8 @@ def condense(
     running = sorted(snapshot.active.values(), key=lambda job: (job.admitted_ms, job.id))
     waiting = sorted(
         (
-            *(job for backlog in snapshot.backlogs for job in backlog.jobs),
-            *(job for own in held for job in own.jobs),
+            *(job for backlog in snapshot.backlogs for job in backlog.jobs[:MOST_SHOWN]),
+            *(job for own in held for job in own.jobs[:MOST_SHOWN]),
         ),
         key=lambda job: (job.submitted_ms, job.number, job.id),
     )
@@ -187,6 +210,17 @@ def _gpu(gpu: Gpu, workers: list[Worker], oldest_ms: int) -> GpuSample:
         foreign_bytes=gpu.foreign_bytes,
         resident_bytes=sum(worker.used_bytes for worker in workers if not worker.job),
         reserved_bytes=sum(worker.hold_bytes for worker in workers if worker.job),
+        vitals=_rounded(gpu.vitals),
+        rival=gpu.rival,
+    )
+
+
+def _rounded(vitals: Vitals) -> Vitals:
+    """As fine as a page shows them: what only flickers is no news."""
+    return replace(
+        vitals,
+        utilisation=None if vitals.utilisation is None else round(vitals.utilisation, 2),
+        power_mw=None if vitals.power_mw is None else round(vitals.power_mw, -3),
     )
 
 
@@ -202,6 +236,8 @@ def _worker(worker: Worker, user: str, oldest_ms: int) -> WorkerSample:
         models=worker.models,
         busy=bool(worker.job),
         user=user,
+        limit=worker.limit.value,
+        detail=worker.detail,
     )
 
 
@@ -219,6 +255,10 @@ def _job(job: Job, since_ms: int) -> JobSample:
         wait_blocker=job.wait_blocker,
         start_p50_ms=job.start_p50_ms,
         start_p90_ms=job.start_p90_ms,
+        lane=job.lane.value,
+        bytes=job.reserved_bytes or job.need_bytes,
+        need_seconds=job.need_seconds,
+        attempt=job.attempt,
     )
 
 
@@ -226,3 +266,10 @@ def _trial(job: Job) -> str:
     """Why a running job has less than it could have."""
     gib = job.reserved_bytes / 2**30
     return f"runs with {gib:.1f} GiB in a quiet hour, to learn what less memory costs"
+
+
+def keep_vitals(sample: Sample, old: Sample) -> Sample:
+    """The sample with the GPUs' vitals of an older one."""
+    known = {gpu.id: gpu.vitals for gpu in old.gpus}
+    gpus = tuple(replace(gpu, vitals=known.get(gpu.id, gpu.vitals)) for gpu in sample.gpus)
+    return replace(sample, gpus=gpus)

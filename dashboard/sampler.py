@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from config.settings import Settings
-from dashboard import shapes
 from dashboard.ended import EndedWindow
+from dashboard.live_shapes import LiveCurve
 from dashboard.overview import ENDED_MINUTES
-from dashboard.sample import GpuSample, Held, Sample, condense
+from dashboard.progress import NoProgress, Progress, Standing
+from dashboard.sample import GpuSample, Held, Sample, condense, keep_vitals
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Snapshot
 
@@ -26,8 +28,24 @@ LIVE_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 2.0
 #: Points of a GPU's curve, one every ``IDLE_SECONDS``: ten minutes.
 CURVE_POINTS: Final = 300
-#: Queued jobs of each user that a page can show.
-_WINDOW: Final = 50
+#: Queued jobs of each user that are read.
+WINDOW: Final = 50
+#: Temperature and the like change all the time: they are news this often at most.
+VITALS_SECONDS: Final = 2.0
+#: Queued jobs of each user that are read while somebody looks at the whole queue.
+WHOLE: Final = 20_000
+#: How long the whole queue goes on to be read after somebody has asked for it.
+_WHOLE_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One moment of a GPU's curve."""
+
+    at_ms: int
+    gpu: GpuSample
+    #: worker, user of its job or "", bytes held
+    holders: tuple[tuple[str, str, int], ...]
 
 
 class Sampler:
@@ -38,20 +56,30 @@ class Sampler:
         ledger: Ledger,
         settings: Callable[[], Settings],
         clock: Callable[[], float] = time.monotonic,
+        progress: Progress | None = None,
     ) -> None:
-        """``clock``: any seconds that grow."""
+        """``clock``: any seconds that grow. ``progress``: who tells where running jobs stand."""
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
+        self._progress = progress or NoProgress()
+        self._listeners: list[Callable[[], None]] = []
         self._ended = EndedWindow(ENDED_MINUTES)
         self._cursor: str | None = None
         self._sample: Sample | None = None
         self._sampled_at = float("-inf")
-        self._curves: dict[str, deque[tuple[int, GpuSample]]] = {}
+        self._vitals_at = float("-inf")
+        self._snapshot: Snapshot | None = None
+        self._held_jobs: tuple[Held, ...] = ()
+        self._window = WINDOW
+        self._whole_until = float("-inf")
+        self._curves: dict[str, deque[Point]] = {}
         self._reading = asyncio.Lock()
         self._news = asyncio.Condition()
         #: grows whenever a page would change
         self.version = 0
+        #: where running jobs stand, as of the newest sample
+        self.standings: Mapping[str, Standing] = {}
         #: pages that are open
         self.watchers = 0
 
@@ -59,6 +87,10 @@ class Sampler:
     def sample(self) -> Sample | None:
         """The newest, or None while the ledger is out of reach."""
         return self._sample
+
+    def on_sample(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each reading, whether it brought news or not."""
+        self._listeners.append(listener)
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -91,21 +123,30 @@ class Sampler:
             await self._news.wait_for(lambda: self.version != seen)
             return self.version
 
-    def curves(self) -> dict[str, shapes.Curve]:
-        """Each GPU's last minutes, in columns as charts want them."""
-        return {
-            gpu: {
-                "at_ms": [at_ms for at_ms, _ in points],
-                "foreign_bytes": [point.foreign_bytes for _, point in points],
-                "resident_bytes": [point.resident_bytes for _, point in points],
-                "reserved_bytes": [point.reserved_bytes for _, point in points],
-                "free_bytes": [point.free_bytes for _, point in points],
-            }
+    async def whole(self) -> tuple[Snapshot, tuple[Held, ...]] | None:
+        """All that waits and runs, no older than a live page's figures; None: out of reach."""
+        self._whole_until = self._clock() + _WHOLE_SECONDS
+        sample = await self.refresh(LIVE_SECONDS if self._window == WHOLE else 0.0)
+        if sample is None or self._snapshot is None:
+            return None
+        return self._snapshot, self._held_jobs
+
+    def curves(self, seen: Callable[[str], str], after_ms: int = 0) -> dict[str, LiveCurve]:
+        """Each GPU's last minutes, in columns as charts want them.
+
+        Args:
+            seen: what a user is called to whoever looks.
+            after_ms: points that are no newer are left out.
+        """
+        newer = {
+            gpu: [point for point in points if point.at_ms > after_ms]
             for gpu, points in self._curves.items()
         }
+        return {gpu: _curve(points, seen) for gpu, points in newer.items() if points}
 
     async def _read(self) -> Sample:
-        snapshot = await self._ledger.snapshot(_WINDOW)
+        self._window = WHOLE if self._clock() < self._whole_until else WINDOW
+        snapshot = await self._ledger.snapshot(self._window)
         if self._cursor is None:
             self._cursor = f"{snapshot.now_ms - ENDED_MINUTES * 60_000}-0"
         while events := await self._ledger.events(self._cursor, 0):
@@ -113,7 +154,12 @@ class Sampler:
             self._cursor = events[-1].id
         heartbeat_s = self._settings().scheduler.heartbeat
         held = await self._held(snapshot)
-        return condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
+        self._snapshot, self._held_jobs = snapshot, tuple(held)
+        sample = condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
+        if self._sample is not None and self._clock() - self._vitals_at < VITALS_SECONDS:
+            return keep_vitals(sample, self._sample)
+        self._vitals_at = self._clock()
+        return sample
 
     async def _held(self, snapshot: Snapshot) -> list[Held]:
         """Jobs that no plan sees, because their users keep them from starting."""
@@ -122,13 +168,16 @@ class Sampler:
         for row in await self._ledger.counts():
             count = row.queued - waiting.get(row.user, 0)
             if count > 0:
-                jobs = await self._ledger.first_held(row.user, _WINDOW)
+                jobs = await self._ledger.first_held(row.user, self._window)
                 held.append(Held(row.user, count, tuple(jobs)))
         return held
 
     async def _publish(self, sample: Sample | None) -> None:
-        same = sample == self._sample and self.version
-        self._sample = sample
+        standings = dict(self._progress.standings())
+        same = sample == self._sample and standings == self.standings and self.version
+        self._sample, self.standings = sample, standings
+        for listener in self._listeners:
+            listener()
         if not same:
             async with self._news:
                 self.version += 1
@@ -138,6 +187,30 @@ class Sampler:
         old, self._curves = self._curves, {}
         for gpu in sample.gpus:
             points = old.get(gpu.id) or deque(maxlen=CURVE_POINTS)
-            if not points or sample.now_ms - points[-1][0] >= IDLE_SECONDS * 900:
-                points.append((sample.now_ms, gpu))
+            if not points or sample.now_ms - points[-1].at_ms >= IDLE_SECONDS * 900:
+                holders = tuple(
+                    (worker.id, worker.user, worker.hold_bytes)
+                    for worker in sample.workers
+                    if worker.gpu == gpu.id and worker.hold_bytes
+                )
+                points.append(Point(sample.now_ms, gpu, holders))
             self._curves[gpu.id] = points
+
+
+def _curve(points: list[Point], seen: Callable[[str], str]) -> LiveCurve:
+    held: dict[tuple[str, str], list[int]] = {}
+    for index, point in enumerate(points):
+        for worker, user, amount in point.holders:
+            column = held.setdefault((worker, seen(user)), [0] * len(points))
+            column[index] += amount
+    return {
+        "at_ms": [point.at_ms for point in points],
+        "foreign_bytes": [point.gpu.foreign_bytes for point in points],
+        "resident_bytes": [point.gpu.resident_bytes for point in points],
+        "reserved_bytes": [point.gpu.reserved_bytes for point in points],
+        "free_bytes": [point.gpu.free_bytes for point in points],
+        "holders": [
+            {"worker": worker, "user": user, "bytes": column}
+            for (worker, user), column in sorted(held.items())
+        ],
+    }

@@ -5,7 +5,7 @@ The code that answers is checked against them, and ``dashboard.description`` is 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 
 class Failed(TypedDict):
@@ -221,45 +221,3 @@ class WrongWorkflow(TypedDict):
 
     error: str
     node_errors: dict[str, Any]
-
-
-class Still(TypedDict):
-    """The line is up and nothing has changed."""
-
-    type: Literal["still"]
-
-
-class Unavailable(TypedDict):
-    """There are no figures just now."""
-
-    type: Literal["unavailable"]
-    message: str
-
-
-class Curve(TypedDict):
-    """A GPU's memory over the last minutes, in columns as charts want them."""
-
-    at_ms: list[int]
-    foreign_bytes: list[int]
-    resident_bytes: list[int]
-    reserved_bytes: list[int]
-    free_bytes: list[int]
-
-
-class Snapshot(TypedDict):
-    """The first message of a live page; curves by GPU."""
-
-    type: Literal["snapshot"]
-    overview: Overview
-    curves: dict[str, Curve]
-
-
-class Update(TypedDict):
-    """What a live page is told from then on."""
-
-    type: Literal["update"]
-    overview: Overview
-
-
-#: what a live page is told
-Message = Snapshot | Update | Still | Unavailable

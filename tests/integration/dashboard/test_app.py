@@ -40,8 +40,9 @@ class Visitor:
             assert answer.status == 200
             return await answer.json()
 
-    def live(self) -> Any:
-        return self.http.ws_connect(f"{self.base}/dashboard/api/v1/live", headers=self.headers)
+    def live(self, place: str = "") -> Any:
+        url = f"{self.base}/dashboard/api/v1/live{place}"
+        return self.http.ws_connect(url, headers=self.headers)
 
 
 @pytest.fixture
@@ -109,15 +110,19 @@ async def test_a_live_page_gets_a_snapshot_and_then_what_changes(
     async with Visitor(http, base, "ann").live() as socket:
         first = await socket.receive_json(timeout=20)
         assert first["type"] == "snapshot"
-        assert first["overview"]["waiting"] == []
+        assert first["put"]["waiting"] == {}
         assert len(first["curves"]["gpu-0"]["at_ms"]) >= 1
         job = await floor.submit()
         update = await _receive(socket, "update")
-        assert [row["prompt_id"] for row in update["overview"]["waiting"]] == [job.prompt_id]
+        assert update["version"] > first["version"]
+        assert [row["prompt_id"] for row in update["put"]["waiting"].values()] == [job.prompt_id]
+        # what has not changed is not told again
+        assert "gpus" not in update["put"]
         await floor.start(job)
-        while not update["overview"]["running"]:
+        while "running" not in update["put"]:
             update = await _receive(socket, "update")
-        assert update["overview"]["running"][0]["prompt_id"] == job.prompt_id
+        assert update["put"]["running"][job.id]["prompt_id"] == job.prompt_id
+        assert update["gone"]["waiting"] == [job.id]
 
 
 async def test_live_pages_keep_names_apart(floor: Any, base: str, http: ClientSession) -> None:
@@ -127,10 +132,39 @@ async def test_live_pages_keep_names_apart(floor: Any, base: str, http: ClientSe
     ):
         await _receive(mine, "snapshot")
         await _receive(all_, "snapshot")
-        await floor.submit("bob")
+        await floor.start(await floor.submit("bob"))
         seen, everything = await asyncio.gather(_receive(mine, "update"), _receive(all_, "update"))
         assert "bob" not in json.dumps(seen)
         assert "bob" in json.dumps(everything)
+
+
+async def test_a_page_that_comes_back_gets_what_it_has_missed(
+    floor: Any, base: str, http: ClientSession
+) -> None:
+    async with Visitor(http, base, "ann").live() as socket:
+        first = await _receive(socket, "snapshot")
+    job = await floor.submit()
+    await asyncio.sleep(LIVE_SECONDS)
+    place = f"?life={first['life']}&version={first['version']}"
+    async with Visitor(http, base, "ann").live(place) as socket:
+        assert (await socket.receive_json(timeout=20))["type"] == "still"
+        back = await socket.receive_json(timeout=20)
+        assert back["type"] == "update"
+        assert list(back["put"]["waiting"]) == [job.id]
+        assert "gpus" not in back["put"]
+
+
+async def test_a_page_that_comes_back_with_another_page_s_place_starts_anew(
+    floor: Any, base: str, http: ClientSession
+) -> None:
+    async with Visitor(http, base, "root", "admin").live() as socket:
+        theirs = await _receive(socket, "snapshot")
+        place = f"?life={theirs['life']}&version={theirs['version']}"
+        await floor.submit("bob")
+        async with Visitor(http, base, "ann").live(place) as mine:
+            first = await mine.receive_json(timeout=20)
+            assert first["type"] == "snapshot"
+            assert "bob" not in json.dumps(first)
 
 
 async def test_a_page_is_told_while_nothing_changes_that_the_line_is_up(

@@ -1,10 +1,10 @@
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { SourceContext } from "../api";
 import { listen } from "../keys";
 import { NOTHING, type View, ViewContext } from "../live";
 import { useRoute } from "../router";
-import { type Session, sessionOf } from "../session";
+import { sessionOf } from "../session";
 import type { Source } from "../source";
 import { followTheme } from "../theme";
 import { LineBanner } from "./banner";
@@ -24,11 +24,10 @@ function App({ source }: { source: Source }) {
   const route = useRoute();
   useEffect(() => source.watch?.(show), [source]);
 
-  const told = view.overview;
-  const [session, known] = useState<Session | null>(source.session);
-  useEffect(() => {
-    if (told) known(sessionOf(told.user, told.role));
-  }, [told?.user, told?.role]);
+  const session = useMemo(
+    () => (view.user ? sessionOf(view.user, view.role) : source.session),
+    [source, view.user, view.role],
+  );
 
   return (
     <SourceContext.Provider value={source}>

@@ -6,15 +6,15 @@ import { useNow } from "../now";
 export function LineBanner() {
   const view = useLive();
   const now = useNow();
-  const old = view.overview
-    ? `These figures are ${duration((now + view.skewMs - view.overview.now_ms) / 1000)} old.`
-    : "";
+  const old = view.nowMs
+    ? `Live figures are ${duration((now + view.skewMs - view.nowMs) / 1000)} old.`
+    : "There are no live figures.";
   return (
     <div role="alert">
-      {view.overview && view.line === "disconnected" && (
+      {view.user && view.line === "disconnected" && (
         <p class="banner">Disconnected. {old} Trying again by itself.</p>
       )}
-      {view.overview && view.line === "unavailable" && (
+      {view.line === "unavailable" && (
         <p class="banner">
           {view.notice}. {old}
         </p>

@@ -1,45 +1,36 @@
-import { MemoryChart } from "./memory_chart";
-import { gib, percent } from "../../format";
-import type { Curve, Gpu, Overview, Worker } from "../../types";
+import { useMemo } from "preact/hooks";
+import { celsius, gib, percent, watts } from "../../format";
+import type { View } from "../../live";
+import { type Curve, NO_CURVE, SPAN_MS } from "../../live_curves";
+import type { Gpu, Worker } from "../../live_tables";
+import { Chip } from "../../parts/chip";
+import { Plot, type Series } from "../../parts/plot";
+import { href } from "../../router";
 
-const EMPTY: Curve = {
-  at_ms: [],
-  foreign_bytes: [],
-  resident_bytes: [],
-  reserved_bytes: [],
-  free_bytes: [],
-};
-
-interface Props {
-  overview: Overview;
-  curves: Record<string, Curve>;
-  nowMs: number;
-  theme: string;
-}
+const GIB = 2 ** 30;
 
 /** Every GPU with its memory over the last minutes, and its workers. */
-export function Gpus({ overview, curves, nowMs, theme }: Props) {
-  const without = overview.workers.filter((worker) => !worker.gpu);
+export function Gpus({ view, now }: { view: View; now: number }) {
+  const without = view.workers.filter((worker) => !worker.gpu);
   return (
     <section aria-labelledby="gpus">
       <h2 id="gpus">GPU memory</h2>
-      {overview.gpus.length === 0 && without.length === 0 && (
+      {view.gpus.length === 0 && without.length === 0 && (
         <p class="card empty">
           <span>
-          No worker has reported yet. Start an agent with <code>vramgate agent</code>, or try a pool without a GPU:{" "}
-          <code>vramgate up --simulate gpus=2,vram=24GiB,workers=2</code>
+            No worker has reported yet. Start an agent with <code>vramgate agent</code>, or try a pool without a
+            GPU: <code>vramgate up --simulate gpus=2,vram=24GiB,workers=2</code>
           </span>
         </p>
       )}
       <div class="cards">
-        {overview.gpus.map((gpu) => (
+        {view.gpus.map((gpu) => (
           <GpuCard
             key={gpu.id}
             gpu={gpu}
-            workers={overview.workers.filter((worker) => worker.gpu === gpu.id)}
-            curve={curves[gpu.id] ?? EMPTY}
-            nowMs={nowMs}
-            theme={theme}
+            workers={view.workers.filter((worker) => worker.gpu === gpu.id)}
+            curve={view.curves[gpu.id] ?? NO_CURVE}
+            now={now}
           />
         ))}
         {without.length > 0 && (
@@ -59,35 +50,34 @@ interface CardProps {
   gpu: Gpu;
   workers: Worker[];
   curve: Curve;
-  nowMs: number;
-  theme: string;
+  now: number;
 }
 
-function GpuCard({ gpu, workers, curve, nowMs, theme }: CardProps) {
+function GpuCard({ gpu, workers, curve, now }: CardProps) {
   const measured = gpu.memory_source !== "none" && gpu.total_bytes > 0;
   const used = gpu.total_bytes - gpu.free_bytes;
+  const vitals = [
+    gpu.utilisation !== null && `${percent(gpu.utilisation, 1)} busy`,
+    gpu.temperature !== null && celsius(gpu.temperature),
+    gpu.power_mw !== null && watts(gpu.power_mw),
+  ].filter(Boolean);
   return (
     <article class="card" aria-label={`${gpu.name} ${gpu.index} on ${gpu.agent}`}>
       <header class="card-head">
-        <h3>{gpu.name}</h3>
+        <h3>
+          <a href={href("gpus", [gpu.id])}>{gpu.name}</a>
+        </h3>
         <span class="muted">
           {gpu.agent} · GPU {gpu.index}
         </span>
-        {gpu.silent && <span class="chip warn">no word from its agent</span>}
-        {gpu.state === "SUSPECT" && <span class="chip warn">figures in doubt</span>}
+        {gpu.silent && <Chip tone="warn">no word from its agent</Chip>}
+        {gpu.state === "SUSPECT" && <Chip tone="warn">figures in doubt</Chip>}
+        {gpu.throttled.length > 0 && <Chip tone="warn">throttled</Chip>}
+        <span class="muted small push">{vitals.join(" · ")}</span>
       </header>
       {measured ? (
         <>
-          <MemoryChart
-            curve={curve}
-            totalBytes={gpu.total_bytes}
-            nowMs={nowMs}
-            theme={theme}
-            label={
-              `Memory of ${gpu.name} in GiB over the last ten minutes; now ${gib(used)} ` +
-              `of ${gib(gpu.total_bytes)} are taken`
-            }
-          />
+          <Memory gpu={gpu} curve={curve} now={now} label={`${gib(used)} of ${gib(gpu.total_bytes)} taken now`} />
           <Legend gpu={gpu} />
         </>
       ) : (
@@ -95,6 +85,46 @@ function GpuCard({ gpu, workers, curve, nowMs, theme }: CardProps) {
       )}
       <Workers workers={workers} />
     </article>
+  );
+}
+
+interface MemoryProps {
+  gpu: Gpu;
+  curve: Curve;
+  now: number;
+  label: string;
+}
+
+function Memory({ gpu, curve, now, label }: MemoryProps) {
+  const at = useMemo(() => [...curve.at_ms, now], [curve, now]);
+  const series = useMemo(() => {
+    const layer = (name: string, colour: string, bytes: readonly number[]): Series => ({
+      label: name,
+      colour,
+      stepped: true,
+      // the last figures hold until now
+      values: [...bytes, bytes[bytes.length - 1] ?? 0].map((n) => n / GIB),
+    });
+    return [
+      layer("Foreign", "--foreign", curve.foreign_bytes),
+      layer("Resident", "--resident", curve.resident_bytes),
+      layer("Reserved", "--reserved", curve.reserved_bytes),
+    ];
+  }, [curve, now]);
+  return (
+    <Plot
+      label={`Memory of ${gpu.name} in GiB over the last ten minutes: ${label}`}
+      at={at}
+      series={series}
+      unit="GiB"
+      format={(value) => `${value.toFixed(1)} GiB`}
+      from={now - SPAN_MS}
+      until={now}
+      max={gpu.total_bytes / GIB}
+      height={132}
+      stacked
+      bare
+    />
   );
 }
 

@@ -1,60 +1,65 @@
 import "./overview.css";
 import { gib } from "../../format";
-import { useLive } from "../../live";
-import { useNow } from "../../now";
+import { useLive, type View } from "../../live";
+import { useLiveNow } from "../../live_now";
 import type { PageProps } from "../../pages";
-import { useTheme } from "../../theme";
-import type { Overview } from "../../types";
+import { Empty } from "../../parts/empty";
+import { href } from "../../router";
 import { Gpus } from "./gpus";
-import { Queue, Running, Waiting } from "./jobs";
+import { QueueByUser } from "./queue";
+import { Running } from "./running";
+import { Waiting } from "./waiting";
 
-export default function OverviewPage(_props: PageProps) {
+export default function OverviewPage({ session }: PageProps) {
   const view = useLive();
-  const now = useNow();
-  const theme = useTheme();
-  const { overview } = view;
-  if (!overview) return null;
-  // Without a line nothing is known of now: all clocks stand where the last figures left them.
-  const stale = view.line !== "live";
-  const nowMs = stale ? overview.now_ms : Math.max(overview.now_ms, now + view.skewMs);
+  const now = useLiveNow(view);
+  if (!view.nowMs) {
+    return <Empty title="There are no live figures just now">History can be seen all the same.</Empty>;
+  }
   return (
-    <div class={stale ? "page stale" : "page"}>
+    <div class={view.line === "live" ? "page" : "page stale"}>
       <h1>Overview</h1>
-      <Totals overview={overview} />
-      <Gpus overview={overview} curves={view.curves} nowMs={nowMs} theme={theme} />
+      <Totals view={view} />
+      <Running view={view} now={now} session={session} />
       <div class="panels">
-        <div class="stack">
-          <Queue overview={overview} />
-          <Running overview={overview} nowMs={nowMs} />
-        </div>
-        <Waiting overview={overview} nowMs={nowMs} />
+        <QueueByUser view={view} session={session} />
+        <Waiting view={view} now={now} session={session} />
       </div>
+      <Gpus view={view} now={now} />
     </div>
   );
 }
 
-function Totals({ overview }: { overview: Overview }) {
-  const { totals, ended } = overview;
-  const free = overview.gpus.reduce((sum, gpu) => sum + gpu.free_bytes, 0);
+function Totals({ view }: { view: View }) {
+  const { pool, gpus } = view;
+  if (!pool) return null;
+  const free = gpus.reduce((sum, gpu) => sum + gpu.free_bytes, 0);
   return (
     <dl class="totals">
-      <Figure name="Waiting" value={totals.queued.toLocaleString("en")} />
-      <Figure name="Running" value={totals.running.toLocaleString("en")} />
-      <Figure name="Workers busy" value={`${totals.busy} of ${totals.workers}`} />
-      <Figure name="Memory free" value={overview.gpus.length ? gib(free) : "–"} />
+      <Figure name="Waiting" value={pool.queued.toLocaleString("en")} to={href("queue")} />
+      <Figure name="Running" value={pool.running.toLocaleString("en")} />
+      <Figure name="Workers busy" value={`${pool.busy} of ${pool.workers}`} />
+      <Figure name="Memory free" value={gpus.length ? gib(free) : "–"} to={href("gpus")} />
       <Figure
-        name={`Done in ${ended.minutes} min`}
-        value={ended.all.succeeded.toLocaleString("en")}
-        note={ended.all.failed ? `${ended.all.failed} failed` : ""}
+        name={`Done in ${pool.ended_minutes} min`}
+        value={pool.succeeded.toLocaleString("en")}
+        note={pool.failed ? `${pool.failed} failed` : ""}
       />
     </dl>
   );
 }
 
-function Figure({ name, value, note = "" }: { name: string; value: string; note?: string }) {
+interface FigureProps {
+  name: string;
+  value: string;
+  note?: string;
+  to?: string;
+}
+
+function Figure({ name, value, note = "", to }: FigureProps) {
   return (
     <div>
-      <dt>{name}</dt>
+      <dt>{to ? <a href={to}>{name}</a> : name}</dt>
       <dd>
         {value}
         {note && <span class="note">{note}</span>}
