@@ -83,7 +83,7 @@ def test_alone_in_any_comfyui_a_prompt_becomes_a_file(version: Version, tmp_path
     found = loaded(version, tmp_path)
     assert found["names"] == {"VramgatePerformanceMonitor": "Performance Monitor"}
     (file,) = found["files"]
-    assert (file["format"], file["prompt"]["result"]) == ("vramgate.perf", "success")
+    assert (file["format"], file["runs"][0]["result"]) == ("vramgate.perf", "success")
     assert [one["class"] for one in file["nodes"]] == ["Make"]
     assert file["about"]["missing"] == []
     assert "a secret" not in json.dumps(file)

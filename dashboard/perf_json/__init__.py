@@ -1,0 +1,1 @@
+"""``.perf.json``: what happened, as one file that anybody can keep, read and convert."""
