@@ -14,9 +14,12 @@ from cli import (
     estimate,
     gateway,
     jobs,
+    perf,
     profiles,
     queue,
+    record,
     recorder,
+    report,
     restart,
     rhythm,
     scheduler,
@@ -55,6 +58,9 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
 app.command("usage")(usage.usage)
+app.command("record")(record.record)
+app.command("report")(report.report)
+app.add_typer(perf.app, name="perf")
 app.command("drain")(drain.drain)
 app.command("undrain")(drain.undrain)
 app.command("restart")(restart.restart)

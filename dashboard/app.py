@@ -12,6 +12,7 @@ from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.api.jobs import Jobs
+from dashboard.api.perf import Perf
 from dashboard.api.samples import Samples
 from dashboard.api.workflows import Workflows
 from dashboard.estimate import PATH as ESTIMATE_PATH
@@ -86,6 +87,7 @@ def build(
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
         app.add_routes(_kept(reading, ledger, who))
+        app.add_routes(Perf(reading, who, template=static / "report.html").routes())
     return app
 
 

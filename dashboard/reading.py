@@ -11,6 +11,7 @@ from dashboard.history.samples import fold_gpus, fold_pool
 from store.audit import SqlAudit
 from store.contention import SqlContention
 from store.job_list import SqlJobs
+from store.recordings import SqlRecordings
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
 from store.users import SqlUsers
@@ -30,6 +31,7 @@ class Reading:
     users: SqlUsers
     contention: SqlContention
     audit: SqlAudit
+    recordings: SqlRecordings
 
 
 def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[], str]) -> Reading:
@@ -43,4 +45,5 @@ def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[]
         users=SqlUsers(engine),
         contention=SqlContention(engine),
         audit=SqlAudit(engine, clock, new_id),
+        recordings=SqlRecordings(engine),
     )

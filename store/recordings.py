@@ -160,7 +160,7 @@ class SqlRecordings:
             wanted = wanted.where(_nodes.seconds >= least_s, ~_nodes.cached)
         if scope.job is not None:
             mine = _whose(wanted, scope, _nodes.user_name).where(_nodes.job_id == scope.job)
-            keys: tuple[Column[Any], ...] = (_nodes.attempt, _nodes.node)
+            keys: tuple[Column[Any], ...] = (_nodes.started_ms, _nodes.attempt, _nodes.node)
             async for row in self._paged(mine, keys, 0):
                 yield row
             return

@@ -16,6 +16,7 @@ import msgspec
 from dashboard.perf_json.recording import Head
 from dashboard.perf_json.shapes import (
     Entry,
+    Gap,
     Gpu,
     Job,
     Memory,
@@ -34,8 +35,10 @@ _encode: Final = msgspec.json.Encoder().encode
 _QUEUE: Final = 1
 _FIRST: Final = 10
 #: Threads of a worker: its runs, nodes and moves, each with room for those that overlap.
-_RUNS, _NODES, _MOVES = 1, 1000, 500_000
-_LANES: Final = {"run": _RUNS, "node": _NODES, "move": _MOVES, "wait": _RUNS}
+_LANES: Final = {"run": 1, "wait": 1, "node": 100_000, "move": 200_000, "gap": 300_000}
+_TITLES: Final = {
+    "run": "jobs", "wait": "waiting", "node": "nodes", "move": "models", "gap": "gaps",
+}  # fmt: skip
 #: Perfetto's names of colours.
 _BAD: Final = "terrible"
 _CACHED: Final = "grey"
@@ -118,7 +121,7 @@ class ChromeTrace:
         if (pid, tid) in self._threads:
             return tid, []
         self._threads.add((pid, tid))
-        title = {"run": "jobs", "node": "nodes", "move": "models", "wait": "waiting"}[kind]
+        title = _TITLES[kind]
         return tid, [
             self._metadata(pid, tid, "thread_name", title if not lane else f"{title} {lane + 1}"),
             self._metadata(pid, tid, "thread_sort_index", tid),
@@ -211,7 +214,7 @@ class ChromeTrace:
             yield _counter(pid, "torch bytes", at_ms, allocated=allocated, reserved=reserved)
 
     def samples(self, samples: Samples) -> Iterator[Event]:
-        """Counters of a GPU; after the last of a stretch they are zero, as traces know no gaps."""
+        """Counters of a GPU."""
         pid = self._pids.get(("gpu", samples.gpu))
         if pid is None:
             return
@@ -228,6 +231,18 @@ class ChromeTrace:
             load = samples.utilisation[index] if samples.utilisation else None
             if load is not None:
                 yield _counter(pid, "utilisation %", at_ms, load=load * 100)
+
+    def gap(self, gap: Gap) -> Iterator[Event]:
+        """Counters keep their last value through a gap: a slice says that it is none."""
+        kind, _, name = gap.subject.partition(":")
+        pid = self._pids.get((kind, name))
+        if pid is None:
+            return
+        begin = gap.until_ms if gap.from_ms is None else gap.from_ms
+        args = {"lost": gap.lost, "why": gap.why}
+        yield from self._slice(
+            pid, "gap", "no figures", begin * 1000, gap.until_ms * 1000, args, cname=_CACHED
+        )
 
     def queue(self, queue: Queue) -> Iterator[Event]:
         """Counters of the pool."""
@@ -250,4 +265,5 @@ _EVENTS: Final[dict[type, Callable[[ChromeTrace, Any], Iterator[Event]]]] = {
     Memory: ChromeTrace.memory,
     Samples: ChromeTrace.samples,
     Queue: ChromeTrace.queue,
+    Gap: ChromeTrace.gap,
 }

@@ -32,11 +32,11 @@ class BadFile:
     problem: str
 
 
-def read(content: bytes) -> Perf | BadFile:
+def read(content: bytes, most_bytes: int = MOST_BYTES) -> Perf | BadFile:
     """The recording. Fields that are not known are ignored."""
-    if len(content) > MOST_BYTES:
+    if len(content) > most_bytes:
         return BadFile(
-            f"the file has more than {MOST_BYTES >> 20} MiB; record a shorter span of time"
+            f"the file has more than {most_bytes:,} bytes; record a shorter span of time"
         )
     try:
         bad = _check_head(_head(content))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from dashboard.perf_json import rows
@@ -81,20 +82,18 @@ class Recording:
         samples: SqlSamples,
         users: SqlUsers,
         *,
-        writer: str,
         clock: Callable[[], float],
     ) -> None:
-        """``writer``: name and version of this program; ``clock``: seconds since the epoch."""
+        """``clock``: seconds since the epoch."""
         self._store = store
         self._samples = samples
         self._users = users
-        self._writer = writer
         self._clock = clock
 
     def head(self, scope: Scope, names: Names) -> Head:
         """Who wrote it, and about which time."""
         about = About(
-            writer=self._writer,
+            writer=_program(),
             written_ms=int(self._clock() * 1000),
             scope="span" if scope.job is None else "job",
             redacted=not names.true,
@@ -193,7 +192,7 @@ class Recording:
         whole = scope.job is None and scope.user is None
         for worker, times in _windows(scope, runs, whole=whole).items():
             length = sum(until - begin for begin, until in times)
-            each_ms = length // budget.points
+            each_ms = length // max(1, budget.points)
             for begin, until in times:
                 points = self._store.curves(worker, begin, until)
                 async for piece in _pieces(worker, points, each_ms):
@@ -221,6 +220,13 @@ class Recording:
         hours = scope.from_ms - scope.from_ms % HOUR_MS, scope.until_ms
         for one in await self._users.sums(*hours, user=scope.user):
             yield rows.usage(one, names)
+
+
+def _program() -> str:
+    try:
+        return f"vramgate {version('vramgate')}"
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "vramgate"
 
 
 def _note(left: list[LeftOut], part: str, count: int, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli.trial import trier
 from config.settings import Role
 from dashboard import app as dashboard
+from dashboard.perf_json.report import PLACE
 from dashboard.reading import reading
 from gateway.context import Services, identity
 from store import history_schema, schema
@@ -41,8 +43,11 @@ async def open_kept(folder: Path) -> AsyncEngine:
     return engine
 
 
-def pages_over(engine: AsyncEngine) -> Pages:
-    """The dashboard over that store."""
+def pages_over(engine: AsyncEngine, static: Path) -> Pages:
+    """The dashboard over that store, with pages that need no building."""
+    static.mkdir()
+    (static / "index.html").write_text("<!doctype html>")
+    (static / "report.html").write_text(f"<!doctype html>{PLACE}")
 
     def who(request: web.Request) -> tuple[str, Role]:
         return identity(request).user, identity(request).role
@@ -53,7 +58,8 @@ def pages_over(engine: AsyncEngine) -> Pages:
             services.settings,
             who,
             try_out=trier(services),
-            reading=reading(engine, time.time, lambda: "one"),
+            reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+            static=static,
         )
         return {"/dashboard": app}
 
@@ -64,5 +70,5 @@ def pages_over(engine: AsyncEngine) -> Pages:
 async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
     """The dashboard over a store in which the owner has something of each kind."""
     engine = await open_kept(tmp_path)
-    yield pages_over(engine)
+    yield pages_over(engine, tmp_path / "static")
     await engine.dispose()

@@ -314,6 +314,7 @@ def _kept() -> Rows:
         ],
         ("GET", f"{api}/samples/pool"): [Try(f"{api}/samples/pool")],
         **_kept_jobs(api),
+        **_kept_files(api),
     }
 
 
@@ -345,4 +346,20 @@ def _kept_jobs(api: str) -> Rows:
             Try(f"{api}/workflows/{NAME}-workflow", shows=True),
             Try(f"{api}/workflows/{NAME}-workflow?user=ann"),
         ],
+    }
+
+
+def _kept_files(api: str) -> Rows:
+    return {
+        ("GET", f"{api}/jobs/{{job_id}}/perf"): [
+            Try(f"{api}/jobs/{KEPT}/perf", shows=True),
+            Try(f"{api}/jobs/{KEPT}/perf?format=chrome", shows=True),
+            Try(f"{api}/jobs/{KEPT}/perf?names=true"),
+        ],
+        ("GET", f"{api}/perf"): [
+            Try(f"{api}/perf", shows=True),
+            Try(f"{api}/perf?format=chrome", shows=True),
+            Try(f"{api}/perf?names=true"),
+        ],
+        ("GET", f"{api}/report"): [Try(f"{api}/report")],
     }
