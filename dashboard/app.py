@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
+from dashboard.api.asking import Clock
 from dashboard.api.jobs import Jobs
 from dashboard.api.perf import Perf
 from dashboard.api.samples import Samples
@@ -37,6 +39,7 @@ def build(
     progress: Progress | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
+    clock: Clock = time.time,
 ) -> web.Application:
     """Assemble the application, to be mounted behind the gateway's authentication.
 
@@ -49,6 +52,7 @@ def build(
         reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
+        clock: seconds since the epoch: where a span ends that nobody has named the end of.
     """
     sampler = Sampler(ledger, settings, progress=progress)
     live = Live(sampler, who, still_s, progress)
@@ -86,16 +90,16 @@ def build(
         estimates = Estimates(ledger, settings, who, try_out)
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
-        app.add_routes(_kept(reading, ledger, who))
+        app.add_routes(_kept(reading, ledger, who, clock))
         app.add_routes(Perf(reading, who, template=static / "report.html").routes())
     return app
 
 
-def _kept(reading: Reading, ledger: Ledger, who: Who) -> Iterator[web.RouteDef]:
+def _kept(reading: Reading, ledger: Ledger, who: Who, clock: Clock) -> Iterator[web.RouteDef]:
     """Every resource over the store."""
     names = Names(reading.jobs)
-    yield from Samples(reading.samples, who).routes()
-    yield from Jobs(reading.jobs, reading.timelines, names, ledger, who).routes()
+    yield from Samples(reading.samples, who, clock).routes()
+    yield from Jobs(reading.jobs, reading.timelines, names, ledger, who, clock).routes()
     yield from Workflows(
-        reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who
+        reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who, clock
     ).routes()
