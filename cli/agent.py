@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.boot import cluster_token, connect_ledger, redis_url, run_role
+from cli.boot import check_layout, cluster_token, connect_ledger, redis_url, run_role
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.version import own_version
@@ -93,6 +93,7 @@ async def drive(ground: Ground) -> None:
     reader, specs = await asyncio.to_thread(prepare, settings, agent_id, home, token)
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
+        await check_layout(ledger)
         await Agent(
             settings=ground.source.current,
             ledger=ledger,

@@ -14,6 +14,7 @@ import structlog
 
 from cli.allocator import share_arenas
 from cli.errors import CliError
+from cli.half_restored import refuse_half_restored
 from cli.logs import set_up_logging
 from cli.options import Ground
 from cli.runstate import read_state
@@ -56,6 +57,26 @@ def connect_ledger(settings: Settings, url: str) -> RedisLedger:
         heartbeat_ms=int(settings.scheduler.heartbeat * 1000),
         max_losses=settings.scheduler.max_losses,
     )
+
+
+async def check_layout(ledger: RedisLedger) -> None:
+    """Bring the ledger's keys to this release's layout; every role does it when it starts.
+
+    A server that is away is waited for by the role itself.
+
+    Raises:
+        CliError: the keys belong to a newer release.
+    """
+    from scheduler.redis_layout import NewerLayout
+
+    try:
+        had = await ledger.bring_up()
+    except NewerLayout as error:
+        raise CliError(str(error)) from error
+    except LedgerUnavailable as error:
+        log.warning("layout_not_checked", error=str(error))
+    else:
+        log.debug("layout_checked", had=had)
 
 
 def store_url(settings: Settings, data_dir: Path) -> str:
@@ -126,6 +147,7 @@ class LiveSettings:
 
 def run_role(role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a role until SIGTERM or Ctrl-C; ``work`` is cancelled then and may clean up."""
+    refuse_half_restored(ground.data_dir)
     share_arenas()
     set_up_logging(ground.source.current().log, role)
     with (

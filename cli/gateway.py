@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.boot import cluster_token, connect_ledger, redis_url, run_role, store_url, together
+from cli.boot import (
+    check_layout,
+    cluster_token,
+    connect_ledger,
+    redis_url,
+    run_role,
+    store_url,
+    together,
+)
 from cli.listening import listen
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.standby import Standby
@@ -96,6 +104,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
     ledger = connect_ledger(settings(), redis_url(settings(), ground.data_dir))
     try:
         await migrate(engine)
+        await check_layout(ledger)
         services = make_services(
             settings=settings,
             ledger=ledger,

@@ -9,11 +9,13 @@ import typer
 
 from cli import (
     agent,
+    backup,
     config,
     drain,
     estimate,
     gateway,
     jobs,
+    migrate,
     perf,
     profiles,
     queue,
@@ -65,6 +67,9 @@ app.command("drain")(drain.drain)
 app.command("undrain")(drain.undrain)
 app.command("restart")(restart.restart)
 app.command("logs")(worker_log.logs)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("migrate")(migrate.migrate)
 app.command("estimate")(estimate.estimate)
 app.command("simulate")(simulate.simulate)
 app.command("version")(version.version)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 
-from cli.boot import connect_ledger, redis_url, run_role, store_url
+from cli.boot import check_layout, connect_ledger, redis_url, run_role, store_url
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 
 
@@ -35,6 +35,7 @@ async def record(ground: Ground) -> None:
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
         await migrate(engine)
+        await check_layout(ledger)
         # The same name after a restart: what was delivered and not stored comes again.
         consumer = f"recorder-{socket.gethostname()}"
         async with asyncio.TaskGroup() as tasks:

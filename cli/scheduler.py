@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 
-from cli.boot import LiveSettings, connect_ledger, redis_url, run_role, together
+from cli.boot import LiveSettings, check_layout, connect_ledger, redis_url, run_role, together
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 
 
@@ -30,6 +30,7 @@ async def schedule(ground: Ground) -> None:
     ledger = connect_ledger(settings(), redis_url(settings(), ground.data_dir))
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     try:
+        await check_layout(ledger)
         await together(
             SchedulerLoop(ledger, settings, owner, time.monotonic).run(), settings.follow(ledger)
         )

@@ -22,6 +22,7 @@ from cli.agent import kill_left_workers
 from cli.banner import ready_block
 from cli.boot import store_url, token_file
 from cli.errors import CliError
+from cli.half_restored import refuse_half_restored
 from cli.http_get import http_get
 from cli.listening import listen_shared, url_of
 from cli.logbook import BookHandler, LogBook
@@ -61,6 +62,7 @@ async def run_system(ground: Ground, options: Sequence[Option], *, verbose: bool
         CliError: it cannot start; nothing is left running.
     """
     gateway = ground.source.current().gateway
+    refuse_half_restored(ground.data_dir)
     with _folder(ground.data_dir), contextlib.ExitStack() as opened:
         servers = listen_shared(gateway.host, gateway.port, gateway.processes)
         for server in servers:

@@ -49,6 +49,7 @@ catalogue:<name>  string  what a worker offers, by digest; expires
 overrides         hash    dotted path → JSON text
 override_meta     hash    rev, call
 secrets           hash    name → secret
+layout            string  number of this layout (``redis_layout``); none: 1
 note:<name>       string  what gateways tell one another; expires
 events            stream  one entry per transition
 records           stream  what probes told, until the recorder has stored it
@@ -93,6 +94,7 @@ class Keys:
         self.overrides = self("overrides")
         self.override_meta = self("override_meta")
         self.secrets = self("secrets")
+        self.layout = self("layout")
         self.turns = self("turns")
         self.clock = self("clock")
         self.fingerprints = self("fingerprints")

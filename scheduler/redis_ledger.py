@@ -2,7 +2,7 @@
 
 Split by who calls: ``redis_submit``, ``redis_lists``, ``redis_plan``, ``redis_house``,
 ``redis_agent``, ``redis_watch``, ``redis_overrides``, ``redis_profiles``,
-``redis_records``; below them
+``redis_records``, ``redis_backup``, ``redis_layout``; below them
 ``redis_connection`` (clients, retries), ``redis_keys`` (every key) and ``redis_codec``
 (hashes ↔ nouns).
 """
@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from scheduler.redis_agent import RedisAgent
+from scheduler.redis_backup import RedisBackup
 from scheduler.redis_connection import Connection
 from scheduler.redis_house import RedisHouse
 from scheduler.redis_keys import Keys
+from scheduler.redis_layout import RedisLayout
 from scheduler.redis_lists import RedisLists
 from scheduler.redis_overrides import RedisOverrides
 from scheduler.redis_plan import RedisPlan
@@ -40,6 +42,8 @@ class RedisLedger(
     RedisOverrides,
     RedisProfiles,
     RedisRecords,
+    RedisBackup,
+    RedisLayout,
 ):
     """``Ledger`` over one pool of one server; safe to share between tasks of one event loop."""
 

@@ -3,7 +3,9 @@
 StoreError
 ├── UnknownStore    the URL names no database that we speak
 ├── BadPath         a document's path leaves its user's folder
-└── StoreFull       the database's disk is full
+├── StoreFull       the database's disk is full
+├── BrokenCopy      a backup's database is damaged
+└── NewerStore      the database belongs to a newer release
 """
 
 from __future__ import annotations
@@ -23,3 +25,11 @@ class BadPath(StoreError, ValueError):
 
 class StoreFull(StoreError):
     """The database's disk is full: make room, nothing was written."""
+
+
+class BrokenCopy(StoreError):
+    """A backup's database cannot be used: take another backup."""
+
+
+class NewerStore(StoreError):
+    """This release does not understand the database any more: install the newer one."""

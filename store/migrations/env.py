@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from store import history_schema, schema
+from store.registered import MODULES as MODULES
 from store.tables import metadata
-
-#: whose tables are in the metadata
-MODULES = (schema, history_schema)
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

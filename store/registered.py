@@ -1,0 +1,9 @@
+"""All modules with tables: importing this one makes ``tables.metadata`` complete."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from store import history_schema, schema
+
+MODULES: Final = (schema, history_schema)

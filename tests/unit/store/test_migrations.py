@@ -1,0 +1,86 @@
+"""Migrations only add, so that the release before still runs on the newer schema."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "store" / "migrations" / "versions"
+#: what an older release does not notice
+ADDITIVE = {"create_table", "create_index", "add_column", "f", "get_bind", "execute"}
+
+
+def problems(source: str) -> list[str]:
+    """What in ``upgrade`` an older release would trip over."""
+    (upgrade,) = (
+        part
+        for part in ast.parse(source).body
+        if isinstance(part, ast.FunctionDef) and part.name == "upgrade"
+    )
+    found = []
+    for call in ast.walk(upgrade):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        if not isinstance(call.func.value, ast.Name) or call.func.value.id != "op":
+            continue
+        name = call.func.attr
+        if name not in ADDITIVE:
+            found.append(f"op.{name}")
+        elif name == "add_column" and not _may_be_left_out(call):
+            found.append("a column that an older release's INSERT does not name")
+        elif name == "execute" and not _only_fills(call):
+            found.append("SQL that is no UPDATE or INSERT")
+        elif name == "create_index" and _is_unique(call):
+            found.append("a unique index, which an older release's rows may break")
+    return found
+
+
+def _may_be_left_out(add: ast.Call) -> bool:
+    column = add.args[1]
+    assert isinstance(column, ast.Call)
+    named = {word.arg: word.value for word in column.keywords}
+    nullable = named.get("nullable")
+    return "server_default" in named or not (
+        isinstance(nullable, ast.Constant) and nullable.value is False
+    )
+
+
+def _only_fills(execute: ast.Call) -> bool:
+    text = ast.unparse(execute.args[0]).upper()
+    return ("UPDATE " in text or "INSERT " in text) and "DELETE" not in text
+
+
+def _is_unique(index: ast.Call) -> bool:
+    return any(
+        word.arg == "unique" and isinstance(word.value, ast.Constant) and word.value.value
+        for word in index.keywords
+    )
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
+def test_every_migration_only_adds(file: Path) -> None:
+    assert problems(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('op.drop_column("jobs", "x")', "op.drop_column"),
+        ('op.rename_table("jobs", "tasks")', "op.rename_table"),
+        ('op.alter_column("jobs", "x", nullable=False)', "op.alter_column"),
+        ('op.add_column("jobs", sa.Column("x", sa.Text(), nullable=False))', "a column"),
+        ('op.execute("DELETE FROM jobs")', "SQL"),
+        ('op.create_index("ix", "jobs", ["x"], unique=True)', "a unique index"),
+    ],
+)
+def test_what_an_older_release_would_trip_over_is_found(line: str, said: str) -> None:
+    (problem,) = problems(f"def upgrade():\n    {line}\n")
+    assert problem.startswith(said)
+
+
+def test_revisions_are_numbers_in_one_row() -> None:
+    """A mark compares them as numbers (``store.migrate.OLDEST_MARK``)."""
+    numbers = [file.name.partition("_")[0] for file in sorted(FOLDER.glob("*.py"))]
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
