@@ -9,17 +9,22 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import history_schema, schema
+from store.folding import WAIT_STEPS
 from store.schema import NEAR_MISS
 
 _waits = history_schema.waits.c
 _pool = history_schema.pool_samples.c
 _gpus = history_schema.gpu_samples.c
 _jobs = schema.jobs.c
+_marks = history_schema.marks.c
 _HOUR_S: Final = 3600
+#: Spans up to a day and an hour are looked at minute by minute.
+_FINE_MS: Final = 25 * 3_600_000
+_FINE_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,18 @@ class Peak:
 
 
 @dataclass(frozen=True, slots=True)
+class LeastFree:
+    """When a GPU had least free memory."""
+
+    gpu: str
+    at_ms: int
+    free_bytes: int
+    #: held by other programs then
+    foreign_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class NearMiss:
     """A job that ran out of memory, or used nearly all it was promised."""
 
@@ -85,15 +102,20 @@ class SqlContention:
         """What jobs waited for between two times (of whole hours), longest first."""
         time = func.sum(_waits.job_ms)
         names = [_waits.reason, _waits.blocker, *([_waits.user_name] if by_user else [])]
-        wanted = (
-            select(*names, time)
-            .where(_waits.step_s == _HOUR_S, _waits.at_ms >= from_ms, _waits.at_ms < until_ms)
-            .group_by(*names)
-            .order_by(time.desc())
-        )
-        if user is not None:
-            wanted = wanted.where(_waits.user_name == user)
         async with self._engine.connect() as connection:
+            # what is not yet summed up by the hour is there in shorter steps
+            mark = select(_marks.at_ms).where(_marks.name == f"waits:{_HOUR_S}")
+            hours_ms = await connection.scalar(mark) or until_ms
+            hourly = and_(_waits.step_s == _HOUR_S, _waits.at_ms >= from_ms)
+            newest = and_(_waits.step_s == WAIT_STEPS[0], _waits.at_ms >= max(from_ms, hours_ms))
+            wanted = (
+                select(*names, time)
+                .where(or_(hourly, newest), _waits.at_ms < until_ms)
+                .group_by(*names)
+                .order_by(time.desc())
+            )
+            if user is not None:
+                wanted = wanted.where(_waits.user_name == user)
             rows = (await connection.execute(wanted)).all()
         return [Blocked(row[2] if by_user else "", row[0], row[1], int(row[-1])) for row in rows]
 
@@ -107,6 +129,27 @@ class SqlContention:
         )
         async with self._engine.connect() as connection:
             return [Peak(*row) for row in (await connection.execute(wanted)).all()]
+
+    async def least_free(self, from_ms: int, until_ms: int) -> list[LeastFree]:
+        """Of each GPU the moment with least free memory, by GPU."""
+        step = _HOUR_S if until_ms - from_ms > _FINE_MS else _FINE_S
+        ranked = (
+            select(
+                _gpus.gpu,
+                _gpus.at_ms,
+                _gpus.least_free_bytes,
+                _gpus.foreign_bytes,
+                _gpus.total_bytes,
+                func.row_number()
+                .over(partition_by=_gpus.gpu, order_by=(_gpus.least_free_bytes, _gpus.at_ms))
+                .label("place"),
+            )
+            .where(_gpus.step_s == step, _gpus.at_ms >= from_ms, _gpus.at_ms < until_ms)
+            .subquery()
+        )
+        wanted = select(*list(ranked.c)[:-1]).where(ranked.c.place == 1).order_by(ranked.c.gpu)
+        async with self._engine.connect() as connection:
+            return [LeastFree(*row) for row in (await connection.execute(wanted)).all()]
 
     async def week(self, from_ms: int, until_ms: int, zone: str = "UTC") -> list[HourOfWeek]:
         """The heat map, by hours of a time zone; hours without samples are left out."""
@@ -128,8 +171,10 @@ class SqlContention:
             cards = {row[0]: row for row in (await connection.execute(gpus)).all()}
         return _heat_map(lines, cards, ZoneInfo(zone))
 
-    async def near_misses(self, from_ms: int, until_ms: int, most: int = 100) -> list[NearMiss]:
-        """Newest first."""
+    async def near_misses(
+        self, from_ms: int, until_ms: int, most: int = 100, *, user: str | None = None
+    ) -> list[NearMiss]:
+        """Newest first; only this user's, if one is named."""
         wanted = (
             select(
                 _jobs.id,
@@ -145,6 +190,8 @@ class SqlContention:
             .order_by(_jobs.ended_ms.desc())
             .limit(most)
         )
+        if user is not None:
+            wanted = wanted.where(_jobs.user_name == user)
         async with self._engine.connect() as connection:
             return [NearMiss(*row) for row in (await connection.execute(wanted)).all()]
 

@@ -56,6 +56,8 @@ async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
         await _merge(connection, history.waits, user, ("job_ms",), mine)
         await _blockers(connection, user)
         await _holders(connection, user)
+        # answers name users: they can be asked for again
+        await connection.execute(delete(history.what_ifs))
         by = history.silences.c.by_user == user
         await connection.execute(update(history.silences).where(by).values(by_user=NOBODY))
         by = history.audit.c.by_user == user

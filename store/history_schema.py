@@ -302,3 +302,30 @@ audit: Final = Table(
     Column("detail", Words, nullable=False),
     Index(None, "at_ms"),
 )
+
+# ── what would have been ─────────────────────────────────────────────────────
+
+#: A recorded time, run once more in simulated time with something changed.
+what_ifs: Final = Table(
+    "what_ifs",
+    metadata,
+    _key("id"),
+    _number("asked_ms"),
+    Column("by_user", Words, nullable=False),
+    _number("from_ms"),
+    _number("until_ms"),
+    # JSON object: what is changed, as it was asked for
+    Column("change", Words, nullable=False),
+    # JSON object: limits, weights and the scheduler's numbers that were in force
+    Column("rules", Words, nullable=False),
+    # waiting, running, done, failed
+    Column("state", Words, nullable=False),
+    # when it began to run, when it ended
+    Column("started_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    # JSON object; NULL: not done
+    Column("result", Words),
+    # why it failed
+    Column("problem", Words),
+    Index(None, "asked_ms"),
+)

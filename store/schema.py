@@ -65,6 +65,12 @@ jobs: Final = Table(
     Index(None, "user_name", "prompt_id"),
     Index(None, "ended_ms"),
     Index(None, "fingerprint", "ended_ms"),
+    # all that ``store.waits`` reads: rows lie beside their bodies, which takes long to read
+    Index(
+        "ix_jobs_waits",
+        *("ended_ms", "user_name", "group_name", "fingerprint", "gpu"),
+        *("submitted_ms", "admitted_ms"),
+    ),
 )
 
 #: Ran out of memory, or used at least 95 % of what it was promised. The index has the same words.

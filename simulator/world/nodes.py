@@ -34,6 +34,8 @@ class Node:
     model: str
     gpus: tuple[str, ...]
     vram_bytes: int
+    #: workers that share each GPU; 0: as many as on all other hosts
+    workers: int = 0
 
 
 def alike(gpus: int, vram_bytes: int) -> list[Node]:

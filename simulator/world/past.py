@@ -63,7 +63,7 @@ def replay(
     first_ms = requests[0].submitted_ms
     most_bytes = _most_bytes(nodes)
     world = World(
-        drafts=[_draft(n, one, first_ms, most_bytes) for n, one in enumerate(requests)],
+        drafts=[draft_of(n, one, first_ms, most_bytes) for n, one in enumerate(requests)],
         machine=SimpleMachine(nodes, workers_per_gpu),
         policy=policies()[PRODUCTION](),
         settings=_settings(rules, RhythmMode.OFF if rhythm is None else RhythmMode.ON),
@@ -103,7 +103,11 @@ def _most_bytes(nodes: Sequence[Node]) -> int:
     return least - max(rules.safety_min, int(rules.safety_share * least))
 
 
-def _draft(number: int, request: PastRequest, first_ms: int, most_bytes: int) -> Draft:
+def draft_of(number: int, request: PastRequest, first_ms: int, most_bytes: int) -> Draft:
+    """The same request to a world that begins at ``first_ms``; needs at most ``most_bytes``.
+
+    Its estimate of time is what the run took.
+    """
     job_id = f"j{number:08}"
     need = min(request.need_bytes or _UNKNOWN_BYTES, most_bytes)
     models = (request.model,) if request.model else ()

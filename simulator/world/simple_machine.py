@@ -67,7 +67,7 @@ class SimpleMachine:
         #: most bytes by which a GPU's workers and foreign processes ever exceeded it
         self.overcommit_bytes = 0
         for node in nodes:
-            slots = [gpu for gpu in node.gpus for _ in range(workers_per_gpu)]
+            slots = [gpu for gpu in node.gpus for _ in range(node.workers or workers_per_gpu)]
             for number, gpu in enumerate(slots):
                 worker = Process(f"{node.id}-{number}", node.id, gpu)
                 self._workers[worker.id] = worker

@@ -69,8 +69,9 @@ class _Life:
 class World:
     """One run, beginning at server time ``epoch_ms``.
 
-    ``tell`` hears now and then how many more jobs have ended; ``rhythm`` is what history
-    says of demand, if the settings use it.
+    ``tell`` hears now and then how many more jobs have ended, ``served`` of each job that
+    ended well and how long it had waited (s); ``rhythm`` is what history says of demand, if the
+    settings use it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class World:
         settings: Settings,
         faults: Sequence[Fault] = (),
         tell: Callable[[int], None] = lambda ended: None,
+        served: Callable[[Draft, float], None] = lambda draft, wait: None,
         epoch_ms: int = EPOCH_MS,
         rhythm: Rhythm | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class World:
         self._policy = policy
         self._settings = settings
         self._tell = tell
+        self._served = served
         calls = itertools.count()
         self.books = Books(
             lambda: self.now_ms,
@@ -224,6 +227,7 @@ class World:
         if state is JobState.SUCCEEDED:
             wait = life.started - life.draft.at
             self.recorder.done(self.now, wait=wait, small=life.draft.small)
+            self._served(life.draft, wait)
             self._forget(life)
             return
         self.recorder.wasted(seconds)

@@ -119,6 +119,37 @@ async def test_blocked_time_says_by_what(engine: AsyncEngine) -> None:
     assert cats == Blocked("cat", "no_headroom", "gpu:g", 4)
 
 
+async def test_blocked_time_of_the_hour_that_is_not_summed_up_yet_is_there(
+    engine: AsyncEngine,
+) -> None:
+    base = {"user_name": "ann", "reason": "cap", "blocker": ""}
+    rows = [
+        {**base, "step_s": 3600, "at_ms": MONDAY_MS, "job_ms": 5},
+        # of the same hour, and of the next one
+        {**base, "step_s": 10, "at_ms": MONDAY_MS + 10_000, "job_ms": 5},
+        {**base, "step_s": 10, "at_ms": MONDAY_MS + HOUR_MS, "job_ms": 7},
+    ]
+    await fill(engine, history.waits, rows)
+    mark = {"name": "waits:3600", "at_ms": MONDAY_MS + HOUR_MS}
+    await fill(engine, history.marks, [mark])
+    (found,) = await SqlContention(engine).blocked(MONDAY_MS, NOW_MS)
+    assert found.job_ms == 12
+
+
+async def test_the_least_free_memory_of_each_gpu_has_its_moment(engine: AsyncEngine) -> None:
+    rows = [
+        sample_row(MONDAY_MS + n * 60_000, step_s=60, gpu=gpu, least_free_bytes=free)
+        for gpu, frees in (("g0", (9, 3, 3)), ("g1", (7, 8, 9)))
+        for n, free in enumerate(frees)
+    ]
+    await fill(engine, history.gpu_samples, rows)
+    found = await SqlContention(engine).least_free(MONDAY_MS, MONDAY_MS + HOUR_MS)
+    assert [(one.gpu, one.free_bytes, one.at_ms - MONDAY_MS) for one in found] == [
+        ("g0", 3, 60_000),
+        ("g1", 7, 0),
+    ]
+
+
 async def test_the_week_is_by_local_hours_and_has_no_zeros_for_what_is_not_known(
     engine: AsyncEngine,
 ) -> None:
@@ -150,3 +181,5 @@ async def test_the_week_is_by_local_hours_and_has_no_zeros_for_what_is_not_known
 async def test_near_misses_ran_out_of_memory_or_nearly(full: AsyncEngine) -> None:
     found = await SqlContention(full).near_misses(MONDAY_MS, NOW_MS)
     assert [(miss.job, miss.ooms) for miss in found] == [("b2", 0), ("a3", 1)]
+    (anns,) = await SqlContention(full).near_misses(MONDAY_MS, NOW_MS, user="ann")
+    assert anns.job == "a3"

@@ -1,0 +1,119 @@
+"""What would have been: asked on the jobs' queue, worked off by ``vramgate jobs``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cli.boot import redis_url, store_url
+from cli.jobs import QUEUE
+from cli.options import Ground
+from simulator.world.what_if import CannotChange, Recorded, answer
+from simulator.world.world import WorldError
+from store.change import read_change
+from store.engine import open_engine
+from store.migrate import migrate
+from store.past import SqlPast
+from store.what_ifs import Progress, SqlWhatIfs, WhatIf
+
+_log = structlog.get_logger()
+#: Jobs that are played at most: about ten seconds of a processor for each thousand, all sides.
+MOST_JOBS: Final = 5000
+_TIMEOUT_S: Final = 900
+_RESULT_KEPT_S: Final = 60
+
+
+def asking(ground: Ground) -> Callable[[str], Awaitable[None]]:
+    """A function that puts one into the queue.
+
+    It raises OSError where the queue's server does not answer, or is none that can.
+    """
+    settings = ground.source.current()
+    url = settings.jobs.redis_url or redis_url(settings, ground.data_dir)
+    store = store_url(settings, ground.data_dir)
+
+    def enqueue(id_: str) -> None:
+        import redis
+        from rq import Queue
+
+        if url.startswith(("redis+cluster://", "redis+sentinel://")):
+            raise OSError("jobs.redis_url names no plain Redis")
+        connection = redis.Redis.from_url(url, socket_timeout=5)
+        try:
+            Queue(QUEUE, connection=connection, serializer="json").enqueue(
+                "cli.what_if.work_off",
+                args=(store, id_),
+                job_id=f"what-if-{id_}",
+                job_timeout=_TIMEOUT_S,
+                result_ttl=_RESULT_KEPT_S,
+            )
+        except redis.RedisError as error:
+            raise OSError(type(error).__name__) from error
+        finally:
+            connection.close()
+
+    async def ask(id_: str) -> None:
+        await asyncio.to_thread(enqueue, id_)
+
+    return ask
+
+
+def work_off(store_url: str, id_: str) -> str:
+    """The job: play it, and write what came of it. Safe to repeat and to kill.
+
+    Args:
+        store_url: as in ``store.url``.
+        id_: of the question.
+
+    Returns:
+        How it ended.
+    """
+    return asyncio.run(_work_off(store_url, id_))
+
+
+async def _work_off(store_url: str, id_: str) -> str:
+    engine = open_engine(store_url)
+    try:
+        await migrate(engine)
+        return await play_one(engine, id_, time.time)
+    finally:
+        await engine.dispose()
+
+
+async def play_one(engine: AsyncEngine, id_: str, clock: Callable[[], float]) -> str:
+    """Play one question over an open store; ``clock``: seconds since the epoch."""
+    kept = SqlWhatIfs(engine)
+    one = await kept.one(id_)
+    if one is None or one.state in (Progress.DONE, Progress.FAILED):
+        return "gone"
+    await kept.start(id_, int(clock() * 1000))
+    found = await _answer(engine, one)
+    now_ms = int(clock() * 1000)
+    if isinstance(found, str):
+        await kept.failed(id_, now_ms, found)
+        return Progress.FAILED.value
+    await kept.done(id_, now_ms, found)
+    _log.info("what_if_played", id=id_, jobs=found["jobs"])
+    return Progress.DONE.value
+
+
+async def _answer(engine: AsyncEngine, one: WhatIf) -> dict[str, Any] | str:
+    """All sides, or why there are none."""
+    past = SqlPast(engine)
+    jobs = await past.jobs(one.from_ms, one.until_ms, MOST_JOBS + 1)
+    gpus = await past.gpus(one.from_ms, one.until_ms)
+    if not jobs or not gpus:
+        return "nothing ran on a GPU in this time, or its samples are gone"
+    recorded = Recorded(jobs[:MOST_JOBS], gpus, await past.foreign(one.from_ms, one.until_ms))
+    try:
+        found = await asyncio.to_thread(answer, recorded, one.rules, read_change(one.change))
+    except CannotChange as error:
+        return str(error)
+    except WorldError as error:
+        return f"not all jobs can run on these GPUs: {error}"
+    return found | {"cut": len(jobs) > MOST_JOBS, "until_ms": recorded.jobs[-1].submitted_ms}
