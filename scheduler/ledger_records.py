@@ -34,6 +34,19 @@ class RecordBatch:
     told: ToldRecords
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """How far the recorder is behind in one of the streams."""
+
+    #: ``transitions`` or ``records``
+    name: str
+    entries: int
+    #: of these, what the recorder has not stored yet
+    waiting: int
+    #: server time at which the oldest of those was written; None: nothing waits
+    oldest_ms: int | None
+
+
 class RecordSide(Protocol):
     """Both ends of the stream."""
 
@@ -53,4 +66,8 @@ class RecordSide(Protocol):
 
     async def stored(self, ids: Sequence[str]) -> None:
         """The recorder has stored these batches: the stream lets go of them."""
+        ...
+
+    async def streams(self) -> list[StreamState]:
+        """How long the streams are: that of transitions, and this one."""
         ...

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from scheduler.catalogue import Catalogue
 from scheduler.ledger_lists import JobEntry, JobHead, Listing
-from scheduler.ledger_records import RecordBatch, ToldRecords
+from scheduler.ledger_records import RecordBatch, StreamState, ToldRecords
 from scheduler.ledger_values import (
     Admitted,
     CancelReply,
@@ -366,6 +366,10 @@ class _Records(_Side):
     async def stored(self, ids: Sequence[str]) -> None:
         """The recorder has stored these batches."""
         self.books.told.stored(ids)
+
+    async def streams(self) -> list[StreamState]:
+        """How far the recorder is behind."""
+        return [self.books.stream.state(), self.books.told.state()]
 
 
 class MemoryLedger(_Submit, _Plan, _Agent, _Watch, _Records):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from scheduler.bookkeeping import ABANDONED_MS, SEQUENCES_PER_MS
+from scheduler.ledger_records import StreamState
 from scheduler.ledger_values import Event, EventKind
 
 #: The stream is cut back when it is longer than its limit by this share.
@@ -90,6 +91,17 @@ class Stream:
         """The recorder has stored these events."""
         for event_id in ids:
             self._pending.pop(_key(event_id), None)
+
+    def state(self) -> StreamState:
+        """How far the recorder is behind."""
+        start = bisect_right(self._keys, self._delivered)
+        waiting = [*sorted(self._pending), *self._keys[start:]]
+        return StreamState(
+            name="transitions",
+            entries=len(self._keys),
+            waiting=len(waiting),
+            oldest_ms=waiting[0][0] if waiting else None,
+        )
 
     def recorded_score(self) -> int | None:
         """Up to which event (as a score) the recorder has all; None: there is no recorder."""

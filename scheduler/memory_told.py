@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.bookkeeping import ABANDONED_MS, MOST_TOLD_BYTES
-from scheduler.ledger_records import RecordBatch, ToldRecords
+from scheduler.ledger_records import RecordBatch, StreamState, ToldRecords
 
 
 class ToldStream:
@@ -47,3 +47,13 @@ class ToldStream:
         for id_ in ids:
             self._pending.pop(id_, None)
             self._waiting.pop(id_, None)
+
+    def state(self) -> StreamState:
+        """How far the recorder is behind."""
+        oldest = next(iter(self._waiting), None)
+        return StreamState(
+            name="records",
+            entries=len(self._waiting),
+            waiting=len(self._waiting),
+            oldest_ms=None if oldest is None else int(oldest.partition("-")[0]),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduler.bookkeeping import MOST_TOLD_BYTES
-from scheduler.ledger_records import RecordBatch, ToldRecords
+from scheduler.ledger_records import RecordBatch, StreamState, ToldRecords
 from scheduler.redis_base import RedisSide
 from scheduler.redis_group import Entry, RecorderGroup
 from scheduler.redis_keys import RECORDER_GROUP
@@ -32,6 +32,20 @@ class RedisRecords(RedisSide):
         """The recorder has stored these batches: the stream lets go of them."""
         if ids:
             await self.server.script("stored", [self.keys.records], [RECORDER_GROUP, *ids])
+
+    async def streams(self) -> list[StreamState]:
+        """How long the streams are: that of transitions, and this one."""
+        keys = [self.keys.events, self.keys.records]
+        reply = await self.server.script("streams", keys, [RECORDER_GROUP])
+        return [
+            StreamState(
+                name=name,
+                entries=reply[3 * n],
+                waiting=reply[3 * n + 1],
+                oldest_ms=int(reply[3 * n + 2]) if reply[3 * n + 2] else None,
+            )
+            for n, name in enumerate(("transitions", "records"))
+        ]
 
 
 def _batch(entry: Entry) -> RecordBatch:
