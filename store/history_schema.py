@@ -246,6 +246,17 @@ node_hours: Final = Table(
     sqlite_with_rowid=False,
 )
 
+#: Counts that only grow, for metrics.
+tallies: Final = Table(
+    "tallies",
+    metadata,
+    _key("name"),
+    # JSON list of the labels' values
+    _key("labels"),
+    _number("value"),
+    sqlite_with_rowid=False,
+)
+
 #: How far regular work has come.
 marks: Final = Table(
     "marks",

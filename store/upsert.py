@@ -42,6 +42,34 @@ async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[R
     )
 
 
+async def insert_counted(
+    connection: AsyncConnection, table: Table, rows: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Insert rows as ``insert_new``; those of them that were not there yet."""
+    if not rows:
+        return []
+    keys = [column.name for column in table.primary_key]
+    ordered = _in_order(rows, keys)
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=keys)
+    done = await connection.execute(statement.returning(*table.primary_key), ordered)
+    fresh = {tuple(row) for row in done}
+    return [row for row in ordered if tuple(row[key] for key in keys) in fresh]
+
+
+async def add_up(
+    connection: AsyncConnection, table: Table, rows: Sequence[Row], sum_: str
+) -> None:
+    """Insert rows; where the key exists, add to the column ``sum_``."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    statement = _insert(connection, table)
+    grown = {sum_: table.c[sum_] + statement.excluded[sum_]}
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=grown), _in_order(rows, keys)
+    )
+
+
 async def claim_row(connection: AsyncConnection, table: Table, row: Row) -> bool:
     """Insert one row unless its key exists; True: it is now ours."""
     keys = [column.name for column in table.primary_key]

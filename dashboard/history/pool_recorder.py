@@ -16,11 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.consume import Sleep
+from dashboard.history.counting import count_gpus
 from dashboard.history.samples import Row, gpu_rows, pool_row, wait_rows
+from dashboard.history.telling import Told, tells_nobody
+from dashboard.metrics.counted import Tally
 from scheduler.ledger import Ledger, LedgerUnavailable
 from store import history_schema as schema
+from store import tallies
 from store.engine import writing
-from store.upsert import insert_new
+from store.upsert import insert_counted, insert_new
 
 _log = structlog.get_logger()
 
@@ -44,9 +48,14 @@ class PoolRecorder:
         wall: Callable[[], float],
         *,
         silent_s: float,
+        tell: Told = tells_nobody,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """``wall``: seconds since the epoch; ``silent_s``: after which figures are too old."""
+        """``wall``: seconds since the epoch; ``silent_s``: after which figures are too old.
+
+        ``tell``: is told of each sample's rows; must return at once.
+        """
+        self._tell = tell
         self._ledger = ledger
         self._engine = engine
         self._wall = wall
@@ -83,8 +92,9 @@ class PoolRecorder:
         if at_ms // step_ms != self._last_ms // step_ms:
             waits = wait_rows(snapshot, at_ms - at_ms % step_ms, WAIT_STEP_S)
         self._last_ms = at_ms
-        rows = gpu_rows(snapshot, at_ms, self._silent_ms)
-        self._waiting.append((rows, pool_row(snapshot, at_ms), waits))
+        rows, pool = gpu_rows(snapshot, at_ms, self._silent_ms), pool_row(snapshot, at_ms)
+        self._waiting.append((rows, pool, waits))
+        self._tell([*rows, pool])
 
     async def store(self) -> None:
         """Write what waits.
@@ -96,7 +106,9 @@ class PoolRecorder:
         samples = list(self._waiting)
         async with writing(self._engine) as connection:
             gpus = [row for of_gpus, _, _ in samples for row in of_gpus]
-            await insert_new(connection, schema.gpu_samples, gpus)
+            tally = Tally()
+            count_gpus(tally, await insert_counted(connection, schema.gpu_samples, gpus))
+            await tallies.add(connection, tally.counts)
             await insert_new(connection, schema.pool_samples, [row for _, row, _ in samples])
             waits = [row for _, _, of_waits in samples for row in of_waits]
             await insert_new(connection, schema.waits, waits)

@@ -14,11 +14,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.consume import Sleep, consume, store_or_skip
+from dashboard.history.counting import count_gaps, count_moves, count_nodes
 from dashboard.history.records import Rows, rows_of
+from dashboard.metrics.counted import Tally
 from scheduler.ledger_records import RecordBatch, RecordSide
 from store import history_schema as schema
+from store import tallies
 from store.engine import writing
-from store.upsert import insert_new
+from store.upsert import insert_counted, insert_new
 
 _log = structlog.get_logger()
 
@@ -69,11 +72,13 @@ class ProbeRecorder:
     async def _store(self, batches: Sequence[RecordBatch]) -> None:
         rows = rows_of(batches, inputs=self._inputs)
         async with writing(self._engine) as connection:
-            await insert_new(connection, schema.node_runs, rows.nodes)
+            tally = Tally()
+            count_nodes(tally, await insert_counted(connection, schema.node_runs, rows.nodes))
             await insert_new(connection, schema.prompt_runs, rows.prompts)
-            await insert_new(connection, schema.model_moves, rows.moves)
+            count_moves(tally, await insert_counted(connection, schema.model_moves, rows.moves))
             await insert_new(connection, schema.curves, rows.curves)
-            await insert_new(connection, schema.gaps, rows.gaps)
+            count_gaps(tally, await insert_counted(connection, schema.gaps, rows.gaps))
+            await tallies.add(connection, tally.counts)
         _tell(rows)
 
 

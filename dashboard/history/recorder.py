@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dashboard.history.consume import Sleep, consume, store_or_skip
+from dashboard.history.counting import count_attempts, count_costs, count_jobs
 from dashboard.history.rows import (
     Row,
     attempt_row,
@@ -25,8 +27,11 @@ from dashboard.history.rows import (
     output_names,
     settled,
 )
+from dashboard.history.telling import Told, tells_nobody
+from dashboard.metrics.counted import Tally
 from scheduler.ledger import Event, Ledger
-from store import history_schema, schema
+from scheduler.states import Job
+from store import history_schema, schema, tallies
 from store.accounts import RECORDED_MARK
 from store.engine import writing
 from store.upsert import insert_new, upsert
@@ -51,9 +56,14 @@ class Recorder:
         clock: Callable[[], float],
         *,
         consumer: str = "recorder",
+        tell: Told = tells_nobody,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """``clock``: any seconds that grow; ``consumer``: the same after a restart."""
+        """``clock``: any seconds that grow; ``consumer``: the same after a restart.
+
+        ``tell``: is told of jobs that are stored; must return at once.
+        """
+        self._tell = tell
         self._ledger = ledger
         self._engine = engine
         self._clock = clock
@@ -94,6 +104,7 @@ class Recorder:
             else ([], [], [])
         )
         rows, bare, files = [], [], []
+        jobs = [job for job in known if job is not None]
         for end, job, prompt, result in zip(ends.values(), known, prompts, results, strict=True):
             files += await self._file_rows(end, result)
             if job is None:
@@ -102,6 +113,7 @@ class Recorder:
             else:
                 rows.append(job_row(job, prompt, result))
         async with writing(self._engine) as connection:
+            await _count(connection, [*rows, *bare], jobs, events)
             await _write_jobs(connection, rows, bare)
             await _write_attempts(connection, events)
             await upsert(connection, schema.files, files)
@@ -109,6 +121,7 @@ class Recorder:
             # places, which the grace of ``account`` is for
             mark = {"name": RECORDED_MARK, "at_ms": events[-1].at_ms}
             await upsert(connection, history_schema.marks, [mark])
+        self._tell(rows)
 
     async def _file_rows(self, end: Event, result: bytes | None) -> list[Row]:
         names = output_names(result)
@@ -138,6 +151,28 @@ async def _write_attempts(connection: AsyncConnection, events: Sequence[Event]) 
             shapes.setdefault(tuple(row), []).append(row)
     for rows in shapes.values():
         await upsert(connection, schema.attempts, rows)
+
+
+async def _count(
+    connection: AsyncConnection, rows: Sequence[Row], jobs: Sequence[Job], events: Sequence[Event]
+) -> None:
+    """Count what the store does not have yet; before it is written."""
+    tally = Tally()
+    stored = schema.jobs.c.id
+    ids = [row["id"] for row in rows]
+    if ids:
+        known = set(await connection.scalars(select(stored).where(stored.in_(ids))))
+        count_jobs(tally, [row for row in rows if row["id"] not in known])
+        count_costs(tally, [job for job in jobs if job.id not in known])
+    tries = schema.attempts.c
+    ends = [row for event in events if (row := attempt_row(event)) and "ended_ms" in row]
+    if ends:
+        wanted = select(tries.job_id, tries.attempt).where(
+            tries.job_id.in_({row["job_id"] for row in ends}), tries.ended_ms.is_not(None)
+        )
+        done = {tuple(row) for row in await connection.execute(wanted)}
+        count_attempts(tally, [one for one in ends if (one["job_id"], one["attempt"]) not in done])
+    await tallies.add(connection, tally.counts)
 
 
 def _parts(events: Sequence[Event]) -> list[Sequence[Event]]:

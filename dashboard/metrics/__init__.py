@@ -1,0 +1,1 @@
+"""What Prometheus reads: figures of the pool as it is, and counts of what has happened."""
