@@ -23,7 +23,7 @@ _Found = Iterator[tuple[Place, str]]
 
 def check(settings: Settings, draft: Draft) -> list[Problem]:
     """All of it, each with the line that it is about."""
-    parts = (_open, _tls, _frontend, _hashes, _ports, _networks, _places, _proxies)
+    parts = (_open, _tls, _metrics, _frontend, _hashes, _ports, _networks, _places, _proxies)
     found = [one for part in parts for one in part(settings)]
     return [Problem(draft.origin(place), dotted(place), message) for place, message in found]
 
@@ -56,6 +56,20 @@ def _tls(settings: Settings) -> _Found:
         (("agent", "tls_cert"), agent.tls_cert),
         (("agent", "tls_key"), agent.tls_key),
         (("cluster", "ca"), cluster.ca),
+    ):
+        if path is not None and not path.is_file():
+            yield place, f"{path}: there is no such file"
+
+
+def _metrics(settings: Settings) -> _Found:
+    metrics = settings.metrics
+    if not is_loopback(metrics.host) and not metrics.has_token:
+        yield ("metrics", "host"), "others reach that address: set metrics.token_file, too"
+    influx = settings.sinks.influx
+    for place, path in (
+        (("metrics", "token_file"), metrics.token_file),
+        (("sinks", "influx", "token_file"), influx.token_file),
+        (("sinks", "influx", "password_file"), influx.password_file),
     ):
         if path is not None and not path.is_file():
             yield place, f"{path}: there is no such file"

@@ -34,6 +34,11 @@ NEEDS_RESTART: Final = (
     "probe.capture",
     "cluster",
     "history.inputs",
+    "metrics.host",
+    "metrics.scheduler_port",
+    "metrics.agent_port",
+    "metrics.recorder_port",
+    "sinks",
     "log",
     "data_dir",
 )

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.files import Files
 from config.history import History
+from config.metrics import Metrics, Sinks
 from config.nodes import Nodes
 from config.packs import PackName, PackRoute
 from config.probe import Probe
@@ -378,6 +379,8 @@ class Settings(Model):
     agent: Agent = Agent()
     probe: Probe = Probe()
     history: History = History()
+    metrics: Metrics = Metrics()
+    sinks: Sinks = Sinks()
     cluster: Cluster = Cluster()
     log: Log = Log()
     data_dir: Path | None = None
