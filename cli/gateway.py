@@ -86,14 +86,18 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
     """Serve on a listening socket until cancelled; on other gateways' where they do not."""
     from dashboard import app as dashboard
     from dashboard.description import describe
+    from dashboard.metrics.description import describe as describe_metrics
+    from dashboard.metrics.page import MetricsPage
     from dashboard.reading import reading
     from gateway.announce import address
     from gateway.app import build, make_services
+    from gateway.request_metrics import RequestMetrics
     from store.archive import SqlArchive
     from store.documents import SqlDocuments
     from store.engine import open_engine
     from store.input_files import SqlInputFiles
     from store.migrate import migrate
+    from store.tallies import SqlTallies
 
     settings = ground.source.current
     token = cluster_token(settings(), ground.data_dir)
@@ -122,11 +126,22 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             try_out=trier(services),
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
         )
+        requests = RequestMetrics()
+        metrics = MetricsPage(
+            pages[dashboard.SAMPLER],
+            ledger,
+            SqlTallies(engine),
+            services.settings,
+            version=own_version(),
+            may=may_scrape,
+            own=requests.registry,
+        )
         app = build(
             services,
             cluster_token=token,
-            extra_apps={"/dashboard": pages},
-            described={"/dashboard": describe()},
+            extra_apps={"/dashboard": pages, "/metrics": metrics.app()},
+            described={"/dashboard": describe(), "/metrics": describe_metrics()},
+            requests=requests,
             version=own_version(),
         )
         await _serve_app(app, server, others)
@@ -141,6 +156,14 @@ def _who(request: web.Request) -> tuple[str, Role]:
 
     asking = identity(request)
     return asking.user, asking.role
+
+
+def may_scrape(request: web.Request) -> bool:
+    """Admins, and whoever shows the metrics token."""
+    from gateway.context import Credential, identity
+
+    asking = identity(request)
+    return asking.role is Role.ADMIN or asking.credential is Credential.METRICS
 
 
 async def _serve_app(

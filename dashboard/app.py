@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -27,6 +28,9 @@ from dashboard.progress import Progress
 from dashboard.reading import Reading
 from dashboard.sampler import Sampler
 from scheduler.ledger import Ledger
+
+#: what reads the ledger for all pages; ``/metrics`` shares it
+SAMPLER: Final[web.AppKey[Sampler]] = web.AppKey("sampler", Sampler)
 
 
 def build(
@@ -78,6 +82,7 @@ def build(
         await live.close()
 
     app = web.Application()
+    app[SAMPLER] = sampler
     app.cleanup_ctx.append(sampling)
     app.on_shutdown.append(send_away)
     app.router.add_get("", pages.enter)

@@ -92,6 +92,11 @@ class Sampler:
         """Call ``listener`` after each reading, whether it brought news or not."""
         self._listeners.append(listener)
 
+    @property
+    def moment(self) -> tuple[Snapshot, tuple[Held, ...]] | None:
+        """What the newest sample was made of; None: nothing was ever read."""
+        return None if self._snapshot is None else (self._snapshot, self._held_jobs)
+
     async def run(self) -> None:
         """Sample until cancelled."""
         while True:

@@ -51,6 +51,7 @@ from gateway.packs.serve import PACK_TABLE, PackTable, node_packs
 from gateway.peers import Peers
 from gateway.pool_count import PoolCount
 from gateway.ports import Archive, Documents, InputFiles
+from gateway.request_metrics import RequestMetrics
 from gateway.revocation import OPEN_SOCKETS, OpenSockets, close_revoked
 from gateway.roster import Rosters
 from gateway.tickets import Tickets
@@ -128,6 +129,7 @@ def build(
     cluster_token: str,
     extra_apps: Mapping[str, web.Application] | None = None,
     described: Mapping[str, Mapping[str, Any]] | None = None,
+    requests: RequestMetrics | None = None,
     version: str = "unknown",
 ) -> web.Application:
     """The whole gateway as one application.
@@ -139,6 +141,7 @@ def build(
             same authentication and find the identity on the request.
         described: what ``extra_apps`` answer, by the same prefix: OpenAPI's ``paths`` and
             ``schemas``.
+        requests: counts what is answered; None: nobody does.
         version: this program's, for the description.
 
     Raises:
@@ -146,8 +149,9 @@ def build(
     """
     if not cluster_token:
         raise ValueError("the cluster token is empty; set cluster.token or cluster.token_file")
+    measured = [] if requests is None else [requests.middleware()]
     app = web.Application(
-        middlewares=[outermost, authenticate, node_packs(_LAST)],
+        middlewares=[*measured, outermost, authenticate, node_packs(_LAST)],
         client_max_size=services.settings().gateway.max_body,
     )
     app[SERVICES] = services

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from config.settings import Role
-from gateway import browser_rules, entrance, frontend
+from gateway import browser_rules, entrance, frontend, metrics_token
 from gateway.ambient import Known
 from gateway.attempts import ATTEMPTS
 from gateway.context import Credential, Identity, has_identity, identity, set_identity
@@ -32,6 +32,8 @@ from gateway.waiting_room import SOCKET_PATHS, WAITING_ROOM, by_ticket
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOCAL: Final = Identity("local", "default", Role.ADMIN, Credential.OPEN)
+#: whoever shows the metrics token: may read nothing but ``/metrics``
+SCRAPER: Final = Identity("metrics", "default", Role.VIEWER, Credential.METRICS)
 #: without identity: probes of a load balancer, and what agents call with their own token
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _CLUSTER: Final = "/cluster/"
@@ -92,6 +94,10 @@ async def _identify(request: web.Request, door: Door) -> tuple[Identity, Holder 
     """Who this is; None: it says nothing. Raises Unauthorized, Forbidden."""
     shown = shown_key(request)
     if shown is not None:
+        if request.rel_url.raw_path == metrics_token.PATH and metrics_token.opens(
+            door.settings().metrics, shown.key
+        ):
+            return SCRAPER, None
         holder = (await door.ring()).find(shown.key, KeyKind.API)
         if holder is not None and shown.user not in (None, holder.user):
             holder = None

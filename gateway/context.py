@@ -42,6 +42,8 @@ class Credential(StrEnum):
     PORT = "port"
     NETWORK = "network"
     OPEN = "open"
+    #: the metrics token, which is nobody's
+    METRICS = "metrics"
 
     @property
     def place(self) -> bool:

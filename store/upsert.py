@@ -56,9 +56,7 @@ async def insert_counted(
     return [row for row in ordered if tuple(row[key] for key in keys) in fresh]
 
 
-async def add_up(
-    connection: AsyncConnection, table: Table, rows: Sequence[Row], sum_: str
-) -> None:
+async def add_up(connection: AsyncConnection, table: Table, rows: Sequence[Row], sum_: str) -> None:
     """Insert rows; where the key exists, add to the column ``sum_``."""
     if not rows:
         return

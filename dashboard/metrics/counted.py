@@ -54,9 +54,7 @@ _SHORT: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _NODES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60, 300)
 _LOADS: Final = (0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 
-JOBS: Final = Counted(
-    "jobs_ended", "Jobs that have ended.", ("state", "reason", "lane", "group")
-)
+JOBS: Final = Counted("jobs_ended", "Jobs that have ended.", ("state", "reason", "lane", "group"))
 ATTEMPTS: Final = Counted(
     "job_attempts",
     "Tries at running a job that have ended, by the job's state after them (QUEUED: to run again).",
@@ -91,9 +89,7 @@ MEASURED: Final = Counted(
     "jobs_measured", "Jobs with a reservation whose peak of device memory was measured."
 )
 NODES: Final = Counted("node_runs", "Node runs that probes told of.", ("result", "cached"))
-NODE: Final = Spread(
-    "node_run_seconds", "What nodes took whose result was not cached.", (), _NODES
-)
+NODE: Final = Spread("node_run_seconds", "What nodes took whose result was not cached.", (), _NODES)
 FALLBACKS: Final = Counted(
     "node_fallbacks", "Node runs that fell back for want of memory.", ("kind",)
 )

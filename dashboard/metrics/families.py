@@ -60,8 +60,9 @@ def _counter(pool: str, what: Counted, counts: Mapping[Key, int]) -> Metric:
 def _histogram(pool: str, what: Spread, counts: Mapping[Key, int]) -> Metric:
     family = HistogramMetricFamily(PREFIX + what.name, what.help, labels=("pool", *what.labels))
     found: dict[tuple[str, ...], dict[str, int]] = {}
-    for (name, (*labels, part)), value in _of(what.name, counts):
-        found.setdefault(tuple(labels), {})[part] = value
+    for (name, values), value in counts.items():
+        if name == what.name and values:
+            found.setdefault(values[:-1], {})[values[-1]] = value
     if not what.labels:
         found.setdefault((), {})
     for labels, parts in sorted(found.items()):
@@ -76,7 +77,3 @@ def _histogram(pool: str, what: Spread, counts: Mapping[Key, int]) -> Metric:
             buckets.append((bound, float(so_far)))
         family.add_metric([pool, *labels], buckets, total_ms / 1000)
     return family
-
-
-def _of(name: str, counts: Mapping[Key, int]) -> Iterable[tuple[Key, int]]:
-    return ((key, value) for key, value in counts.items() if key[0] == name and key[1])

@@ -86,7 +86,9 @@ def _gpus(moment: Moment) -> list[Metric]:
             ((of(gpu), _headroom(moment, gpu)) for gpu in gpus),
         ),
         each(
-            "gpu_utilization_ratio", "Share of the time in which a kernel ran, 0 to 1.", "utilisation"
+            "gpu_utilization_ratio",
+            "Share of the time in which a kernel ran, 0 to 1.",
+            "utilisation",
         ),
         each("gpu_temperature_celsius", "Temperature of the GPU.", "temperature_c"),
         gauge(
@@ -142,9 +144,7 @@ def _on(moment: Moment, gpu: Gpu) -> list[Worker]:
 
 
 def _workers(moment: Moment) -> list[Metric]:
-    places = {
-        (worker.gpu, worker.agent): Counter[str]() for worker in moment.snapshot.workers
-    }
+    places = {(worker.gpu, worker.agent): Counter[str]() for worker in moment.snapshot.workers}
     for worker in moment.snapshot.workers:
         places[worker.gpu, worker.agent][_state(moment, worker)] += 1
     return [

@@ -11,15 +11,22 @@ import pytest
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.gateway import may_scrape
 from cli.trial import trier
 from config.settings import Role
 from dashboard import app as dashboard
+<<<<<<< HEAD
 from dashboard.perf_json.report import PLACE
+=======
+from dashboard.metrics.page import MetricsPage
+>>>>>>> b4daa3f (gateway: /metrics for Prometheus, for admins and a token of its own)
 from dashboard.reading import reading
 from gateway.context import Services, identity
+from gateway.request_metrics import RequestMetrics
 from store import history_schema, schema
 from store.engine import open_engine
 from store.migrate import migrate
+from store.tallies import SqlTallies
 from tests.integration.history.rows import attempt_row, fill, job_row, node_row, sample_row
 from tests.isolation.estate import NAME, SECRET
 
@@ -61,7 +68,16 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
             static=static,
         )
-        return {"/dashboard": app}
+        metrics = MetricsPage(
+            app[dashboard.SAMPLER],
+            services.ledger,
+            SqlTallies(engine),
+            services.settings,
+            version="1",
+            may=may_scrape,
+            own=RequestMetrics().registry,
+        )
+        return {"/dashboard": app, "/metrics": metrics.app()}
 
     return pages
 

@@ -288,6 +288,7 @@ def _ours(estate: Estate) -> Rows:
             Try("/api/etn/workflow/publish", json={**client, "name": "x", "workflow": {}})
         ],
         ("GET", "/openapi.json"): [Try("/openapi.json")],
+        ("GET", "/metrics"): [Try("/metrics")],
         ("GET", "/dashboard"): [Try("/dashboard")],
         ("GET", "/dashboard/"): [Try("/dashboard/")],
         ("GET", "/dashboard/assets/{name}"): [Try("/dashboard/assets/..%2f..%2fapp.py")],

@@ -19,6 +19,7 @@ from config.settings import Settings
 from gateway.app import build, make_services
 from gateway.context import Services
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
+from gateway.request_metrics import RequestMetrics
 from scheduler.ledger import Ledger, Report
 from scheduler.live import FilePlace
 from scheduler.states import Agent, Worker
@@ -229,6 +230,7 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
         workers: int = 1,
         extra: Any = None,
         described: Any = None,
+        requests: RequestMetrics | None = None,
     ) -> Gateway:
         await ledger.report(
             Report(
@@ -251,7 +253,12 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
         )
         extra_apps = extra(services) if callable(extra) else extra
         app = build(
-            services, cluster_token=TOKEN, extra_apps=extra_apps, described=described, version="1"
+            services,
+            cluster_token=TOKEN,
+            extra_apps=extra_apps,
+            described=described,
+            requests=requests,
+            version="1",
         )
         client = TestClient(TestServer(app))
         running.append(client)

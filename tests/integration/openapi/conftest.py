@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dashboard.description import describe
+from dashboard.metrics.description import describe as describe_metrics
 from tests.integration.gateway_info.conftest import Start
 from tests.integration.gateway_info.conftest import agent as agent
 from tests.integration.gateway_info.conftest import start as start
@@ -43,7 +44,7 @@ class Described:
 
 @pytest.fixture
 async def described(start: Start, pages: Pages) -> Described:
-    parts = {"/dashboard": describe()}
+    parts = {"/dashboard": describe(), "/metrics": describe_metrics()}
     # the agent reports once: it counts as alive for as long as the longest of these tests
     settings = {**SETTINGS, "scheduler": {"heartbeat": 3600}}
     gateway = await start(settings, workers=2, extra=pages, described=parts)
