@@ -15,11 +15,8 @@ from cli.gateway import may_scrape
 from cli.trial import trier
 from config.settings import Role
 from dashboard import app as dashboard
-<<<<<<< HEAD
-from dashboard.perf_json.report import PLACE
-=======
 from dashboard.metrics.page import MetricsPage
->>>>>>> b4daa3f (gateway: /metrics for Prometheus, for admins and a token of its own)
+from dashboard.perf_json.report import PLACE
 from dashboard.reading import reading
 from gateway.context import Services, identity
 from gateway.request_metrics import RequestMetrics
