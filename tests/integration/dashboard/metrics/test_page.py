@@ -73,6 +73,7 @@ async def test_it_tells_what_is_and_what_has_happened(scraped: Scraped) -> None:
     assert read("build_info", version="1.2.3") == 1
 
 
+@pytest.mark.monitoring
 async def test_promtool_finds_no_fault(scraped: Scraped, promtool: str) -> None:
     await work(scraped)
     await scraped.record()
