@@ -16,6 +16,7 @@ from dashboard.actions import Actions
 from dashboard.api.asking import Clock
 from dashboard.api.jobs import Jobs
 from dashboard.api.perf import Perf
+from dashboard.api.queue import QueueList
 from dashboard.api.samples import Samples
 from dashboard.api.workflows import Workflows
 from dashboard.estimate import PATH as ESTIMATE_PATH
@@ -91,12 +92,13 @@ def build(
     app.router.add_get("/api/v1/overview", show_overview)
     app.router.add_get("/api/v1/live", live.handle)
     app.router.add_post(ACTION_PATH, actions.handle)
+    app.add_routes(QueueList(sampler, who).routes())
     if try_out is not None:
         estimates = Estimates(ledger, settings, who, try_out)
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
         app.add_routes(_kept(reading, ledger, who, clock))
-        app.add_routes(Perf(reading, who, template=static / "report.html").routes())
+        app.add_routes(Perf(reading, who, clock, static / "report.html").routes())
     return app
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
-from dashboard.api import jobs, perf, samples, workflows
+from dashboard.api import jobs, perf, queue, samples, workflows
 from dashboard.api.described import PREFIX, Json, body, ref
 from dashboard.estimate import MOST_BYTES
 from dashboard.estimate import PATH as ESTIMATE_PATH
@@ -30,7 +30,13 @@ _SHAPES: Final = (
     live_shapes.Unavailable,
 )
 #: everything over the store, one function for each resource
-_RESOURCES: Final = (samples.describe, jobs.describe, workflows.describe, perf.describe)
+_RESOURCES: Final = (
+    queue.describe,
+    samples.describe,
+    jobs.describe,
+    workflows.describe,
+    perf.describe,
+)
 
 
 def describe() -> Mapping[str, Any]:

@@ -294,6 +294,10 @@ def _ours(estate: Estate) -> Rows:
         ("GET", "/dashboard/assets/{name}"): [Try("/dashboard/assets/..%2f..%2fapp.py")],
         ("GET", "/dashboard/api/v1/overview"): [Try("/dashboard/api/v1/overview")],
         ("GET", "/dashboard/api/v1/live"): [Try("/dashboard/api/v1/live", socket=True)],
+        ("GET", "/dashboard/api/v1/queue"): [
+            Try("/dashboard/api/v1/queue"),
+            Try("/dashboard/api/v1/queue?user=ann"),
+        ],
         ("POST", "/dashboard/api/v1/jobs/{prompt_id}/{action}"): [
             Try(f"/dashboard/api/v1/jobs/{one}/{action}")
             for one in (estate.queued, estate.running)

@@ -30,6 +30,22 @@ export const PAGES: readonly Page[] = [
     first: true,
     load: () => import("./pages/overview/page"),
   },
+  {
+    name: "queue",
+    title: "Queue",
+    shortcut: "q",
+    roles: null,
+    first: true,
+    load: () => import("./pages/queue/page"),
+  },
+  {
+    name: "gpus",
+    title: "GPUs",
+    shortcut: "g",
+    roles: null,
+    first: true,
+    load: () => import("./pages/gpus/page"),
+  },
 ];
 
 /** The pages that somebody with this role has. */

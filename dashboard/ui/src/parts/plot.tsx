@@ -118,7 +118,9 @@ function steer(plot: uPlot, event: KeyboardEvent, { onZoom }: Props): void {
   if (to !== undefined) {
     event.preventDefault();
     const index = Math.min(times.length - 1, Math.max(0, to));
-    plot.setCursor({ left: plot.valToPos(times[index] ?? min, "x"), top: plot.over.clientHeight / 2 });
+    // the very edge would count as outside
+    const left = Math.min(plot.over.clientWidth - 1, plot.valToPos(times[index] ?? min, "x"));
+    plot.setCursor({ left, top: plot.over.clientHeight / 2 });
     return;
   }
   const factor = { "+": 0.5, "=": 0.5, "-": 2 }[event.key];

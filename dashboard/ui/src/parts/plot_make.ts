@@ -71,7 +71,7 @@ export function make(element: HTMLElement, series: readonly Series[], making: Ma
   const options: uPlot.Options = {
     width: element.clientWidth || 320,
     height,
-    padding: [8, 12, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: {
       ...(making.sync ? { sync: { key: making.sync } } : {}),
@@ -119,7 +119,7 @@ function axes(element: HTMLElement, unit: string, ink: Ink): uPlot.Axis[] {
   const font = `11px ${getComputedStyle(element).fontFamily}`;
   const common = { stroke: ink("--muted"), font, gap: 4, ticks: { show: false } };
   return [
-    { ...common, size: 24, grid: { show: false }, space: 70 },
+    { ...common, size: 24, grid: { show: false }, space: 64, values: moments },
     {
       ...common,
       size: AXIS_WIDTH,
@@ -129,6 +129,20 @@ function axes(element: HTMLElement, unit: string, ink: Ink): uPlot.Axis[] {
         splits.map((value, n) => `${+value.toFixed(2)}${n === splits.length - 1 ? ` ${unit}` : ""}`),
     },
   ];
+}
+
+const DAY_S = 86_400;
+
+/** Times along the axis, in one line: the day where one begins, seconds where they tell more. */
+function moments(_plot: uPlot, splits: number[], _axis: number, _space: number, incr: number): string[] {
+  return splits.map((at) => {
+    const date = new Date(at * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0;
+    if (incr >= DAY_S || (midnight && incr >= 60)) {
+      return date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+    }
+    return date.toLocaleTimeString("en-GB").slice(0, incr < 60 ? 8 : 5);
+  });
 }
 
 /** Times of which nothing is known: a band of their own colour, with a line at each end. */

@@ -31,6 +31,8 @@ interface Props<Row> {
   empty: ComponentChildren;
   /** At first; without it rows stay in their order. */
   sort?: Sort;
+  /** Rows come sorted as `sort` says, and this is told what else is wanted. */
+  onSort?: (sort: Sort) => void;
   /** A click on a row, or Enter. Put a link into the first column, too: it says where it leads. */
   open?: (row: Row) => void;
   /** A class of a row, as `bad`. */
@@ -45,11 +47,13 @@ const STEP = 200;
 /** Rows that can be sorted, and walked through with the arrow keys. */
 export function Table<Row>(props: Props<Row>) {
   const { columns, rows, id, open } = props;
-  const [sort, setSort] = useState<Sort | null>(props.sort ?? null);
+  const [chosen, setChosen] = useState<Sort | null>(props.sort ?? null);
+  const given = props.onSort !== undefined;
+  const sort = given ? (props.sort ?? null) : chosen;
   const [most, setMost] = useState(STEP);
   const [current, setCurrent] = useState("");
   const body = useRef<HTMLTableSectionElement>(null);
-  const sorted = useMemo(() => sortedBy(rows, columns, sort), [rows, columns, sort]);
+  const sorted = useMemo(() => (given ? rows : sortedBy(rows, columns, sort)), [rows, columns, sort, given]);
   if (rows.length === 0) return <>{props.empty}</>;
   const seen = sorted.slice(0, most);
   const stop = seen.some((row) => id(row) === current) ? current : id(seen[0] as Row);
@@ -71,7 +75,7 @@ export function Table<Row>(props: Props<Row>) {
         <thead>
           <tr>
             {columns.map((column) => (
-              <Head key={column.key} column={column} sort={sort} onSort={setSort} />
+              <Head key={column.key} column={column} sort={sort} onSort={props.onSort ?? setChosen} />
             ))}
           </tr>
         </thead>

@@ -1,0 +1,81 @@
+import "./gpus.css";
+import { useMemo } from "preact/hooks";
+import { useApi } from "../../api";
+import { useLive } from "../../live";
+import { useLiveNow } from "../../live_now";
+import type { PageProps } from "../../pages";
+import { Empty } from "../../parts/empty";
+import { Problem } from "../../parts/problem";
+import { TimeSpan, useSpan } from "../../parts/time_span";
+import { href, setQuery } from "../../router";
+import { GpuPanel } from "./gpu_panel";
+import { type By, namesOf } from "./layers";
+import type { GpuHistories } from "./shapes";
+
+const BY: [By, string][] = [
+  ["kind", "reserved, resident, foreign"],
+  ["worker", "worker"],
+  ["user", "user"],
+];
+
+export default function GpusPage({ route }: PageProps) {
+  const one = route.args[0];
+  const span = useSpan("1h");
+  const view = useLive();
+  const now = useLiveNow(view);
+  const by = BY.find(([name]) => name === route.query.by)?.[0] ?? "user";
+  const history = useApi<GpuHistories>("samples/gpus", { ...span.query, gpu: one });
+  const told = history.data;
+
+  const names = useMemo(
+    () => namesOf([...Object.values(told?.gpus ?? {}), ...Object.values(view.curves)], by),
+    [told, view.curves, by],
+  );
+  const past = Object.keys(told?.gpus ?? {});
+  const ids = [...view.gpus.map((gpu) => gpu.id), ...past.filter((id) => !view.gpus.some((gpu) => gpu.id === id))];
+  const shown = one ? ids.filter((id) => id === one) : ids;
+  return (
+    <div class="page">
+      <div class="page-head">
+        <h1>GPUs</h1>
+        {one && <a href={href("gpus", [], route.query)}>All GPUs</a>}
+        <label class="by">
+          Memory by{" "}
+          <select value={by} onChange={(event) => setQuery({ by: event.currentTarget.value })}>
+            {BY.map(([name, title]) => (
+              <option key={name} value={name}>
+                {title}
+              </option>
+            ))}
+          </select>
+        </label>
+        <div class="push">
+          <TimeSpan preset="1h" />
+        </div>
+      </div>
+      {history.problem && <Problem message={history.problem.message} retry={history.reload} />}
+      {!history.loading && shown.length === 0 && (
+        <Empty title="No GPU has reported in this time">
+          Start an agent on a GPU host with <code>vramgate agent</code>, or choose another time.
+        </Empty>
+      )}
+      <div class={one ? "stack" : "gpus"}>
+        {shown.map((id) => (
+          <GpuPanel
+            key={id}
+            id={id}
+            gpu={view.gpus.find((gpu) => gpu.id === id) ?? null}
+            workers={view.workers.filter((worker) => worker.gpu === id)}
+            past={told?.gpus[id] ?? null}
+            live={span.moving ? (view.curves[id] ?? null) : null}
+            by={by}
+            names={names}
+            from={span.from}
+            until={span.moving ? Math.max(now, span.until) : span.until}
+            large={!!one}
+          />
+        ))}
+      </div>
+    </div>
+  );
+}

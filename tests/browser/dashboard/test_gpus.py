@@ -1,0 +1,69 @@
+"""The GPUs' page: who held how much when, and how the cards were."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.dashboard.conftest import Open
+from tests.day import UNTIL_MS
+
+
+async def test_an_admin_sees_who_held_memory_and_what_keeps_workers_within_it(
+    open_page: Open,
+) -> None:
+    page = (await open_page("gpus?last=24h")).page
+    card = page.get_by_role("article", name="RTX 3090, studio-b GPU 0")
+    figures = card.get_by_role("table", name="Memory of RTX 3090")
+    await expect(figures).to_contain_text("emil")
+    await expect(figures).to_contain_text("Foreign")
+    await expect(card).to_contain_text("throttled: hw thermal")
+    workers = card.get_by_role("table", name="Workers on studio-b GPU 0")
+    await expect(workers).to_contain_text("told")
+    await expect(workers).to_contain_text("3.0 GiB of 11.0 GiB promised")
+
+
+async def test_an_artist_is_not_told_who_holds_it(open_page: Open) -> None:
+    page = (await open_page("gpus?last=24h&by=user", "anna")).page
+    figures = page.get_by_role("table", name="Memory of RTX 4090, studio-a GPU 0")
+    await expect(figures).to_contain_text("others")
+    text = await page.locator("body").inner_text()
+    assert not [name for name in ("ben", "cleo", "dora", "emil", "finn") if name in text.split()]
+
+
+async def test_a_brush_zooms_into_history_and_back_leads_out_again(open_page: Open) -> None:
+    page = (await open_page("gpus/GPU-a0?last=24h")).page
+    chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
+    box = await chart.locator(".u-over").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 20)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20, steps=5)
+    await page.mouse.up()
+    await expect(page.get_by_label("From")).to_be_visible()
+    assert "from=" in page.url
+    query = page.url.partition("?")[2]
+    ends = dict(part.split("=") for part in query.split("&"))
+    hours = (int(ends["until"]) - int(ends["from"])) / 3_600_000
+    assert 4 < hours < 5.6
+    await page.go_back()
+    await expect(page.get_by_label("From")).to_be_hidden()
+
+
+async def test_the_cursor_moves_by_keys_and_says_what_was_there(open_page: Open) -> None:
+    until = UNTIL_MS - 3_600_000
+    page = (await open_page(f"gpus/GPU-a0?from={until - 7_200_000}&until={until}&by=kind")).page
+    chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
+    await expect(page.get_by_role("table", name="Memory of")).to_contain_text("Resident9")
+    await chart.focus()
+    await page.keyboard.press("End")
+    said = page.locator("[aria-live=polite]").filter(has_text="Resident")
+    await expect(said).to_contain_text("GiB")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 380)])
+async def test_nothing_serious_is_found_by_axe(open_page: Open, theme: str, width: int) -> None:
+    opened = await open_page("gpus?last=6h", theme=theme, width=width)
+    await expect(opened.page.get_by_role("article")).to_have_count(4)
+    assert await opened.findings() == []
+    assert await opened.page.evaluate("document.documentElement.scrollWidth") <= width
