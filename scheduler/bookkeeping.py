@@ -27,6 +27,10 @@ SEQUENCES_PER_MS: Final = 1024
 UNRECORDED_FACTOR: Final = 10
 #: The stream keeps what the recorder has for this long, for gateways that reconnect.
 EVENTS_KEPT_MS: Final = 600_000
+#: Events that are kept where nobody has ever recorded, and at most while a
+#: recorder is away; the second is also in ``lua/_lib.lua``.
+EVENTS_UNRECORDED: Final = 200_000
+EVENTS_MOST: Final = 2_000_000
 #: A recorder that has not acknowledged for this long is taken for dead.
 ABANDONED_MS: Final = 30_000
 #: Bytes of probes' records that may wait for the recorder: an hour of 250 node runs a second, at

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from scheduler.bookkeeping import closing_words, cost, event_score, place
+from scheduler.bookkeeping import EVENTS_UNRECORDED, closing_words, cost, event_score, place
 from scheduler.catalogue import Catalogue
 from scheduler.ledger_values import Event, EventKind, Order, Trust
 from scheduler.memory_records import (
@@ -24,9 +24,6 @@ from scheduler.memory_stream import Stream
 from scheduler.memory_told import ToldStream
 from scheduler.memory_turns import Turns
 from scheduler.states import Agent, FailReason, Gpu, Job, JobState, Worker
-
-#: Events that the stream keeps, as the Redis ledger's does.
-EVENTS_MAX: Final = 200_000
 
 
 class Fleet:
@@ -47,7 +44,7 @@ class BooksBase:
         new_call: names one call; a transition called twice by one name happens once.
         heartbeat_ms: an agent silent for longer gets no new work.
         max_losses: a job that has lost its worker this often ends FAILED(poison).
-        events_max: how many events are kept for those who follow.
+        events_max: how many events are kept where nobody records.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class BooksBase:
         *,
         heartbeat_ms: int = 10_000,
         max_losses: int = 3,
-        events_max: int = EVENTS_MAX,
+        events_max: int = EVENTS_UNRECORDED,
     ) -> None:
         #: names this life of the books (``WatchSide.run_id``)
         self.life = "memory"

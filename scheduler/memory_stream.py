@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
-from scheduler.bookkeeping import ABANDONED_MS, SEQUENCES_PER_MS
+from scheduler.bookkeeping import ABANDONED_MS, EVENTS_MOST, SEQUENCES_PER_MS
 from scheduler.ledger_records import StreamState
 from scheduler.ledger_values import Event, EventKind
 
@@ -18,7 +18,7 @@ _Key = tuple[int, int]
 
 
 class Stream:
-    """Events, oldest first, at most about ``limit`` of them."""
+    """Events, oldest first: about ``limit`` at most, ``EVENTS_MOST`` where somebody records."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -39,8 +39,9 @@ class Stream:
         event = Event(id=f"{ms}-{sequence}", kind=kind, at_ms=ms, **fields)
         self._keys.append(self._last)
         self._events.append(event)
-        if len(self._keys) > self._limit * (1 + _SLACK):
-            self._cut(len(self._keys) - self._limit)
+        limit = EVENTS_MOST if self._recorded else self._limit
+        if len(self._keys) > limit * (1 + _SLACK):
+            self._cut(len(self._keys) - limit)
         return event
 
     def _cut(self, count: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from scheduler.bookkeeping import (
     EVENTS_KEPT_MS,
+    EVENTS_UNRECORDED,
     SEQUENCES_PER_MS,
     UNRECORDED_FACTOR,
     event_score,
@@ -36,7 +37,9 @@ class RedisHouse(RedisSide):
         for user in sorted(await self.server.command("SMEMBERS", self.keys.everyone)):
             for kind in ("done", "hidden"):
                 dropped += await self._trim_list(epoch, user.decode(), kind, keep, horizon, limit)
-        if recorded is not None:
+        if recorded is None:
+            await self.server.command("XTRIM", self.keys.events, "MAXLEN", "~", EVENTS_UNRECORDED)
+        else:
             oldest = min(recorded // SEQUENCES_PER_MS, now - EVENTS_KEPT_MS)
             await self.server.command("XTRIM", self.keys.events, "MINID", "~", f"{oldest}-0")
         return dropped

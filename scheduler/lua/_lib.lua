@@ -5,7 +5,9 @@
 -- script that touches them first compares belief with record (`moved`). `group`
 -- and `turns` belong to the job's group, which never changes.
 
-local EVENTS_MAX = 200000
+-- A last resort: housekeeping trims, and never past what the recorder has. A store that is down for
+-- an hour loses nothing below some 500 transitions a second.
+local EVENTS_MAX = 2000000
 
 local function job_keys()
   return {

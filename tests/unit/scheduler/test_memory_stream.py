@@ -54,9 +54,20 @@ def test_what_a_dead_recorder_left_goes_to_the_next() -> None:
 def test_an_event_cut_off_before_it_was_stored_is_let_go() -> None:
     stream = filled(3)
     stream.record(0, "one", 10)
-    for n in range(3, 3 * FULL):
-        stream.append(n, EventKind.CAPACITY)
-    assert stream.record(1, "one", 1)[0].at_ms > 2
+    stream.append(4, EventKind.CAPACITY)
+    stream.trim(4)
+    assert [event.at_ms for event in stream.record(1, "one", 1)] == [4]
+
+
+def test_a_recorder_that_is_away_finds_everything_when_it_comes_back() -> None:
+    stream = filled(3)
+    stream.record(0, "one", 10)
+    for n in range(3, 5 * FULL):
+        stream.append(n + 1, EventKind.CAPACITY, reason=str(n))
+    found = [event.reason for event in stream.record(1, "one", 10)]
+    stream.acknowledge([event.id for event in stream.after("0-0")[:3]])
+    found += [event.reason for event in stream.record(2, "one", 10 * FULL)]
+    assert found == [str(n) for n in range(5 * FULL)]
 
 
 def test_the_recorded_score_ends_before_what_is_pending() -> None:
