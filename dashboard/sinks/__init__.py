@@ -1,0 +1,1 @@
+"""Where the recorder tells what it writes, besides the store. No sink ever holds it up."""
