@@ -17,6 +17,7 @@ from cli.errors import CliError
 from cli.half_restored import refuse_half_restored
 from cli.logs import set_up_logging
 from cli.options import Ground
+from cli.own_metrics import port_of, serve
 from cli.runstate import read_state
 from config.overrides import with_users
 from config.settings import Settings
@@ -154,7 +155,7 @@ def run_role(role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, N
         contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        runner.run(_until_told(ground, work))
+        runner.run(_until_told(role, ground, work))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -166,7 +167,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _until_told(ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _until_told(
+    role: str, ground: Ground, work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
     task = asyncio.create_task(work())
     loop = asyncio.get_running_loop()
 
@@ -177,15 +180,18 @@ async def _until_told(ground: Ground, work: Callable[[], Coroutine[Any, Any, Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    watching = asyncio.create_task(ground.source.watch())
+    beside = [asyncio.create_task(ground.source.watch())]
+    if (port := port_of(role, ground.source.current().metrics)) is not None:
+        beside.append(asyncio.create_task(serve(role, port, ground.source.current)))
     log.info("started", pid=os.getpid())
     try:
         await task
     except asyncio.CancelledError:
         log.info("stopped")
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for one in beside:
+            one.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def together(*work: Awaitable[None]) -> None:

@@ -8,6 +8,7 @@ import time
 
 from cli.boot import check_layout, connect_ledger, redis_url, run_role, store_url
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.sinks import Part, sinks
 
 
 def recorder(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
@@ -38,18 +39,27 @@ async def record(ground: Ground) -> None:
         await check_layout(ledger)
         # The same name after a restart: what was delivered and not stored comes again.
         consumer = f"recorder-{socket.gethostname()}"
+        outside = sinks(settings, engine)
+        parts: tuple[Part, ...] = (
+            Recorder(ledger, engine, time.monotonic, consumer=consumer, tell=outside.jobs),
+            ProbeRecorder(
+                ledger,
+                engine,
+                time.monotonic,
+                consumer=consumer,
+                inputs=settings.history.inputs,
+            ),
+            PoolRecorder(
+                ledger,
+                engine,
+                time.time,
+                silent_s=settings.scheduler.heartbeat,
+                tell=outside.samples,
+            ),
+            *outside.parts,
+        )
         async with asyncio.TaskGroup() as tasks:
-            for part in (
-                Recorder(ledger, engine, time.monotonic, consumer=consumer),
-                ProbeRecorder(
-                    ledger,
-                    engine,
-                    time.monotonic,
-                    consumer=consumer,
-                    inputs=settings.history.inputs,
-                ),
-                PoolRecorder(ledger, engine, time.time, silent_s=settings.scheduler.heartbeat),
-            ):
+            for part in parts:
                 tasks.create_task(part.run())
     finally:
         await ledger.close()

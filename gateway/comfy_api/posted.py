@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,9 @@ from scheduler.states import Lane
 LANE_HEADER: Final = "X-Vramgate-Lane"
 DEADLINE_HEADER: Final = "X-Vramgate-Deadline"
 KEY_HEADER: Final = "Idempotency-Key"
+#: W3C's, version 00 or what a later one has in common with it
+TRACE_HEADER: Final = "traceparent"
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: longest prompt_id and idempotency key that a client may choose, in characters
 _MAX_ID: Final = 128
 #: a deadline further away is none
@@ -95,6 +99,10 @@ def understand(body: Any, headers: Mapping[str, str]) -> Posted | Refusal:
     extra = dict(extra) if isinstance(extra, dict) else {}
     ours = extra.get("vramgate")
     ours = ours if isinstance(ours, dict) else {}
+    trace = headers.get(TRACE_HEADER, "")
+    if _TRACE.fullmatch(trace):
+        # kept with the prompt: the job's own trace links to it (docs/metrics.md)
+        extra["vramgate"] = ours = {**ours, TRACE_HEADER: trace}
     client_id = body.get("client_id", extra.pop("client_id", None))
     try:
         return Posted(

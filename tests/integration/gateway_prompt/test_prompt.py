@@ -103,6 +103,25 @@ async def test_the_lane_comes_from_the_header_or_from_extra_data(stage: Stage) -
     assert job.lane is Lane.BATCH
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01; drop", False),
+        ("x" * 4000, False),
+    ],
+)
+async def test_the_clients_trace_is_kept_with_the_prompt(
+    stage: Stage, given: str, kept: bool
+) -> None:
+    body = {"prompt": graph(), "extra_data": {"vramgate": {"lane": "batch"}, "a": 1}}
+    answer = await stage.post("/prompt", body, headers={"traceparent": given})
+    (stored,) = await stage.ledger.prompts([answer["prompt_id"]])
+    assert stored is not None
+    ours = {"lane": "batch"} | ({"traceparent": given} if kept else {})
+    assert json.loads(stored)["extra_data"] == {"vramgate": ours, "a": 1}
+
+
 async def test_a_deadline_comes_from_the_header_or_from_extra_data(stage: Stage) -> None:
     body = {"prompt": graph(), "extra_data": {"vramgate": {"deadline_s": 90}}}
     answers = [
