@@ -1,4 +1,4 @@
-"""A month's usage to hand out: CSV and JSON in whole numbers, HTML to print.
+"""Usage of a month or another time to hand out: CSV and JSON in whole numbers, HTML to print.
 
 The whole numbers are what was counted; hours and kilowatt hours are made of them for reading.
 """
@@ -24,41 +24,56 @@ _HEADS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Usage of one month."""
+    """Usage of one month, or of another time."""
 
-    #: ``2026-11``
-    month: str
+    #: ``2026-11``, or the time in words
+    time: str
     by: By
     rows: tuple[UsageSum, ...]
+    #: what ``time`` is: month, span
+    kind: str = "month"
+    #: the day of each row, where days are apart; (): they are not
+    days: tuple[str, ...] = ()
+
+    def times(self) -> tuple[str, ...]:
+        """The time of each row."""
+        return self.days or (self.time,) * len(self.rows)
 
 
 def csv_of(statement: Statement) -> str:
     """One line for each name, the columns' names first."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["month", statement.by.value, *_HEADS])
-    for row in statement.rows:
+    head = "day" if statement.days else statement.kind
+    writer.writerow([head, statement.by.value, *_HEADS])
+    for at, row in zip(statement.times(), statement.rows, strict=True):
         name = f"'{row.name}" if row.name.startswith(_FORMULA) else row.name
-        writer.writerow([statement.month, name, *_figures(row)])
+        writer.writerow([at, name, *_figures(row)])
     return out.getvalue().rstrip("\n")
 
 
 def json_of(statement: Statement) -> str:
     """Whole numbers only."""
     rows = [
-        {name: value for name, value in asdict(row).items() if name != "at_ms"}
-        for row in statement.rows
+        ({"day": at} if statement.days else {})
+        | {name: value for name, value in asdict(row).items() if name != "at_ms"}
+        for at, row in zip(statement.times(), statement.rows, strict=True)
     ]
-    found = {"month": statement.month, "by": statement.by.value, "usage": rows}
+    found = {statement.kind: statement.time, "by": statement.by.value, "usage": rows}
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def html_of(statement: Statement) -> str:
     """A page of its own, with nothing fetched from elsewhere."""
-    heads = "".join(f"<th>{html.escape(head)}</th>" for head in (statement.by.value, *_HEADS))
-    lines = "".join(_line(row.name or "(none)", _figures(row)) for row in statement.rows)
-    total = _line("total", _figures(_total(statement.rows)))
-    title = f"vramgate usage {html.escape(statement.month)} by {statement.by.value}"
+    first = ("day", statement.by.value) if statement.days else (statement.by.value,)
+    heads = "".join(f"<th>{html.escape(head)}</th>" for head in (*first, *_HEADS))
+    lines = "".join(
+        _line((*([at] if statement.days else []), row.name or "(none)"), _figures(row))
+        for at, row in zip(statement.times(), statement.rows, strict=True)
+    )
+    empty = [""] if statement.days else []
+    total = _line(("total", *empty), _figures(_total(statement.rows)))
+    title = f"vramgate usage {html.escape(statement.time)} by {statement.by.value}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{font:14px system-ui;margin:2rem}table{border-collapse:collapse}"
@@ -69,8 +84,8 @@ def html_of(statement: Statement) -> str:
     )
 
 
-def _line(name: str, figures: list[Any]) -> str:
-    cells = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in (name, *figures))
+def _line(names: tuple[str, ...], figures: list[Any]) -> str:
+    cells = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in (*names, *figures))
     return f"<tr>{cells}</tr>"
 
 

@@ -76,7 +76,7 @@ class SqlWhatIfs:
         """One of them; None: there is none, or none any more."""
         async with self._engine.connect() as connection:
             wanted = select(_table).where(_columns.id == id_)
-            row = (await connection.execute(wanted)).mappings().first()
+            row: Any = (await connection.execute(wanted)).mappings().first()
         return None if row is None else _what_if(row)
 
     async def newest(self) -> list[WhatIf]:
