@@ -26,6 +26,7 @@ from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.standby import Standby
 from cli.trial import trier
 from cli.version import own_version
+from cli.what_if_queue import asking
 from config.loading import Option
 from config.problems import ConfigError, Problem
 from config.settings import Role
@@ -125,6 +126,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             _who,
             try_out=trier(services),
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+            ask_what_if=asking(ground),
         )
         requests = RequestMetrics()
         metrics = MetricsPage(

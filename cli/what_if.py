@@ -1,18 +1,15 @@
-"""What would have been: asked on the jobs' queue, worked off by ``vramgate jobs``."""
+"""What would have been: played by ``vramgate jobs``."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.boot import redis_url, store_url
-from cli.jobs import QUEUE
-from cli.options import Ground
 from simulator.world.what_if import CannotChange, Recorded, answer
 from simulator.world.world import WorldError
 from store.change import read_change
@@ -24,43 +21,6 @@ from store.what_ifs import Progress, SqlWhatIfs, WhatIf
 _log = structlog.get_logger()
 #: Jobs that are played at most: about ten seconds of a processor for each thousand, all sides.
 MOST_JOBS: Final = 5000
-_TIMEOUT_S: Final = 900
-_RESULT_KEPT_S: Final = 60
-
-
-def asking(ground: Ground) -> Callable[[str], Awaitable[None]]:
-    """A function that puts one into the queue.
-
-    It raises OSError where the queue's server does not answer, or is none that can.
-    """
-    settings = ground.source.current()
-    url = settings.jobs.redis_url or redis_url(settings, ground.data_dir)
-    store = store_url(settings, ground.data_dir)
-
-    def enqueue(id_: str) -> None:
-        import redis
-        from rq import Queue
-
-        if url.startswith(("redis+cluster://", "redis+sentinel://")):
-            raise OSError("jobs.redis_url names no plain Redis")
-        connection = redis.Redis.from_url(url, socket_timeout=5)
-        try:
-            Queue(QUEUE, connection=connection, serializer="json").enqueue(
-                "cli.what_if.work_off",
-                args=(store, id_),
-                job_id=f"what-if-{id_}",
-                job_timeout=_TIMEOUT_S,
-                result_ttl=_RESULT_KEPT_S,
-            )
-        except redis.RedisError as error:
-            raise OSError(type(error).__name__) from error
-        finally:
-            connection.close()
-
-    async def ask(id_: str) -> None:
-        await asyncio.to_thread(enqueue, id_)
-
-    return ask
 
 
 def work_off(store_url: str, id_: str) -> str:

@@ -14,10 +14,14 @@ from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.api.asking import Clock
+from dashboard.api.contention import Contentions
 from dashboard.api.jobs import Jobs
 from dashboard.api.perf import Perf
 from dashboard.api.queue import QueueList
 from dashboard.api.samples import Samples
+from dashboard.api.statement import Statements
+from dashboard.api.users import Users
+from dashboard.api.what_ifs import Ask, WhatIfs, nobody
 from dashboard.api.workflows import Workflows
 from dashboard.estimate import PATH as ESTIMATE_PATH
 from dashboard.estimate import Estimates, Try
@@ -42,6 +46,7 @@ def build(
     try_out: Try | None = None,
     reading: Reading | None = None,
     progress: Progress | None = None,
+    ask_what_if: Ask = nobody,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
     clock: Clock = time.time,
@@ -54,6 +59,7 @@ def build(
         who: user and role of a request that has passed authentication.
         try_out: books a workflow without queueing it; None: there are no estimates.
         progress: tells where running jobs stand; None: nobody does.
+        ask_what_if: puts a question of what would have been into the jobs' queue.
         reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
@@ -98,6 +104,7 @@ def build(
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
         app.add_routes(_kept(reading, ledger, who, clock))
+        app.add_routes(_sums(reading, settings, who, ask_what_if, clock))
         app.add_routes(Perf(reading, who, clock, static / "report.html").routes())
     return app
 
@@ -109,4 +116,17 @@ def _kept(reading: Reading, ledger: Ledger, who: Who, clock: Clock) -> Iterator[
     yield from Jobs(reading.jobs, reading.timelines, names, ledger, who, clock).routes()
     yield from Workflows(
         reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who, clock
+    ).routes()
+
+
+def _sums(
+    reading: Reading, settings: Callable[[], Settings], who: Who, ask: Ask, clock: Clock
+) -> Iterator[web.RouteDef]:
+    """Who used what, and who is in whose way."""
+    names = Names(reading.jobs)
+    yield from Users(reading.users, reading.waits, names, settings, who, clock).routes()
+    yield from Statements(reading.users, settings, who, clock).routes()
+    yield from Contentions(reading.contention, names, settings, who, clock).routes()
+    yield from WhatIfs(
+        reading.what_ifs, reading.past, reading.users, settings, who, ask, clock=clock
     ).routes()

@@ -12,7 +12,17 @@ import msgspec
 
 from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
-from dashboard.api import jobs, perf, queue, samples, workflows
+from dashboard.api import (
+    contention,
+    jobs,
+    perf,
+    queue,
+    samples,
+    statement,
+    users,
+    what_ifs,
+    workflows,
+)
 from dashboard.api.described import PREFIX, Json, body, ref
 from dashboard.estimate import MOST_BYTES
 from dashboard.estimate import PATH as ESTIMATE_PATH
@@ -36,6 +46,10 @@ _RESOURCES: Final = (
     jobs.describe,
     workflows.describe,
     perf.describe,
+    users.describe,
+    statement.describe,
+    contention.describe,
+    what_ifs.describe,
 )
 
 

@@ -11,10 +11,13 @@ from dashboard.history.samples import fold_gpus, fold_pool
 from store.audit import SqlAudit
 from store.contention import SqlContention
 from store.job_list import SqlJobs
+from store.past import SqlPast
 from store.recordings import SqlRecordings
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
 from store.users import SqlUsers
+from store.waits import SqlWaits
+from store.what_ifs import SqlWhatIfs
 from store.workflow_nodes import SqlWorkflowNodes
 from store.workflows import SqlWorkflows
 
@@ -29,7 +32,10 @@ class Reading:
     workflows: SqlWorkflows
     workflow_nodes: SqlWorkflowNodes
     users: SqlUsers
+    waits: SqlWaits
     contention: SqlContention
+    past: SqlPast
+    what_ifs: SqlWhatIfs
     audit: SqlAudit
     recordings: SqlRecordings
 
@@ -43,7 +49,10 @@ def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[]
         workflows=SqlWorkflows(engine),
         workflow_nodes=SqlWorkflowNodes(engine),
         users=SqlUsers(engine),
+        waits=SqlWaits(engine),
         contention=SqlContention(engine),
+        past=SqlPast(engine),
+        what_ifs=SqlWhatIfs(engine),
         audit=SqlAudit(engine, clock, new_id),
         recordings=SqlRecordings(engine),
     )

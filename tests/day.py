@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +43,9 @@ class DayStore:
 def day_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Days]:
     """The day as a SQLite file, to be copied."""
     file = tmp_path_factory.mktemp("day") / "store.db"
-    return file, asyncio.run(_write(f"sqlite:///{file}"))
+    content, played = _written()
+    file.write_bytes(content)
+    return file, played
 
 
 @pytest.fixture
@@ -62,6 +66,15 @@ async def day_everywhere(store_url: str) -> AsyncIterator[DayStore]:
     await migrate(engine)
     yield DayStore(store_url, engine, await write_day(engine, SEED, UNTIL_MS, jobs=150))
     await engine.dispose()
+
+
+@cache
+def _written() -> tuple[bytes, Days]:
+    # a fixture of a session is made anew for each module that imports it: this is not
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        played = asyncio.run(_write(f"sqlite:///{file}"))
+        return file.read_bytes(), played
 
 
 async def _write(url: str) -> Days:

@@ -124,9 +124,7 @@ class Users:
             "by": by.value,
             "zone": zone.key,
             "days": days,
-            "series": [
-                _series(name, titles[name], days, sums[name]) for name in ranked[:apart]
-            ],
+            "series": [_series(name, titles[name], days, sums[name]) for name in ranked[:apart]],
             "others_count": len(rest),
             "others": _series("", f"{len(rest)} others", days, others) if rest else None,
         }
@@ -191,9 +189,7 @@ async def day_sums(
     """Name → day → sums, each exact."""
     found: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for begin, end, ahead in local_days.stretches(wanted.from_ms, wanted.until_ms, zone):
-        part = await users.sums(
-            begin, end, by, user=user, each_ms=local_days.DAY_MS, zone_ms=ahead
-        )
+        part = await users.sums(begin, end, by, user=user, each_ms=local_days.DAY_MS, zone_ms=ahead)
         for one in part:
             day = local_days.name_of(one.at_ms or 0, ahead)
             found[one.name][day].update({name: getattr(one, name) for name in _SUMS})

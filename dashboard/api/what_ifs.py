@@ -7,6 +7,7 @@ dashboard knows neither the queue nor the simulator.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -46,6 +47,15 @@ _LOST_MS: Final = 1_200_000
 Ask = Callable[[str], Awaitable[None]]
 
 
+async def nobody(_id: str) -> None:
+    """An ``Ask`` where nobody plays anything.
+
+    Raises:
+        OSError: always.
+    """
+    raise OSError("nobody plays what-ifs here")
+
+
 class WhatIfs:
     """Asks, lists and shows."""
 
@@ -57,7 +67,7 @@ class WhatIfs:
         settings: Callable[[], Settings],
         who: Who,
         ask: Ask,
-        new_id: Callable[[], str],
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         clock: Clock = time.time,
     ) -> None:
         self._what_ifs = what_ifs

@@ -15,6 +15,7 @@ from cli.gateway import may_scrape
 from cli.trial import trier
 from config.settings import Role
 from dashboard import app as dashboard
+from dashboard.history.account import account
 from dashboard.metrics.page import MetricsPage
 from dashboard.perf_json.report import PLACE
 from dashboard.reading import reading
@@ -39,12 +40,18 @@ async def open_kept(folder: Path) -> AsyncEngine:
     ended_ms = int(time.time() * 1000) - 1_800_000
     bodies = {"prompt": f'{{"1": "{SECRET}"}}'.encode(), "result": f'"{SECRET}"'.encode()}
     fingerprint = f"{NAME}-workflow"
-    await fill(engine, schema.jobs, [job_row(KEPT, ended_ms, fingerprint=fingerprint, **bodies)])
+    kept = job_row(KEPT, ended_ms, fingerprint=fingerprint, ooms=1, **bodies)
+    await fill(engine, schema.jobs, [kept])
     await fill(engine, schema.attempts, [attempt_row(KEPT, ended_ms)])
     await fill(engine, history_schema.node_runs, [node_row(KEPT, ended_ms - 9_000)])
     samples = [sample_row(ended_ms - 1000 * n) for n in range(10)]
     await fill(engine, history_schema.gpu_samples, samples)
+    await account(engine, ended_ms)
     return engine
+
+
+async def _taken(_id: str) -> None:
+    """A jobs' queue that nobody works off."""
 
 
 def pages_over(engine: AsyncEngine, static: Path) -> Pages:
@@ -63,6 +70,7 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
             who,
             try_out=trier(services),
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+            ask_what_if=_taken,
             static=static,
         )
         metrics = MetricsPage(

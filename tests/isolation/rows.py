@@ -320,6 +320,7 @@ def _kept() -> Rows:
         ("GET", f"{api}/samples/pool"): [Try(f"{api}/samples/pool")],
         **_kept_jobs(api),
         **_kept_files(api),
+        **_kept_sums(api),
     }
 
 
@@ -367,4 +368,33 @@ def _kept_files(api: str) -> Rows:
             Try(f"{api}/perf?names=true"),
         ],
         ("GET", f"{api}/report"): [Try(f"{api}/report")],
+    }
+
+
+def _kept_sums(api: str) -> Rows:
+    change = {"from_ms": 0, "until_ms": 3_600_000, "change": {"users": {"ann": {}}}}
+    return {
+        ("GET", f"{api}/users/usage"): [
+            Try(f"{api}/users/usage?by=workflow", shows=True),
+            Try(f"{api}/users/usage?user=ann&by=workflow"),
+        ],
+        ("GET", f"{api}/users/days"): [
+            Try(f"{api}/users/days?by=workflow", shows=True),
+            Try(f"{api}/users/days?user=ann&by=workflow"),
+        ],
+        ("GET", f"{api}/users/budgets"): [Try(f"{api}/users/budgets")],
+        ("GET", f"{api}/users/statement"): [
+            Try(f"{api}/users/statement?by=workflow", shows=True),
+            Try(f"{api}/users/statement?by=workflow&form=json", shows=True),
+            Try(f"{api}/users/statement?by=workflow&each=day&form=html", shows=True),
+            Try(f"{api}/users/statement?user=ann"),
+        ],
+        ("GET", f"{api}/contention"): [Try(f"{api}/contention", shows=True)],
+        ("GET", f"{api}/contention/week"): [Try(f"{api}/contention/week")],
+        ("GET", f"{api}/contention/what-ifs"): [Try(f"{api}/contention/what-ifs")],
+        ("POST", f"{api}/contention/what-ifs"): [Try(f"{api}/contention/what-ifs", json=change)],
+        ("GET", f"{api}/contention/what-ifs/choices"): [
+            Try(f"{api}/contention/what-ifs/choices"),
+        ],
+        ("GET", f"{api}/contention/what-ifs/{{id}}"): [Try(f"{api}/contention/what-ifs/one")],
     }
