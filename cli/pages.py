@@ -22,6 +22,8 @@ _FILES: Final = (
     "index.html",
     "tsconfig.json",
     "vite.config.ts",
+    "report.html",
+    "vite.report.config.ts",
 )
 
 

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dashboard.inlining import NotOneFile, inline
+
 _HERE: Final = Path(__file__).resolve().parent
 UI: Final = _HERE / "ui"
 STATIC: Final = _HERE / "static"
@@ -58,9 +60,20 @@ def build(ui: Path = UI, static: Path = STATIC, *, force: bool = False) -> bool:
         _run([*npm, "ci", *quiet], work, node)
         vite = work / "node_modules" / "vite" / "bin" / "vite.js"
         _run([str(node), str(vite), "build", "--outDir", "built"], work, node)
+        # the page of reports is one file: another build, with all in one script
+        report = ["--config", "vite.report.config.ts", "--outDir", "report"]
+        _run([str(node), str(vite), "build", *report], work, node)
+        (work / "built" / "report.html").write_text(_one_file(work / "report" / "report.html"))
         (work / "built" / _STAMP).write_text(stamp)
         _put_in_place(work / "built", static, ui / "dist")
     return True
+
+
+def _one_file(page: Path) -> str:
+    try:
+        return inline(page)
+    except NotOneFile as error:
+        raise BuildError(str(error)) from error
 
 
 def digest(ui: Path) -> str:

@@ -39,6 +39,7 @@ _LANES: Final = {"run": 1, "wait": 1, "node": 100_000, "move": 200_000, "gap": 3
 _TITLES: Final = {
     "run": "jobs", "wait": "waiting", "node": "nodes", "move": "models", "gap": "gaps",
 }  # fmt: skip
+_GRAIN_US: Final = 1000
 #: Perfetto's names of colours.
 _BAD: Final = "terrible"
 _CACHED: Final = "grey"
@@ -108,34 +109,44 @@ class ChromeTrace:
         key = "sort_index" if what.endswith("sort_index") else "name"
         return {"ph": "M", "name": what, "pid": pid, "tid": tid, "ts": 0, "args": {key: value}}
 
-    def _lane(self, pid: int, kind: str, begin: int, end: int) -> tuple[int, list[Event]]:
-        """A thread on which nothing else is at that time: slices of one thread must not overlap."""
+    def _lane(self, pid: int, kind: str, begin: int, end: int) -> tuple[int, int, list[Event]]:
+        """A thread on which nothing else is then, and when it is free; µs.
+
+        Slices of one thread must not overlap. Begins are whole milliseconds: what is nearer than
+        that to the end of the one before began then.
+        """
         free = self._lanes.setdefault((pid, kind), [])
-        if free and free[0][0] <= begin:
-            lane = heapq.heappop(free)[1]
+        if free and free[0][0] - begin < _GRAIN_US:
+            begin, lane = max(begin, free[0][0]), heapq.heappop(free)[1]
         else:
             lane = self._lanes_seen.get((pid, kind), 0)
             self._lanes_seen[pid, kind] = lane + 1
+        end = max(begin, end)
         heapq.heappush(free, (end, lane))
         tid = _LANES[kind] + lane
         if (pid, tid) in self._threads:
-            return tid, []
+            return tid, begin, []
         self._threads.add((pid, tid))
         title = _TITLES[kind]
-        return tid, [
-            self._metadata(pid, tid, "thread_name", title if not lane else f"{title} {lane + 1}"),
-            self._metadata(pid, tid, "thread_sort_index", tid),
-        ]
+        return (
+            tid,
+            begin,
+            [
+                self._metadata(
+                    pid, tid, "thread_name", title if not lane else f"{title} {lane + 1}"
+                ),
+                self._metadata(pid, tid, "thread_sort_index", tid),
+            ],
+        )
 
     def _slice(
         self, pid: int, kind: str, name: str, begin_us: int, end_us: int, args: Event, **more: Any
     ) -> Iterator[Event]:
-        tid, named = self._lane(pid, kind, begin_us, end_us)
+        tid, begin_us, named = self._lane(pid, kind, begin_us, end_us)
         yield from named
-        length = max(0, end_us - begin_us)
         yield {
             "ph": "X", "name": name, "cat": kind, "pid": pid, "tid": tid, "ts": begin_us,
-            "dur": length, "args": args, **more,
+            "dur": max(0, end_us - begin_us), "args": args, **more,
         }  # fmt: skip
 
     # ── what happened ────────────────────────────────────────────────────────
@@ -149,7 +160,7 @@ class ChromeTrace:
         args = {"job": job.id, "user": job.user, "state": job.state, "reason": job.reason}
         for event in self._slice(_QUEUE, "wait", f"{job.user} waits", begin_us, end_us, args):
             if event["ph"] == "X":
-                self._waits[job.id] = (event["tid"], begin_us)
+                self._waits[job.id] = (event["tid"], event["ts"])
             yield event
 
     def run(self, run: Run) -> Iterator[Event]:
@@ -175,8 +186,8 @@ class ChromeTrace:
             return
         flow = {"name": "starts", "cat": "start", "id": f"{run.job}-{run.attempt}"}
         yield {"ph": "s", **flow, "pid": _QUEUE, "tid": wait[0], "ts": wait[1]}
-        tid = slices[-1]["tid"]
-        yield {"ph": "f", "bp": "e", **flow, "pid": pid, "tid": tid, "ts": begin * 1000}
+        tid, at = slices[-1]["tid"], slices[-1]["ts"]
+        yield {"ph": "f", "bp": "e", **flow, "pid": pid, "tid": tid, "ts": at}
 
     def node(self, node: Node) -> Iterator[Event]:
         """A node of a run."""

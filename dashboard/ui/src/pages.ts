@@ -46,6 +46,13 @@ export const PAGES: readonly Page[] = [
     first: true,
     load: () => import("./pages/gpus/page"),
   },
+  {
+    name: "replay",
+    title: "Replay",
+    shortcut: "r",
+    roles: null,
+    load: () => import("./pages/replay/page"),
+  },
 ];
 
 /** The pages that somebody with this role has. */

@@ -241,11 +241,12 @@ function each(curve: Curve, view: View, x: X, step: (n: number, left: number, ri
   for (let n = Math.max(0, upTo(curve.at, view.fromMs) - 1); n < curve.at.length; n += 1) {
     const at = curve.at[n] ?? 0;
     if (at > view.untilMs) break;
-    const left = x(at);
-    const right = x(at + (curve.holds[n] ?? 0));
-    if (right - left < 1 && Math.floor(left) === done) continue;
-    done = right - left < 1 ? Math.floor(left) : -Infinity;
-    step(n, left, Math.max(right, left + 1));
+    // whole pixels: between two halves of one the background would shine through
+    const left = Math.round(x(at));
+    const right = Math.round(x(at + (curve.holds[n] ?? 0)));
+    if (right === left && left === done) continue;
+    done = Math.max(right, left + 1) - 1;
+    step(n, left, done + 1);
   }
 }
 

@@ -7,6 +7,9 @@ export interface Lane<T> {
   items: T[];
 }
 
+/** Begins are whole milliseconds, ends are not. */
+const GRAIN_MS = 1;
+
 /**
  * Lay things into as few rows as they need; what does not fit into `most` rows goes into the last
  * one, where it is cut off by what comes after it.
@@ -16,7 +19,7 @@ export function lanes<T>(things: readonly T[], begin: (one: T) => number, end: (
   const rows: T[][] = [];
   const free: number[] = [];
   for (const one of sorted) {
-    let row = free.findIndex((at) => at <= begin(one));
+    let row = free.findIndex((at) => at - begin(one) < GRAIN_MS);
     if (row < 0) row = Math.min(rows.length, most - 1);
     (rows[row] ??= []).push(one);
     free[row] = Math.max(free[row] ?? 0, end(one));

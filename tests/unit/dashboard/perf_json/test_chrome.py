@@ -56,6 +56,15 @@ def test_a_fallback_and_a_failure_have_colours_of_their_own() -> None:
     assert (colours["KSampler"], colours["VAEDecode"]) == ("terrible", "bad")
 
 
+def test_nodes_that_follow_each_other_share_a_thread() -> None:
+    """A begin is a whole millisecond, an end is not."""
+    content = small()
+    content["nodes"][0]["seconds"] = 8.0006
+    nodes = [one for one in events_of(content) if one.get("cat") == "node"]
+    assert len({one["tid"] for one in nodes}) == 1
+    assert nodes[1]["ts"] == nodes[0]["ts"] + nodes[0]["dur"]
+
+
 def test_what_nobody_introduced_is_left_out() -> None:
     content = small()
     content["nodes"].append(
