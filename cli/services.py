@@ -23,6 +23,9 @@ STOP_ORDER: Final = {
     "jobs": 0.7,
 }
 
+#: names the folder in which prometheus-client keeps the counts of several processes together
+METRICS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+
 
 def role_command(role: str, config: Path | None, data_dir: Path, *more: str) -> list[str]:
     """How a role of ours is started; -P: a folder named `config` in sight must not be ours."""

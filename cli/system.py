@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ from cli.logs import set_up_logging
 from cli.options import Ground
 from cli.runstate import RunState, read_state, remove_state, run_dir, write_state
 from cli.services import (
+    METRICS_DIR,
     STOP_ORDER,
     child_environ,
     gateway_names,
@@ -187,6 +189,12 @@ class System:
     def _start_gateways(self, command: list[str], environ: dict[str, str]) -> None:
         """One for each socket; all get all of them, their own first."""
         fds = [server.fileno() for server in self._servers]
+        if len(fds) > 1:
+            # one port, so one /metrics: whichever of them answers tells the requests of all
+            shared = run_dir(self._ground.data_dir) / "metrics"
+            shutil.rmtree(shared, ignore_errors=True)
+            shared.mkdir(mode=0o700)
+            environ = {**environ, METRICS_DIR: str(shared)}
         for n, name in enumerate(gateway_names(len(fds))):
             told = [word for fd in fds[n:] + fds[:n] for word in ("--listen-fd", str(fd))]
             service = role_service("gateway", [*command, *told], environ, tuple(fds), name)

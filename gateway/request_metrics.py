@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -57,6 +59,7 @@ class RequestMetrics:
             registry=own,
         )
         if SHARED_DIR in os.environ:
+            _forget_dead(Path(os.environ[SHARED_DIR]))
             self.registry = CollectorRegistry()
             MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
         else:
@@ -98,3 +101,13 @@ class RequestMetrics:
         route = "none" if resource is None else resource.canonical
         self._requests.labels(method, route, str(code)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Sockets of a gateway that was killed are not open any more; its counts stay."""
+    for file in folder.glob("gauge_live*_*.db"):
+        with suppress(FileNotFoundError):  # another gateway starts, too
+            try:
+                os.kill(int(file.stem.rpartition("_")[2]), 0)
+            except ProcessLookupError:
+                file.unlink()

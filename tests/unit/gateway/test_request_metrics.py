@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import generate_latest
@@ -61,3 +66,46 @@ async def test_refusals_and_mistakes_are_counted_as_what_they_are() -> None:
     told = generate_latest(requests.registry).decode()
     for code in ("400", "500"):
         assert f'vramgate_http_requests_total{{code="{code}",method="GET",route="/"}} 1.0' in told
+
+
+_GATEWAY = """
+import asyncio, os, signal, sys
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import generate_latest
+from gateway.request_metrics import RequestMetrics
+
+async def main():
+    requests = RequestMetrics()
+    app = web.Application(middlewares=[requests.middleware()])
+    async def answer(request):
+        if "die" in request.query:
+            print(generate_latest(requests.registry).decode(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return web.Response()
+    app.router.add_get("/", answer)
+    async with TestClient(TestServer(app)) as client:
+        await client.get("/")
+        # a socket that is open when the process is killed
+        socket = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        await client.get("/?die=1", headers=socket)
+
+asyncio.run(main())
+"""
+
+
+def test_gateways_of_one_port_tell_the_requests_of_all(tmp_path: Path) -> None:
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", _GATEWAY],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for _ in range(3)
+    ]
+    last = told[-1].stdout
+    assert 'vramgate_http_requests_total{code="200",method="GET",route="/"} 3.0' in last, told
+    assert "vramgate_client_sockets 1.0" in last
