@@ -96,7 +96,10 @@ def errands(ground: Ground) -> list[Chore]:
     ground.source.reload()
     settings = ground.source.current()
     store = store_url(settings, ground.data_dir)
-    often = [Chore("sums", "dashboard.history.chores.add_up", (store,), SUMS_S)]
+    often = [
+        Chore("sums", "dashboard.history.chores.add_up", (store,), SUMS_S),
+        Chore("advice", "dashboard.advice.chores.advise_if_due", (store,), SUMS_S),
+    ]
     if any(one.budget is not None or one.budget_soft is not None for one in _budgeted(settings)):
         ledger, zone = redis_url(settings, ground.data_dir), settings.scheduler.rhythm_zone
         of_ledger = (store, ledger, settings.redis.pool, zone)

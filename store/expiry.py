@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from store import advice_schema, schema
 from store import history_schema as history
-from store import schema
 from store.engine import writing
 from store.folding import STEPS, WAIT_STEPS
 
@@ -55,6 +55,7 @@ async def expire(engine: AsyncEngine, kept: Kept) -> None:
         (history.alerts, history.alerts.c.ended_ms, kept.audit_ms),
         (history.audit, history.audit.c.at_ms, kept.audit_ms),
         (history.silences, history.silences.c.until_ms, kept.audit_ms),
+        (advice_schema.advice, advice_schema.advice.c.ended_ms, kept.audit_ms),
     ):
         await _drop(engine, table, column, before)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from store import advice_schema, schema
 from store import history_schema as history
-from store import schema
 from store.accounts import USAGE_MARK
 from store.engine import writing
 from store.upsert import upsert
@@ -58,6 +58,7 @@ async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
         await _holders(connection, user)
         # answers name users: they can be asked for again
         await connection.execute(delete(history.what_ifs))
+        await _forget_advice(connection, user)
         by = history.silences.c.by_user == user
         await connection.execute(update(history.silences).where(by).values(by_user=NOBODY))
         by = history.audit.c.by_user == user
@@ -69,6 +70,20 @@ async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
             update(history.audit).where(about).values(subject=f"user:{NOBODY}", detail="{}")
         )
     return gone
+
+
+async def _forget_advice(connection: AsyncConnection, user: str) -> None:
+    """Advice that names the user goes: what still holds is found again without it."""
+    advice, users = advice_schema.advice, advice_schema.advice_users
+    dismissals = advice_schema.advice_dismissals
+    # names have no character that JSON escapes
+    named = advice.c.body.contains(f'"{user}"', autoescape=True)
+    concerned = select(users.c.advice_id).where(users.c.user_name == user)
+    await connection.execute(delete(advice).where(or_(named, advice.c.id.in_(concerned))))
+    await connection.execute(delete(users).where(users.c.user_name == user))
+    await connection.execute(delete(dismissals).where(dismissals.c.scope == user))
+    by = dismissals.c.by_user == user
+    await connection.execute(update(dismissals).where(by).values(by_user=NOBODY))
 
 
 async def _forget_jobs(connection: AsyncConnection, user: str) -> dict[str, int]:

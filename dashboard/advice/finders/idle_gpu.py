@@ -39,7 +39,7 @@ _WANTED: Final = ("held", "budget")
 _WHY: Final = {
     "model_missing": "install what is missing on its workers (models, node packs)",
     "cap": "raise the limit that keeps them (see the advice on limits)",
-    "no_headroom": "the jobs are larger than this GPU: give them less memory, or it other work",
+    "no_headroom": "the jobs are larger than this GPU: let them run in less, or give it other work",
     "no_worker": "start a worker on it (`agent.comfyui.workers_per_gpu`)",
     "warm_soon": "jobs wait for a warm worker: load their model here, too",
     "gpu_suspect": "look at why it is suspect (driver, memory errors)",

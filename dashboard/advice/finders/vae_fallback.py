@@ -179,15 +179,22 @@ def _limits(scene: Scene, nodes: Sequence[NodeFact]) -> list[int]:
 
 
 def _short_of(scene: Scene, case: _Case) -> str:
-    limits, needed = _limits(scene, case.slow), _needed(scene, case)
-    if limits:
+    limits, needed = _limits(scene, case.slow), words.memory(_needed(scene, case))
+    if not limits:
+        return f"No limit was set: the card was too full. At once it takes about {needed}."
+    kept = words.memory(max(limits))
+    if _crowded(scene, case):
         return (
-            f"Its process was kept within {words.memory(limits[-1])} of device memory; at once it "
-            f"takes about {words.memory(needed)}."
+            f"Its process might take {kept}, which was enough in "
+            f"{words.count(len(case.whole), 'run')} of this size: the card itself was too full."
         )
-    return (
-        f"No limit was set: the card was too full. At once it takes about {words.memory(needed)}."
-    )
+    return f"Its process was kept within {kept} of device memory; at once it takes about {needed}."
+
+
+def _crowded(scene: Scene, case: _Case) -> bool:
+    """Whether limits that these runs had were enough for others: then it was not the limit."""
+    limits = _limits(scene, case.slow)
+    return bool(limits) and case.same_size and _needed(scene, case) <= min(limits)
 
 
 def _needed(scene: Scene, case: _Case) -> int:
@@ -236,7 +243,12 @@ def _remedies(scene: Scene, case: _Case, newest: NodeFact) -> tuple[str, ...]:
         )
     needed, smaller = _needed(scene, case), _smaller(scene, case, newest)
     found = []
-    if needed <= scene.capacity:
+    if _crowded(scene, case):
+        found.append(
+            "More reservation than the limit alone: keep other programs and workers off the card "
+            "while it runs, or raise `admission.safety_min`, so that what is promised is there."
+        )
+    elif needed <= scene.capacity:
         found.append(_more(scene, case, needed))
     if smaller:
         found.append(smaller)

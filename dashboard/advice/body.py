@@ -1,0 +1,40 @@
+"""Findings as the store keeps them, and as one person may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dashboard.advice.finding import Finding
+from store.advice import FoundAdvice
+
+
+def found_of(finding: Finding) -> FoundAdvice:
+    """A finding as a row."""
+    body = asdict(finding)
+    body["gain_in"] = str(finding.gain.what)
+    del body["gain"], body["kind"]
+    return FoundAdvice(
+        id=finding.id,
+        kind=finding.kind,
+        gain=finding.gain.expected,
+        gain_low=finding.gain.low,
+        gain_high=finding.gain.high,
+        users=finding.users,
+        body=body,
+    )
+
+
+def seen_by(body: Mapping[str, Any], user: str | None) -> dict[str, Any]:
+    """The body for a user; None: an admin, who sees all of it.
+
+    To others, other people's jobs are a count, and other people's names nothing at all. A
+    subject is for telling advice apart, and may name somebody.
+    """
+    shown = {name: value for name, value in body.items() if name != "subject"}
+    if user is None:
+        return {**shown, "others": 0}
+    mine = [witness for witness in body["jobs"] if witness["user"] == user]
+    others = [name for name in body["users"] if name != user]
+    return {**shown, "jobs": mine, "users": [user], "others": len(others)}
