@@ -127,6 +127,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             try_out=trier(services),
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
             ask_what_if=asking(ground),
+            progress=services.standings,
         )
         requests = RequestMetrics()
         metrics = MetricsPage(

@@ -12,9 +12,9 @@ from functools import partial
 from config.settings import Role
 from dashboard import live_shapes as shapes
 from dashboard.overview import ENDED_MINUTES, MAX_ROWS, OTHERS, anonymous, blocker_seen
-from dashboard.progress import Standing
 from dashboard.sample import EndedCounts, GpuSample, JobSample, Sample, WorkerSample
 from dashboard.tables import Row, Tables
+from scheduler.live import Standing
 
 Standings = Mapping[str, Standing]
 

@@ -14,10 +14,12 @@ import structlog
 from config.settings import Settings
 from dashboard.ended import EndedWindow
 from dashboard.live_shapes import LiveCurve
+from dashboard.node_names import NodeNames
 from dashboard.overview import ENDED_MINUTES
-from dashboard.progress import NoProgress, Progress, Standing
+from dashboard.progress import NoProgress, Progress
 from dashboard.sample import GpuSample, Held, Sample, condense, keep_vitals
 from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.live import Standing
 from scheduler.states import Snapshot
 
 _log = structlog.get_logger()
@@ -63,6 +65,7 @@ class Sampler:
         self._settings = settings
         self._clock = clock
         self._progress = progress or NoProgress()
+        self._names = NodeNames(ledger)
         self._listeners: list[Callable[[], None]] = []
         self._ended = EndedWindow(ENDED_MINUTES)
         self._cursor: str | None = None
@@ -112,13 +115,14 @@ class Sampler:
             began = self._clock()
             try:
                 sample = await self._read()
+                standings = await self._standings(sample)
             except LedgerUnavailable as error:
                 if self._sample is not None or not self.version:
                     _log.warning("dashboard_without_ledger", error=str(error))
-                await self._publish(None)
+                await self._publish(None, {})
             else:
                 self._extend_curves(sample)
-                await self._publish(sample)
+                await self._publish(sample, standings)
             self._sampled_at = began
             return self._sample
 
@@ -177,8 +181,13 @@ class Sampler:
                 held.append(Held(row.user, count, tuple(jobs)))
         return held
 
-    async def _publish(self, sample: Sample | None) -> None:
-        standings = dict(self._progress.standings())
+    async def _standings(self, sample: Sample) -> dict[str, Standing]:
+        told = self._progress.standings()
+        return await self._names.named(
+            {job.id: told[job.id] for job in sample.running if job.id in told}
+        )
+
+    async def _publish(self, sample: Sample | None, standings: Mapping[str, Standing]) -> None:
         same = sample == self._sample and standings == self.standings and self.version
         self._sample, self.standings = sample, standings
         for listener in self._listeners:

@@ -54,6 +54,7 @@ from gateway.ports import Archive, Documents, InputFiles
 from gateway.request_metrics import RequestMetrics
 from gateway.revocation import OPEN_SOCKETS, OpenSockets, close_revoked
 from gateway.roster import Rosters
+from gateway.standings import Standings
 from gateway.tickets import Tickets
 from gateway.waiting_room import WAITING_ROOM, WaitingRoom
 from gateway.websocket import handle as websocket
@@ -114,6 +115,7 @@ def make_services(
         hub=Hub(),
         answers=Answers(ledger, clock),
         rosters=Rosters(ledger),
+        standings=Standings(clock),
         pool_count=PoolCount(ledger, clock),
         learned=Learned(ledger),
         exchange=Exchange(),

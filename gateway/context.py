@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.peers import Peers
     from gateway.pool_count import PoolCount
     from gateway.roster import Rosters
+    from gateway.standings import Standings
 
 
 class Credential(StrEnum):
@@ -98,6 +99,7 @@ class Services:
     hub: Hub
     answers: Answers
     rosters: Rosters
+    standings: Standings
     pool_count: PoolCount
     learned: Learned
     exchange: Exchange

@@ -315,7 +315,7 @@ async def start(
 ) -> Following:
     """Begin to follow the ledger and the agents; call when the app starts."""
     missed = MissedEnds(services.clock)
-    live = LiveFeeds(services.hub, services.agents)
+    live = LiveFeeds(services.hub, services.agents, services.standings)
     log = LogFeed(services.hub, services.ledger, services.agents)
 
     def explain(job: Job) -> None:

@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from gateway.hub import Hub
+from gateway.standings import Standings
 from scheduler.ledger import Pool
 from scheduler.live import LiveFrame, LiveHeader, unpack_binary
 
@@ -96,10 +97,12 @@ class LiveFeeds:
     Args:
         hub: where frames go, and who has sockets.
         agents: who they are, and how to reach them.
+        standings: is told where running jobs stand, and of whose that is wanted.
     """
 
-    def __init__(self, hub: Hub, agents: AgentSource) -> None:
+    def __init__(self, hub: Hub, agents: AgentSource, standings: Standings) -> None:
         self._hub = hub
+        self._standings = standings
         self._agents = agents
         self._feeds: dict[str, _Feed] = {}
         self._running: dict[str, _Running] = {}
@@ -107,6 +110,7 @@ class LiveFeeds:
         #: who waits for an end mark: the agent it must come from, and what to wake
         self._waiting: dict[Attempt, tuple[str, asyncio.Event]] = {}
         hub.on_users_change(self._users_changed)
+        standings.on_users_change(self._users_changed)
 
     async def stop(self) -> None:
         """Close all feeds."""
@@ -164,14 +168,15 @@ class LiveFeeds:
     def close(self, job: str, attempt: int) -> None:
         """Nothing more of this attempt is to be shown."""
         self._mark_ended((job, attempt))
+        self._standings.close(job, attempt)
         running = self._running.get(job)
         if running is not None and running.attempt <= attempt:
             del self._running[job]
 
     # ── for _Feed ────────────────────────────────────────────────────────────
 
-    def wanted(self, agent: str) -> list[str]:
-        """Whose frames an agent is now asked for.
+    def wanted(self, agent: str) -> dict[str, list[str]]:
+        """Whose frames an agent is now asked for, all or only where their jobs stand.
 
         Where jobs of others stand is forgotten, as nothing more is heard of it. Not
         sooner: who comes back before the agent is told would get nothing repeated.
@@ -180,10 +185,11 @@ class LiveFeeds:
         for job, running in list(self._running.items()):
             if running.agent == agent and running.user not in users:
                 del self._running[job]
-        return sorted(users)
+        return {"subscribe": sorted(users), "glance": sorted(self._standings.users - users)}
 
     def lost(self, agent: str) -> None:
         """The agent's feed is down: what it said is stale, and nobody waits for it."""
+        self._standings.lost(agent)
         for job, running in list(self._running.items()):
             if running.agent == agent:
                 del self._running[job]
@@ -200,6 +206,7 @@ class LiveFeeds:
             return
         if self._is_late(frame.job, frame.attempt):
             return
+        self._standings.take(agent, frame)
         if frame.message is not None and self._is_news(agent, frame, frame.message):
             self._hub.send(frame.user, frame.client_id, frame.message, frame.job)
         if frame.end:
@@ -307,7 +314,7 @@ class _Feed:
             _log.info("live_feed_up", agent=self._agent)
             subscriber = asyncio.create_task(self._subscribe(socket))
             try:
-                await socket.send_json({"subscribe": self._feeds.wanted(self._agent)})
+                await socket.send_json(self._feeds.wanted(self._agent))
                 self.connected = True
                 await self._read(socket)
             finally:
@@ -329,4 +336,4 @@ class _Feed:
             await self._changed.wait()
             self._changed.clear()
             with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-                await socket.send_json({"subscribe": self._feeds.wanted(self._agent)})
+                await socket.send_json(self._feeds.wanted(self._agent))

@@ -21,7 +21,9 @@ A gateway serves one route to agents, guarded alike::
     GET  /cluster/v1/inputs/{sha256}       bytes of an uploaded input file
 
 On ``/v1/live`` the gateway sends text ``{"subscribe": [user, …]}`` (the whole
-set, replacing the last). The agent sends frames of those users only:
+set, replacing the last), with ``"glance": [user, …]`` for those of whom it only wants to know
+which node runs: of them come ``execution_start``, ``executing``, ``progress_state`` and the end,
+and nothing binary. The agent sends frames of those users only:
 
 * text: JSON ``LiveFrame``, ``message`` being a ComfyUI message ``{"type", "data"}``
   whose ids and file names are already the user's;
@@ -41,6 +43,7 @@ On subscribe the agent first repeats where each running job of the new users sta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -96,6 +99,27 @@ def may_get_api(parts: Sequence[str]) -> bool:
             return second in _ALLOWED_ETN
         case _:
             return False
+
+
+#: messages that tell where a job stands: what those who only glance are sent
+GLANCED = frozenset({"execution_start", "executing", "progress_state"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a running job stands: the node that runs."""
+
+    node: str
+    #: of the posted graph; "": not known
+    class_type: str = ""
+    #: of the node, as ComfyUI says it; 0 of 0: it does not
+    value: float = 0.0
+    most: float = 0.0
+    #: nodes that are over, and in all; 0: not known
+    done: int = 0
+    nodes: int = 0
+    #: ms since the epoch since when this node runs
+    since_ms: int = 0
 
 
 class FilePlace(msgspec.Struct, frozen=True, kw_only=True):

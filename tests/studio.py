@@ -23,12 +23,12 @@ from cli.trial import trier
 from config.settings import AuthMode, Settings
 from dashboard import app as dashboard
 from dashboard.description import describe
-from dashboard.progress import Standing
 from dashboard.reading import reading
 from gateway.app import build, make_services
 from gateway.context import identity
 from gateway.memory_ports import MemoryArchive, MemoryDocuments, MemoryInputFiles
 from scheduler.ledger import Admitted, Claimed, Grant, Report
+from scheduler.live import Standing
 from scheduler.memory_books import Books
 from scheduler.memory_ledger import MemoryLedger
 from scheduler.states import (

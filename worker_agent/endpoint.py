@@ -29,6 +29,8 @@ class _Subscribe(msgspec.Struct):
     """The one message a gateway sends."""
 
     subscribe: list[str]
+    #: gateways of older versions do not say it
+    glance: list[str] = []
 
 
 def build(
@@ -117,7 +119,7 @@ def _subscribe(hub: LiveHub, feed: Feed, text: str) -> None:
     except msgspec.DecodeError as error:
         _log.warning("subscription_unreadable", detail=str(error))
         return
-    hub.subscribe(feed, frozenset(wanted.subscribe))
+    hub.subscribe(feed, frozenset(wanted.subscribe), frozenset(wanted.glance))
 
 
 async def _send(socket: web.WebSocketResponse, feed: Feed) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scheduler.live import LiveFrame, LiveHeader, pack_binary
+from scheduler.live import GLANCED, LiveFrame, LiveHeader, pack_binary
 
 #: bytes one gateway may lag behind before it is disconnected
 BUFFER_BYTES: Final = 64 * 2**20
@@ -46,11 +46,11 @@ class _Running:
     end: LiveFrame | None = None
     forget_at: float | None = None
 
-    def repeated(self) -> list[str]:
+    def repeated(self, *, results: bool = True) -> list[str]:
         """Where it stands, as frames for somebody who has heard nothing of it."""
         first = [_again(frame) for frame in (self.executing, self.start) if frame is not None]
         last = [_again(frame) for frame in (self.progress, self.end) if frame is not None]
-        return [*first, *self.results, *last]
+        return [*first, *(self.results if results else ()), *last]
 
     def add_result(self, frame: LiveFrame) -> None:
         """A node's ``executed``, to be repeated as long as there is room."""
@@ -68,6 +68,8 @@ class Feed:
 
     def __init__(self, limit_bytes: int) -> None:
         self.users: frozenset[str] = frozenset()
+        #: of these it only wants to know where their jobs stand
+        self.glances: frozenset[str] = frozenset()
         self._limit = limit_bytes
         self._size = 0
         self._next = 0
@@ -149,20 +151,30 @@ class LiveHub:
         for feed in list(self._feeds):
             self.detach(feed)
 
-    def subscribe(self, feed: Feed, users: frozenset[str]) -> None:
-        """Replace a feed's users; of new ones the running jobs' present state is repeated."""
+    def subscribe(
+        self, feed: Feed, users: frozenset[str], glances: frozenset[str] = frozenset()
+    ) -> None:
+        """Replace a feed's users; of new ones the running jobs' present state is repeated.
+
+        Args:
+            feed: a gateway's.
+            users: of whom it hears everything.
+            glances: of whom it hears where their jobs stand.
+        """
         self._drop_ended()
         new = users - feed.users
-        feed.users = users
+        glanced = glances - users - feed.glances - feed.users
+        feed.users, feed.glances = users, glances - users
         for running in self._running.values():
-            if running.user in new:
-                for wire in running.repeated():
+            if running.user in new or running.user in glanced:
+                for wire in running.repeated(results=running.user in new):
                     feed.put(wire)
 
     def publish(self, frame: LiveFrame) -> None:
         """Send a ComfyUI message to everybody who watches its user."""
         self._remember(frame)
-        self._spread(frame.user, _text(frame), _message_key(frame))
+        glanced = _type(frame) in GLANCED
+        self._spread(frame.user, _text(frame), _message_key(frame), glanced=glanced)
 
     def publish_binary(self, header: LiveHeader, payload: bytes) -> None:
         """Send an image or text."""
@@ -176,7 +188,7 @@ class LiveHub:
         running = self._running.get((frame.job, frame.attempt))
         if running is not None:
             running.end = frame
-        self._spread(frame.user, _text(frame), None)
+        self._spread(frame.user, _text(frame), None, glanced=True)
 
     def forget(self, job: str, attempt: int) -> None:
         """The attempt is over: newcomers are soon told no more of it, and at once if it broke."""
@@ -195,9 +207,11 @@ class LiveHub:
             if running.forget_at is not None and running.forget_at <= now:
                 del self._running[key]
 
-    def _spread(self, user: str, wire: Wire, newest_wins: Hashable | None) -> None:
+    def _spread(
+        self, user: str, wire: Wire, newest_wins: Hashable | None, *, glanced: bool = False
+    ) -> None:
         for feed in list(self._feeds):
-            if user in feed.users:
+            if user in feed.users or (glanced and user in feed.glances):
                 feed.put(wire, newest_wins)
 
     def _remember(self, frame: LiveFrame) -> None:

@@ -36,6 +36,7 @@ from gateway.near_files import NearFiles
 from gateway.peers import Peers
 from gateway.pool_count import PoolCount
 from gateway.roster import Rosters
+from gateway.standings import Standings
 from scheduler.ledger import Admitted, Claimed, Ending, Grant, Outcome, Report, Settled
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
 from scheduler.redis_ledger import RedisLedger
@@ -380,6 +381,7 @@ def make_services(ledger: RedisLedger, folder: Path, stage: list[Stage]) -> Serv
         info=WorkerInfo(agents, ledger, input_files, mates, time.time),
         hub=Hub(),
         answers=Answers(ledger, time.time),
+        standings=Standings(time.time),
         rosters=Rosters(ledger),
         exchange=Exchange(),
         mates=mates,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from config.settings import Role
 from dashboard.live_rows import LiveRows
-from dashboard.progress import Standing
 from dashboard.sample import Sample, condense
+from scheduler.live import Standing
 from tests.pools import gpu, job, running, snapshot, worker
 
 

@@ -12,6 +12,7 @@ import msgspec
 from gateway.hub import ClientSocket, Hub
 from gateway.live import LiveFeeds
 from gateway.outbox import Outbox
+from gateway.standings import Standings
 from scheduler.ledger import Pool
 from scheduler.live import LiveFrame, LiveHeader, pack_binary
 
@@ -39,7 +40,7 @@ class Silent:
 
 def a_watched_user() -> tuple[Hub, LiveFeeds, ClientSocket]:
     hub = Hub()
-    feeds = LiveFeeds(hub, NoAgents())
+    feeds = LiveFeeds(hub, NoAgents(), Standings(lambda: 1.0))
     socket = ClientSocket("ann", "c", Outbox(Silent(), lambda: None))
     hub.join(socket)
     return hub, feeds, socket
@@ -126,7 +127,7 @@ async def test_who_comes_back_before_the_agent_was_told_still_hears_where_the_jo
     say(feeds)
     hub.leave(socket)
     hub.join(ClientSocket("ann", "c", Outbox(Silent(), lambda: None)))
-    assert feeds.wanted("host") == ["ann"]
+    assert feeds.wanted("host") == {"subscribe": ["ann"], "glance": []}
     assert [job for job, _ in feeds.standing("ann", "c")] == ["j"]
 
 
@@ -134,7 +135,7 @@ async def test_what_was_known_of_a_user_without_sockets_is_forgotten() -> None:
     hub, feeds, socket = a_watched_user()
     say(feeds)
     hub.leave(socket)
-    assert feeds.wanted("host") == []
+    assert feeds.wanted("host") == {"subscribe": [], "glance": []}
     assert feeds.standing("ann", "c") == []
 
 

@@ -136,6 +136,32 @@ async def test_a_new_subscriber_is_told_where_running_jobs_stand_once(hub: LiveH
     assert all(row.replay for row in got)
 
 
+async def test_who_only_glances_is_told_where_jobs_stand_and_nothing_else(hub: LiveHub) -> None:
+    hub.publish(frame("execution_start"))
+    hub.publish(frame("executed", node="1"))
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset(), frozenset({"ann"}))
+    hub.publish(frame("executing", node="2"))
+    hub.publish(frame("executed", node="2"))
+    hub.publish(frame("progress_state", value=3))
+    hub.publish_binary(image(), b"a picture")
+    hub.publish_binary(image(lossless=True), b"a result")
+    hub.end(LiveFrame(user="ann", job="j", attempt=1, end=True))
+    got = await drain(feed)
+    assert types(got) == ["execution_start", "executing", "progress_state"]
+    assert got[-1].end
+
+
+async def test_who_glanced_and_subscribes_is_told_what_it_has_missed(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset(), frozenset({"ann"}))
+    hub.publish(frame("executing", node="1"))
+    hub.publish(frame("executed", node="1"))
+    await drain(feed)
+    hub.subscribe(feed, frozenset({"ann"}), frozenset({"ann"}))
+    assert types(await drain(feed)) == ["executing", "executed"]
+
+
 def ended(hub: LiveHub) -> None:
     hub.publish(frame("executing", node="1"))
     hub.publish(frame("executed", node="1"))
