@@ -48,9 +48,12 @@ async def test_it_is_told_where_somebody_has_a_budget(
     file = tmp_path / "a.yaml"
     redis = f"redis: {{url: '{valkey_url}', pool: {pool_name}}}\nstore: {{url: '{store_url}'}}\n"
     file.write_text(redis)
-    assert [one.name for one in errands(read_ground(file, tmp_path, environ={}))] == ["sums"]
+    assert [one.name for one in errands(read_ground(file, tmp_path, environ={}))] == [
+        "sums",
+        "advice",
+    ]
     file.write_text(redis + "groups: [{name: film, budget: 10}]\n")
-    _, chore = errands(read_ground(file, tmp_path, environ={}))
+    *_, chore = errands(read_ground(file, tmp_path, environ={}))
     assert chore.function == "cli.budgets.tell_spent"
     await asyncio.to_thread(tell_spent, *chore.args)
     spent = decode_spent(await ledger.noted(SPENT_NOTE))
