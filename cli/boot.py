@@ -19,7 +19,7 @@ from cli.logs import set_up_logging
 from cli.options import Ground
 from cli.own_metrics import port_of, serve
 from cli.runstate import read_state
-from config.overrides import with_users
+from config.edits import with_edits
 from config.settings import Settings
 from scheduler.ledger import Ledger, LedgerUnavailable
 
@@ -126,7 +126,7 @@ class LiveSettings:
         base = self._ground.source.current()
         if base is not self._base:
             self._base = base
-            self._merged = with_users(base, self._overrides)
+            self._merged = with_edits(base, self._overrides)
         return self._merged
 
     async def follow(self, ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from config.loading import find_file, load
 from config.schema import Setting
@@ -85,7 +86,26 @@ def _lines(ground: Ground, *, origin: bool) -> list[str]:
         if origin:
             text = f"{text:60} # {_origin(ground, setting.path)}"
         lines.append(text)
+    if origin:
+        lines += _edited(ground)
     return lines
+
+
+def _edited(ground: Ground) -> list[str]:
+    """What admins changed while it runs; nothing where nothing runs."""
+    from cli.users import read_overrides
+    from config.edits import MAINTENANCE, edit_of, with_edits
+
+    try:
+        overrides = read_overrides(ground)
+    except CliError:
+        return []
+    settings = with_edits(ground.source.current(), overrides)
+    return [
+        f"{f'{path}: {text}':60} # edited (over {_origin(ground, path)})"
+        for path, text in sorted(overrides.items())
+        if path == MAINTENANCE or edit_of(path, settings) is not None
+    ]
 
 
 def _value(values: Any, path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import uuid
 from getpass import getuser
@@ -17,6 +18,8 @@ from config.tls import trusting
 from scheduler.ledger import Ledger, LedgerUnavailable
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from cli.hosts import Hosts
     from store.outputs import Output, SqlOutputs
 
@@ -51,34 +54,61 @@ def forget(
 
 
 async def _forget(ground: Ground, name: str) -> dict[str, int]:
-    from cli.hosts import Hosts
-    from store.audit import SqlAudit
     from store.engine import open_engine
-    from store.forgetting import NOBODY, forget_user
     from store.migrate import migrate
-    from store.outputs import SqlOutputs
 
     live = LiveSettings(ground)
     ledger = connect_ledger(live(), redis_url(live(), ground.data_dir))
     engine = open_engine(store_url(live(), ground.data_dir))
     try:
-        if await ledger.remaining(name):
-            raise CliError(
-                f"{name} has unfinished jobs: cancel them (vramgate queue list --user {name}),"
-                " then forget"
-            )
         await migrate(engine)
         token = cluster_token(live(), ground.data_dir)
-        async with Hosts(await ledger.pool(), token, trusting(live().cluster)) as hosts:
-            outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
-        gone = await forget_user(engine, name)
-        audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))
-        await audit.note(f"shell:{getuser()}", "forget", f"user:{NOBODY}", gone)
-        await _forget_in_redis(ledger, name)
-        return {**gone, "files on workers": outputs}
+        by = f"shell:{getuser()}"
+        return await forget_everywhere(ledger, engine, name, by, token, trusting(live().cluster))
     finally:
         await ledger.close()
         await engine.dispose()
+
+
+async def forget_everywhere(
+    ledger: Ledger,
+    engine: AsyncEngine,
+    name: str,
+    by: str,
+    token: str,
+    tls: ssl.SSLContext | None,
+) -> dict[str, int]:
+    """Remove what is known of a user from store, hosts and ledger; what was deleted, by kind.
+
+    Args:
+        ledger: of the pool.
+        engine: the store, migrated.
+        name: whom to forget.
+        by: who asked, for the audit log.
+        token: of the cluster.
+        tls: whose certificates agents' endpoints are believed by.
+
+    Raises:
+        CliError: the user has unfinished jobs, or a host is away; the message says what to do.
+        LedgerUnavailable: nothing was removed.
+    """
+    from cli.hosts import Hosts
+    from store.audit import SqlAudit
+    from store.forgetting import NOBODY, forget_user
+    from store.outputs import SqlOutputs
+
+    if await ledger.remaining(name):
+        raise CliError(
+            f"{name} has unfinished jobs: cancel them (vramgate queue list --user {name}),"
+            " then forget"
+        )
+    async with Hosts(await ledger.pool(), token, tls) as hosts:
+        outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
+    gone = await forget_user(engine, name)
+    audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))
+    await audit.note(by, "forget", f"user:{NOBODY}", gone)
+    await _forget_in_redis(ledger, name)
+    return {**gone, "files on workers": outputs}
 
 
 async def delete_outputs(outputs: SqlOutputs, hosts: Hosts, user: str) -> int:

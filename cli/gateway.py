@@ -85,6 +85,7 @@ def _check_frontend(root: Path | None) -> None:
 
 async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.socket]) -> None:
     """Serve on a listening socket until cancelled; on other gateways' where they do not."""
+    from cli.operations import operations
     from dashboard import app as dashboard
     from dashboard.description import describe
     from dashboard.metrics.description import describe as describe_metrics
@@ -128,6 +129,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
             ask_what_if=asking(ground),
             progress=services.standings,
+            operations=operations(ground, ledger, engine, token),
         )
         requests = RequestMetrics()
         metrics = MetricsPage(

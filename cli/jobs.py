@@ -15,7 +15,6 @@ from cli.errors import CliError
 from cli.logs import set_up_logging
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from config.history import History
-from config.settings import Group, Settings, User
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -100,19 +99,15 @@ def errands(ground: Ground) -> list[Chore]:
         Chore("sums", "dashboard.history.chores.add_up", (store,), SUMS_S),
         Chore("advice", "dashboard.advice.chores.advise_if_due", (store,), SUMS_S),
     ]
-    if any(one.budget is not None or one.budget_soft is not None for one in _budgeted(settings)):
-        ledger, zone = redis_url(settings, ground.data_dir), settings.scheduler.rhythm_zone
-        of_ledger = (store, ledger, settings.redis.pool, zone)
-        often.append(Chore("budgets", "cli.budgets.tell_spent", of_ledger, SUMS_S))
+    # always: admins may give a budget while all runs
+    ledger, zone = redis_url(settings, ground.data_dir), settings.scheduler.rhythm_zone
+    of_ledger = (store, ledger, settings.redis.pool, zone)
+    often.append(Chore("budgets", "cli.budgets.tell_spent", of_ledger, SUMS_S))
     if settings.files.deliver is not None:
         config = str(ground.loaded.file or "")
         args = (config, str(ground.data_dir))
         often.append(Chore("delivery", "cli.delivery.deliver", args, DELIVERY_S))
     return often
-
-
-def _budgeted(settings: Settings) -> Iterable[User | Group]:
-    return (*settings.users, *settings.groups)
 
 
 def work(url: str, due: Callable[[], list[Chore]], often: Callable[[], list[Chore]] = list) -> None:

@@ -15,6 +15,7 @@ from cli import (
     estimate,
     gateway,
     jobs,
+    maintenance,
     migrate,
     perf,
     profiles,
@@ -59,6 +60,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
+app.add_typer(maintenance.app, name="maintenance")
 app.command("usage")(usage.usage)
 app.command("record")(record.record)
 app.command("report")(report.report)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from cli.errors import CliError, UsageError
 from cli.options import ConfigOption, DataDirOption, read_ground
 from cli.pool_calls import with_ledger, workers_of
-from config.upkeep import ASKED, REFUSED, restart_path
+from dashboard.rolling import NotBack, restart_worker
 from scheduler.ledger import Ledger
 from scheduler.states import WorkerState
-
-_LOOK_S: Final = 0.5
-#: how long a worker may take from its restart until it answers, seconds
-_UP_S: Final = 600.0
 
 
 def restart(
@@ -50,30 +45,13 @@ async def _restart(ledger: Ledger, names: list[str] | None) -> None:
         print(f"{worker}: {await _one(ledger, worker)}", flush=True)
 
 
+async def _nothing() -> None:
+    """Somebody looks on; there is nothing to tell meanwhile."""
+
+
 async def _one(ledger: Ledger, worker: str) -> str:
-    path = restart_path(worker)
-    await ledger.override({path: ASKED})
     try:
-        while (asked := (await ledger.overrides())[1].get(path)) == ASKED:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_S)
-    except asyncio.CancelledError:
-        await ledger.override({path: None})
-        raise
-    if asked == REFUSED:
-        await ledger.override({path: None})
-        return "not started by vramgate: restart that ComfyUI yourself"
-    await _until_up(ledger, worker)
-    return "restarted"
-
-
-async def _until_up(ledger: Ledger, worker: str) -> None:
-    until = time.monotonic() + _UP_S
-    while time.monotonic() < until:
-        found = (await ledger.pool()).workers.get(worker)
-        if found is not None and found.state is WorkerState.READY and not found.detail:
-            return
-        await asyncio.sleep(_LOOK_S)
-    raise CliError(
-        f"{worker} does not answer after its restart: `vramgate logs {worker}` shows why. The "
-        "workers after it were not restarted."
-    )
+        ours = await restart_worker(ledger, worker, time.monotonic, _nothing)
+    except NotBack as error:
+        raise CliError(str(error)) from error
+    return "restarted" if ours else "not started by vramgate: restart that ComfyUI yourself"

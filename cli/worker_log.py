@@ -33,10 +33,17 @@ def logs(
     ground = read_ground(config, data_dir)
     settings = ground.source.current()
     token, tls = cluster_token(settings, ground.data_dir), trusting(settings.cluster)
-    print(with_ledger(ground, lambda ledger: _ask(ledger, token, tls, worker, tail)), end="")
+    print(with_ledger(ground, lambda ledger: worker_log(ledger, token, tls, worker, tail)), end="")
 
 
-async def _ask(ledger: Ledger, token: str, tls: ssl.SSLContext, worker: str, tail: int) -> str:
+async def worker_log(
+    ledger: Ledger, token: str, tls: ssl.SSLContext | bool, worker: str, tail: int
+) -> str:
+    """The last lines of a worker's log, without people's texts.
+
+    Raises:
+        CliError: there is no such worker, or its host does not give it.
+    """
     pool = await ledger.pool()
     found = pool.workers.get(worker)
     agent = pool.agents.get(found.agent) if found is not None else None

@@ -1,7 +1,7 @@
 """What admins changed while the system runs: kept in the ledger, above the file.
 
 Paths: ``users.<name>`` holds a whole user as JSON; ``users.<name>.key_hash``,
-``.url_key_hash`` and ``.revoked`` change one field. Names may hold dots; a whole
+``.url_key_hash``, ``.revoked`` and limits (``.weight`` and so on) change one field. Names may hold dots; a whole
 user is a JSON object and a field never is, so the value tells which is meant.
 """
 
@@ -10,13 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
-from config.settings import Settings, User
+from config.settings import User
 
 log = structlog.get_logger()
+#: what admins may change of a user (``config.edits``)
+LIMITS: Final = (
+    "weight",
+    "max_running",
+    "max_queued",
+    "vram_share",
+    "budget",
+    "budget_soft",
+    "workers",
+    "max_bytes",
+    "upload_quota",
+    "output_quota",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +92,6 @@ def locked_out(overrides: Mapping[str, str]) -> frozenset[str]:
     )
 
 
-def with_users(settings: Settings, overrides: Mapping[str, str]) -> Settings:
-    """The settings with the users that overrides add or change, revoked ones included."""
-    users = tuple(person.user for person in people(settings.users, overrides).values())
-    return settings if users == settings.users else settings.model_copy(update={"users": users})
-
-
 def _with_field(person: Person, field: str, value: object) -> Person:
     match field, value:
         case "revoked", _:
@@ -92,6 +100,17 @@ def _with_field(person: Person, field: str, value: object) -> Person:
             changes = {"key": None, "key_hash": value or None}
         case "url_key_hash", str():
             changes = {"url_key": None, "url_key_hash": value or None}
+        case _, _ if field in LIMITS:
+            return replace(person, user=_with_limit(person.user, field, value))
         case _:
             return person
     return replace(person, user=person.user.model_copy(update=changes))
+
+
+def _with_limit(user: User, field: str, value: object) -> User:
+    kept = {name: getattr(user, name) for name in User.model_fields}
+    try:
+        return User.model_validate({**kept, field: value})
+    except ValidationError:  # of another release
+        log.error("override_unreadable", path=f"users.{user.name}.{field}")
+        return user

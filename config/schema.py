@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -120,7 +121,14 @@ def _words(annotation: Any) -> str:
         return "duration" if parse_seconds in functions else _words(annotation.__origin__)
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return ", ".join(f"`{choice.value}`" for choice in annotation)
-    names = {str: "text", int: "number", float: "number", bool: "`true`, `false`", Path: "path"}
+    names = {
+        datetime: "time",
+        str: "text",
+        int: "number",
+        float: "number",
+        bool: "`true`, `false`",
+        Path: "path",
+    }
     return names.get(annotation, "section")
 
 

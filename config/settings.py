@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from config.cluster import Cluster as Cluster
+from config.cluster import Log as Log
 from config.files import Files
 from config.history import History
+from config.maintenance import Maintenance
 from config.metrics import Metrics, Sinks
 from config.nodes import Nodes
 from config.packs import PackName, PackRoute
@@ -342,26 +345,6 @@ class Agent(Model):
     """The same at rest."""
 
 
-class Cluster(Model):
-    """What our own processes show each other."""
-
-    token: str | None = Field(None, min_length=16, repr=False)
-    """Shared by gateways and agents; unset: `token_file`."""
-    token_file: Path | None = None
-    """File with the token; `vramgate up` makes one in the data folder."""
-    ca: Path | None = None
-    """Certificates (PEM) that are trusted besides the system's, where agents and gateways have `https` addresses."""
-
-
-class Log(Model):
-    """What is written to stderr."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severity."""
-    format: Literal["auto", "console", "json"] = "auto"
-    """`auto`: console on a terminal, JSON elsewhere."""
-
-
 class Settings(Model):
     """The whole file."""
 
@@ -381,6 +364,7 @@ class Settings(Model):
     history: History = History()
     metrics: Metrics = Metrics()
     sinks: Sinks = Sinks()
+    maintenance: Maintenance = Maintenance()
     cluster: Cluster = Cluster()
     log: Log = Log()
     data_dir: Path | None = None

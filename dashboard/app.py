@@ -13,6 +13,7 @@ from aiohttp import web
 from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
+from dashboard.administration import administer
 from dashboard.api.asking import Clock
 from dashboard.api.contention import Contentions
 from dashboard.api.jobs import Jobs
@@ -27,6 +28,8 @@ from dashboard.estimate import PATH as ESTIMATE_PATH
 from dashboard.estimate import Estimates, Try
 from dashboard.insight.names import Names
 from dashboard.live import STILL_SECONDS, UNAVAILABLE, Live, Who
+from dashboard.looks import Looks
+from dashboard.operations import Operations
 from dashboard.overview import overview
 from dashboard.pages import STATIC, Pages
 from dashboard.progress import Progress
@@ -47,6 +50,7 @@ def build(
     reading: Reading | None = None,
     progress: Progress | None = None,
     ask_what_if: Ask = nobody,
+    operations: Operations | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
     clock: Clock = time.time,
@@ -60,6 +64,7 @@ def build(
         try_out: books a workflow without queueing it; None: there are no estimates.
         progress: tells where running jobs stand; None: nobody does.
         ask_what_if: puts a question of what would have been into the jobs' queue.
+        operations: what admins may do; None: nothing but with jobs.
         reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
@@ -88,7 +93,8 @@ def build(
     async def send_away(_app: web.Application) -> None:
         await live.close()
 
-    app = web.Application()
+    looks = [Looks(reading.audit, who, clock).middleware()] if reading is not None else []
+    app = web.Application(middlewares=looks)
     app[SAMPLER] = sampler
     app.cleanup_ctx.append(sampling)
     app.on_shutdown.append(send_away)
@@ -106,6 +112,8 @@ def build(
         app.add_routes(_kept(reading, ledger, who, clock))
         app.add_routes(_sums(reading, settings, who, ask_what_if, clock))
         app.add_routes(Perf(reading, who, clock, static / "report.html").routes())
+    if reading is not None and operations is not None:
+        administer(app, operations, reading.audit, ledger, settings, who, clock)
     return app
 
 

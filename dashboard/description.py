@@ -13,12 +13,17 @@ import msgspec
 from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
 from dashboard.api import (
+    audit,
     contention,
+    forgetting,
     jobs,
+    limit_fields,
+    maintenance,
     perf,
     queue,
     samples,
     statement,
+    upkeep,
     users,
     what_ifs,
     workflows,
@@ -50,6 +55,11 @@ _RESOURCES: Final = (
     statement.describe,
     contention.describe,
     what_ifs.describe,
+    upkeep.describe,
+    limit_fields.describe,
+    maintenance.describe,
+    audit.describe,
+    forgetting.describe,
 )
 
 

@@ -1,15 +1,16 @@
-"""Settings with the admin's edits of users applied, as handlers should see them."""
+"""Settings with the admins' edits applied, as handlers should see them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from config.edits import with_limits
 from config.settings import Settings
 from gateway.keys import valid_users
 
 
 class EffectiveSettings:
-    """Callable: the settings now in force, users added or changed by overrides included."""
+    """Callable: the settings now in force, what overrides change included."""
 
     def __init__(self, base: Callable[[], Settings]) -> None:
         self._base = base
@@ -22,7 +23,8 @@ class EffectiveSettings:
         base = self._base()
         if self._merged is None or self._of is not base:
             users = tuple(valid_users(base.users, self._overrides).values())
-            self._of, self._merged = base, base.model_copy(update={"users": users})
+            limited = with_limits(base, self._overrides)
+            self._of, self._merged = base, limited.model_copy(update={"users": users})
         return self._merged
 
     def apply(self, overrides: Mapping[str, str]) -> None:

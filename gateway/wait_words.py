@@ -12,6 +12,7 @@ _AHEAD: Final = {
     WaitReason.CAP: "waiting at a limit",
     WaitReason.MODEL_MISSING: "waiting for a worker that has its models",
     WaitReason.BUDGET: "waiting for a new budget",
+    WaitReason.MAINTENANCE: "waiting for maintenance to end",
 }
 #: what is longer than this many seconds is told in the next larger unit
 _SOON_S: Final = 8

@@ -40,6 +40,8 @@ class Caps:
 
     def over(self, job: Job) -> Wait | None:
         """Why the job may not start now, or None."""
+        if self._config.closed:
+            return Wait(job, WaitReason.MAINTENANCE, self._config.closed)
         if not self._some:
             return None
         for key, limits in self._levels(job):

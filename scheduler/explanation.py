@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from scheduler.decisions import Admit, Plan, Refuse, Wait
 from scheduler.states import Snapshot, WaitReason
 
+#: what keeps a user's first job waiting keeps the others, too
+_ALL_OF_USER = (WaitReason.CAP, WaitReason.BUDGET, WaitReason.MAINTENANCE)
 _LATER = "users and groups who have had less GPU time go first"
 
 
@@ -29,7 +31,7 @@ def explain(snapshot: Snapshot, plan: Plan) -> Iterator[Wait]:
                 yield Wait(job, WaitReason.FAIRNESS, _LATER)
             else:
                 reason = WaitReason.FAIRNESS
-                if told is not None and told.reason in (WaitReason.CAP, WaitReason.BUDGET):
+                if told is not None and told.reason in _ALL_OF_USER:
                     reason = told.reason
                 yield Wait(job, reason, _behind(place))
             place += 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from config.maintenance import Maintenance
 from config.settings import Group, RhythmMode, Scheduler, Settings, User
 from scheduler.budgets import Budget, Spent, month_of, within
 from scheduler.decisions import Admit
@@ -90,6 +91,7 @@ class Knowledge:
         return PlanConfig(
             safety=Safety(settings.admission.safety_share, settings.admission.safety_min),
             pool=Limits(max_running=rules.max_running),
+            closed=_closed(settings.maintenance, snapshot.now_ms),
             users={user.name: _limits(user, spent.users) for user in settings.users},
             groups={group.name: _limits(group, spent.groups) for group in settings.groups},
             heads=rules.heads,
@@ -151,6 +153,14 @@ def _limits(of: User | Group, used: Mapping[str, int]) -> Limits:
         workers=of.workers,
     )
     return within(limits, Budget(of.budget, of.budget_soft), used, of.name)
+
+
+def _closed(maintenance: Maintenance, now_ms: int) -> str:
+    """Why nothing starts, for people; "" where it does."""
+    if maintenance.over(now_ms / 1000):
+        return ""
+    until = f"until {maintenance.until:%Y-%m-%d %H:%M %Z}" if maintenance.until else ""
+    return " ".join(part for part in (maintenance.message, until) if part) or "no end is known yet"
 
 
 def _old_until(rules: Scheduler, peak: Peak) -> int:

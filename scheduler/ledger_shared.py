@@ -17,6 +17,10 @@ class OverrideSide(Protocol):
         """Set (JSON text) or clear (None) overrides; the new revision."""
         ...
 
+    async def override_at(self, revision: int, changes: Mapping[str, str | None]) -> int | None:
+        """The same where the revision is still the one given; None: it is not, nothing changed."""
+        ...
+
     async def secret(self, name: str, candidate: str) -> str:
         """A shared secret made once: the candidate, or what another process stored first."""
         ...

@@ -383,6 +383,11 @@ class MemoryLedger(_Submit, _Plan, _Agent, _Watch, _Records):
         """Set (JSON text) or clear (None) overrides; the new revision."""
         return self._ring(self.books.override(changes))
 
+    async def override_at(self, revision: int, changes: Mapping[str, str | None]) -> int | None:
+        """The same if the revision is still the one given; None: it is not."""
+        seen = self.books.override_rev == revision
+        return self._ring(self.books.override(changes)) if seen else None
+
     async def secret(self, name: str, candidate: str) -> str:
         """A shared secret made once: the candidate, or what was stored first."""
         return self.books.secrets.setdefault(name, candidate)

@@ -52,6 +52,8 @@ class PlanConfig:
 
     safety: Safety
     pool: Limits = field(default_factory=Limits)
+    #: says why nothing new starts, and until when; "": it does
+    closed: str = ""
     users: Mapping[str, Limits] = field(default_factory=dict)
     groups: Mapping[str, Limits] = field(default_factory=dict)
     #: waiting users that one plan looks at, those with the least counters

@@ -23,11 +23,21 @@ class RedisOverrides(RedisSide):
 
     async def override(self, changes: Mapping[str, str | None]) -> int:
         """Set (JSON text) or clear (None) overrides; the new revision."""
-        args: list[Arg] = [self.new_call()]
+        revision = await self._override(changes, "")
+        if revision is None:
+            raise self.unexpected("override", revision)
+        return revision
+
+    async def override_at(self, revision: int, changes: Mapping[str, str | None]) -> int | None:
+        """The same where the revision is still the one given; None: it is not."""
+        return await self._override(changes, revision)
+
+    async def _override(self, changes: Mapping[str, str | None], seen: int | str) -> int | None:
+        args: list[Arg] = [self.new_call(), seen]
         for path, text in changes.items():
             args += [path, int(text is not None), text or ""]
         keys = [self.keys.overrides, self.keys.override_meta, self.keys.events]
-        revision: int = await self.server.script("override", keys, args)
+        revision: int | None = await self.server.script("override", keys, args)
         return revision
 
     async def secret(self, name: str, candidate: str) -> str:

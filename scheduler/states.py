@@ -92,6 +92,8 @@ class WaitReason(StrEnum):
     MODEL_MISSING = "model_missing"
     HELD = "held"
     BUDGET = "budget"
+    #: nothing new starts
+    MAINTENANCE = "maintenance"
 
 
 class Lane(StrEnum):

@@ -5,6 +5,8 @@ Sums stay exact without saying whose they were: they are kept under ``NOBODY``.
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
@@ -59,16 +61,9 @@ async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
         # answers name users: they can be asked for again
         await connection.execute(delete(history.what_ifs))
         await _forget_advice(connection, user)
+        await _forget_deeds(connection, user)
         by = history.silences.c.by_user == user
         await connection.execute(update(history.silences).where(by).values(by_user=NOBODY))
-        by = history.audit.c.by_user == user
-        await connection.execute(
-            update(history.audit).where(by).values(by_user=NOBODY, detail="{}")
-        )
-        about = history.audit.c.subject == f"user:{user}"
-        await connection.execute(
-            update(history.audit).where(about).values(subject=f"user:{NOBODY}", detail="{}")
-        )
     return gone
 
 
@@ -98,6 +93,37 @@ async def _forget_jobs(connection: AsyncConnection, user: str) -> dict[str, int]
         if done.rowcount or left.rowcount:
             gone[table.name] = done.rowcount + left.rowcount
     return gone
+
+
+async def _forget_deeds(connection: AsyncConnection, user: str) -> None:
+    """What the user did and what was done to it stays in the audit log, under no name.
+
+    Ids change too: those of looks are made of who looked at what.
+    """
+    audit = history.audit.c
+    whose = audit.detail.contains(json.dumps({"user": user})[1:-1], autoescape=True)
+    about = or_(
+        whose,
+        audit.subject == f"user:{user}",
+        audit.subject.startswith(f"limit:users.{user}.", autoescape=True),
+    )
+    found = await connection.execute(
+        select(audit.id, audit.by_user, audit.subject, about.label("about")).where(
+            or_(audit.by_user == user, about)
+        )
+    )
+    for row in found.all():
+        kind = row.subject.partition(":")[0]
+        await connection.execute(
+            update(history.audit)
+            .where(audit.id == row.id)
+            .values(
+                id=uuid.uuid4().hex,
+                by_user=NOBODY if row.by_user == user else row.by_user,
+                subject=f"{kind}:{NOBODY}" if row.about else row.subject,
+                detail="{}",
+            )
+        )
 
 
 async def _merge(

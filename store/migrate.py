@@ -2,7 +2,7 @@
 
 Migrations only add (docs/operations.md), so this version also works with the schema of a newer
 one: for a release two of them may run side by side. A release that takes something away says
-with a mark what is the oldest revision whose code still works.
+with a mark how many migrations code must know to work with what is left.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations"
 #: Any number that no other program on the server uses: the first bytes of "vramgate".
 _LOCK_ID: Final = int.from_bytes(b"vramgat", "big")
 _RETRY_SECONDS: Final = 0.05
-#: Name of the mark that holds, as a number, the oldest revision whose code still works.
-OLDEST_MARK: Final = "oldest_revision"
+#: Name of the mark that holds how many migrations code must know at least.
+LEAST_MARK: Final = "migrations_to_know"
 _log = structlog.get_logger()
 
 
@@ -97,15 +97,20 @@ def is_newer(revision: str) -> bool:
 
 
 def _check_overlap(connection: Connection, revision: str) -> None:
-    oldest = connection.scalar(
-        text("SELECT at_ms FROM marks WHERE name = :name"), {"name": OLDEST_MARK}
+    least = connection.scalar(
+        text("SELECT at_ms FROM marks WHERE name = :name"), {"name": LEAST_MARK}
     )
-    if oldest is not None and int(oldest) > int(head()):
+    if least is not None and int(least) > known():
         raise NewerStore(
-            f"the database belongs to a newer release (revision {revision}; this one knows up to "
-            f"{head()}, and {oldest} is the least that works with it): install that release"
+            f"the database belongs to a newer release (revision {revision}, which needs one that "
+            f"knows {least} migrations; this one knows {known()}): install that release"
         )
     _log.warning("store_is_newer", revision=revision, known=head(), detail="only added to: used")
+
+
+def known() -> int:
+    """How many migrations this version knows."""
+    return len(_known())
 
 
 def _revision(connection: Connection) -> str | None:

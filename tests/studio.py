@@ -46,6 +46,7 @@ from scheduler.states import (
 )
 from simulator.day.studio import NODES, PEOPLE, WORKERS_PER_GPU, settings
 from store.engine import open_engine
+from tests.operations import Done
 
 GIB: Final = 2**30
 _LEASE_MS: Final = 3_600_000
@@ -190,6 +191,7 @@ async def open_studio(store_url: str, folder: Path, until_ms: int) -> AsyncItera
         try_out=trier(services),
         reading=reading(engine, clock, lambda: uuid.uuid4().hex),
         progress=progress,
+        operations=Done(lambda: current, logs={"studio-a-0": "ready\nloaded a model"}).operations(),
         clock=clock,
     )
     app = build(

@@ -27,6 +27,7 @@ from store.migrate import migrate
 from store.tallies import SqlTallies
 from tests.integration.history.rows import attempt_row, fill, job_row, node_row, sample_row
 from tests.isolation.estate import NAME, SECRET
+from tests.operations import Done
 
 #: the owner's job that is kept
 KEPT = f"{NAME}-kept"
@@ -71,6 +72,7 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
             try_out=trier(services),
             reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
             ask_what_if=_taken,
+            operations=Done(services.settings, logs={"host-0": "a line"}).operations(),
             static=static,
         )
         metrics = MetricsPage(

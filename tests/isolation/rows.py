@@ -9,6 +9,7 @@ from aiohttp import FormData
 
 from tests.integration.gateway_info.conftest import png
 from tests.integration.gateway_prompt.stage import graph
+from tests.isolation.admin_rows import for_admins
 from tests.isolation.estate import NAME, Estate
 from tests.isolation.kept import KEPT
 
@@ -319,6 +320,7 @@ def _kept() -> Rows:
         ],
         ("GET", f"{api}/samples/pool"): [Try(f"{api}/samples/pool")],
         **_kept_jobs(api),
+        **for_admins(api, Try),
         **_kept_files(api),
         **_kept_sums(api),
     }

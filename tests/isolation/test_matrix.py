@@ -191,3 +191,33 @@ async def test_two_users_with_one_graph_get_each_their_own_record(estate: Estate
     for actor, content in (("ann", SECRET.encode()), ("bob", b"bobs")):
         answer = await gateway.client.get(path, headers=headers(actor))
         assert content in await answer.read()
+
+
+ADMINS_ALONE = (
+    ("GET", "upkeep", None),
+    ("POST", "upkeep/rolling", None),
+    ("POST", "upkeep/of/host-0/drain", None),
+    ("GET", "upkeep/of/host-0/log", None),
+    ("GET", "limits", None),
+    ("GET", "limits/changes", None),
+    ("GET", "limits/export", None),
+    ("PUT", "limits/values/scheduler.max_running", {"value": 1}),
+    ("DELETE", "limits/values/scheduler.max_running", None),
+    ("PUT", "maintenance", {"on": True}),
+    ("GET", "audit", None),
+    ("GET", "audit/export", None),
+    ("POST", "users/ann/forget", {"confirm": "ann"}),
+)
+
+
+@pytest.mark.parametrize("actor", ["ann", "mia", "vic"])
+async def test_operations_are_the_admins_alone(estate: Estate, actor: str) -> None:
+    for method, path, body in ADMINS_ALONE:
+        answer = await estate.gateway.client.request(
+            method,
+            f"/dashboard/api/v1/{path}",
+            json=body,
+            headers=headers(actor) | {"If-Match": "0"},
+        )
+        assert answer.status == 403, (path, await answer.text())
+    assert await estate.gateway.ledger.overrides() == (0, {})

@@ -97,6 +97,7 @@ const REASONS: Record<string, string> = {
   model_missing: "A model is missing",
   held: "On hold",
   budget: "Budget is used up",
+  maintenance: "Maintenance",
 };
 
 /** Why a job waits, in words. */

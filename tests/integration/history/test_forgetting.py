@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dashboard.history.account import account
 from store import history_schema as history
 from store import schema
+from store.audit import SqlAudit
 from store.forgetting import NOBODY, forget_user
 from store.tables import metadata
 from tests.integration.history.rows import (
@@ -107,3 +108,47 @@ async def test_forgetting_two_users_or_one_twice_adds_up(engine: AsyncEngine) ->
     await forget_user(engine, "bob")
     assert await forget_user(engine, "bob") == {}
     assert await sums(engine) == before
+
+
+#: tables whose rows name users, or what users wrote, and that ``forget_user`` is known to clean
+CLEANED = {
+    "jobs", "attempts", "files", "input_files", "user_settings", "userdata", "hidden",
+    "node_runs", "prompt_runs", "model_moves", "alerts", "usage", "waits", "gpu_samples",
+    "silences", "audit", "what_ifs",
+}  # fmt: skip
+#: tables in which nobody's name or text can be
+NAMELESS = {"curves", "gaps", "marks", "node_hours", "pool_samples", "tallies"}
+
+
+def test_every_table_is_known_to_be_cleaned_or_to_name_nobody() -> None:
+    """A new table fails here until somebody says what forgetting a user does to it."""
+    tables = {table.name: table for table in metadata.sorted_tables}
+    assert set(tables) - CLEANED - NAMELESS == set(), "extend store/forgetting.py, then this list"
+    for name in NAMELESS & set(tables):
+        assert not {"user_name", "by_user"} & set(tables[name].columns.keys()), name
+
+
+async def test_what_admins_saw_and_changed_of_a_user_stays_under_no_name(
+    engine: AsyncEngine,
+) -> None:
+    numbers = iter(range(100))
+    audit = SqlAudit(engine, lambda: 1000.0, lambda: f"d{next(numbers)}")
+    await audit.note_look("ada", "job:j1", {"user": "ann"})
+    await audit.note_look("ada", "job:j2", {"user": "annabel"})
+    await audit.note("ada", "limit", "limit:users.ann.weight", {"after": 2, "user": "ann"})
+    await audit.note("ada", "view", "user:ann", {})
+    await audit.note("ann", "export", "pool", {"format": "csv"})
+    known = {deed.id for deed in await audit.newest(2**53)}
+    await forget_user(engine, "ann")
+    deeds = await audit.newest(2**53)
+    assert sorted((deed.by_user, deed.action, deed.subject) for deed in deeds) == [
+        (NOBODY, "export", "pool"),
+        ("ada", "limit", f"limit:{NOBODY}"),
+        ("ada", "view", f"job:{NOBODY}"),
+        ("ada", "view", "job:j2"),
+        ("ada", "view", f"user:{NOBODY}"),
+    ]
+    # of one that says whom it was about nothing is left, not even an id made of the name
+    assert {deed.id for deed in deeds} & known == {
+        deed.id for deed in deeds if deed.subject == "job:j2"
+    }

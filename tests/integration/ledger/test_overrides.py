@@ -49,3 +49,15 @@ async def test_a_secret_is_made_once(ledger: Ledger, dump: Callable[[], Dump]) -
     assert len(set(made)) == 1
     assert await ledger.secret("cookie", "late") == made[0]
     assert await ledger.secret("other", "o") == "o"
+
+
+async def test_an_edit_of_what_somebody_else_has_changed_meanwhile_is_none(ledger: Ledger) -> None:
+    assert await ledger.override_at(0, {"a": "1"}) == 1
+    assert await ledger.override_at(0, {"a": "2"}) is None
+    assert await ledger.overrides() == (1, {"a": "1"})
+    assert await ledger.override_at(1, {"a": "2"}) == 2
+
+
+async def test_of_edits_that_have_seen_the_same_one_counts(ledger: Ledger) -> None:
+    done = await asyncio.gather(*(ledger.override_at(0, {"a": str(n)}) for n in range(20)))
+    assert sorted(one for one in done if one is not None) == [1]

@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine import open_engine
 from store.errors import NewerStore
-from store.migrate import OLDEST_MARK, head, is_newer, migrate, revision
+from store.migrate import LEAST_MARK, is_newer, known, migrate, revision
 from store.tables import metadata
 
 _ONE_PROCESS = """
 import asyncio, sys
 from store.engine import open_engine
 from store.errors import NewerStore
-from store.migrate import OLDEST_MARK, head, is_newer, migrate, revision
+from store.migrate import LEAST_MARK, is_newer, known, migrate, revision
 
 async def main():
     engine = open_engine(sys.argv[1])
@@ -66,28 +66,28 @@ async def test_processes_that_start_together_all_find_the_tables(store_url: str)
     await engine.dispose()
 
 
-async def newer(engine: AsyncEngine, revision: str, oldest: int | None = None) -> None:
+async def newer(engine: AsyncEngine, revision: str, least: int | None = None) -> None:
     """As a newer release leaves it."""
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE jobs ADD COLUMN of_later TEXT"))
         await connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
-        if oldest is not None:
+        if least is not None:
             await connection.execute(
-                text("INSERT INTO marks (name, at_ms) VALUES (:name, :oldest)"),
-                {"name": OLDEST_MARK, "oldest": oldest},
+                text("INSERT INTO marks (name, at_ms) VALUES (:name, :least)"),
+                {"name": LEAST_MARK, "least": least},
             )
 
 
 async def test_a_schema_that_a_newer_release_has_added_to_is_used_as_it_is(
     engine: AsyncEngine,
 ) -> None:
-    await newer(engine, "9990", oldest=int(head()))
+    await newer(engine, "9990", least=known())
     await migrate(engine)
     assert await revision(engine) == "9990"
     assert is_newer("9990")
 
 
 async def test_one_that_needs_newer_code_is_refused_with_what_to_do(engine: AsyncEngine) -> None:
-    await newer(engine, "9990", oldest=9989)
-    with pytest.raises(NewerStore, match=r"9989 is the least.*install that release"):
+    await newer(engine, "9990", least=known() + 1)
+    with pytest.raises(NewerStore, match="install that release"):
         await migrate(engine)

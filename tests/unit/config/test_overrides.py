@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from config.overrides import people, with_users
+from config.edits import with_edits
+from config.overrides import people
 from config.settings import Role, Settings, User
 
 FILE = Settings(users=(User(name="anna", key="long-enough"), User(name="b.en")))
 
 
 def test_a_user_is_added_beside_those_of_the_file() -> None:
-    found = with_users(FILE, {"users.cleo": '{"name": "cleo", "role": "admin"}'})
+    found = with_edits(FILE, {"users.cleo": '{"name": "cleo", "role": "admin"}'})
     assert [user.name for user in found.users] == ["anna", "b.en", "cleo"]
     assert found.users[2].role is Role.ADMIN
 
 
 def test_without_added_users_the_settings_stay_the_same_object() -> None:
-    assert with_users(FILE, {"users.anna.revoked": "true"}) is FILE
+    assert with_edits(FILE, {"users.anna.revoked": "true"}) is FILE
 
 
 def test_one_field_is_changed_also_for_names_with_dots() -> None:

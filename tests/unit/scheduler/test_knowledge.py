@@ -98,3 +98,14 @@ def test_interactive_work_keeps_a_peak_alive_and_batch_work_does_not() -> None:
         knowledge.admitted(admit, NINE + HOUR_MS)
         config = told(NINE + HOUR_MS, knowledge=knowledge, rhythm="on")
         assert (config.hold_until_ms > 0) is held
+
+
+def test_maintenance_closes_the_pool_until_its_time() -> None:
+    until = datetime.fromtimestamp(NOW / 1000 + 60, UTC).isoformat()
+    rules = {"enabled": True, "message": "new disks", "until": until}
+    settings = Settings.model_validate({"maintenance": rules})
+    closed = Knowledge().config(settings, pool(NOW)).closed
+    assert closed.startswith("new disks until 20")
+    assert Knowledge().config(settings, pool(NOW + 61_000)).closed == ""
+    endless = Settings.model_validate({"maintenance": {"enabled": True}})
+    assert Knowledge().config(endless, pool(NOW)).closed == "no end is known yet"

@@ -287,3 +287,18 @@ def test_a_cpu_worker_is_no_worker_for_gpu_work_in_a_pool_with_gpus():
 def test_in_a_pool_without_gpus_all_work_waits_for_the_busy_cpu_workers():
     (decision,) = plan(snapshot([], [worker("cpu", on="", job="x")], [job("j")]), config())
     assert decision == Wait(decision.job, WaitReason.NO_WORKER, "all workers are busy (1 of 1)")
+
+
+def test_in_maintenance_nothing_starts_makes_room_or_is_interrupted_and_all_say_why():
+    jobs = [job("a1", "ann"), job("a2", "ann"), job("b1", "bob", need=20), job("c1", "cleo")]
+    pool = snapshot(
+        [gpu(used=8)],
+        [worker("w0", used=8, models=("checkpoints/z",)), worker("w1")],
+        jobs,
+        active=[running("x")],
+    )
+    decisions = plan(pool, config(closed="new disks", aging_ms=0, max_skips=0))
+    assert {type(one) for one in decisions} == {Wait}
+    assert waits(decisions) == dict.fromkeys(("a1", "a2", "b1", "c1"), WaitReason.MAINTENANCE)
+    assert {one.detail for one in decisions} >= {"new disks"}
+    assert admitted(plan(pool, config()))

@@ -78,9 +78,3 @@ def test_every_migration_only_adds(file: Path) -> None:
 def test_what_an_older_release_would_trip_over_is_found(line: str, said: str) -> None:
     (problem,) = problems(f"def upgrade():\n    {line}\n")
     assert problem.startswith(said)
-
-
-def test_revisions_are_numbers_in_one_row() -> None:
-    """A mark compares them as numbers (``store.migrate.OLDEST_MARK``)."""
-    numbers = [file.name.partition("_")[0] for file in sorted(FOLDER.glob("*.py"))]
-    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
