@@ -114,7 +114,7 @@ async def test_forgetting_two_users_or_one_twice_adds_up(engine: AsyncEngine) ->
 CLEANED = {
     "jobs", "attempts", "files", "input_files", "user_settings", "userdata", "hidden",
     "node_runs", "prompt_runs", "model_moves", "alerts", "usage", "waits", "gpu_samples",
-    "silences", "audit", "what_ifs",
+    "silences", "audit", "what_ifs", "advice", "advice_users", "advice_dismissals",
 }  # fmt: skip
 #: tables in which nobody's name or text can be
 NAMELESS = {"curves", "gaps", "marks", "node_hours", "pool_samples", "tallies"}
