@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUEUE: Final = "vramgate"
 #: How often there are chores.
 UPKEEP_S: Final = 3600
-#: How often outputs are delivered, where they are.
+#: How often outputs and messages about alerts are delivered, where they are.
 DELIVERY_S: Final = 10
 #: How often usage and samples are added up.
 SUMS_S: Final = 60
@@ -103,9 +103,11 @@ def errands(ground: Ground) -> list[Chore]:
     ledger, zone = redis_url(settings, ground.data_dir), settings.scheduler.rhythm_zone
     of_ledger = (store, ledger, settings.redis.pool, zone)
     often.append(Chore("budgets", "cli.budgets.tell_spent", of_ledger, SUMS_S))
+    # by name: keys and secrets in it must not lie about in Redis
+    args = (str(ground.loaded.file or ""), str(ground.data_dir))
+    if settings.alerts.webhooks or settings.alerts.mails:
+        often.append(Chore("alerts", "cli.telling.tell", args, DELIVERY_S))
     if settings.files.deliver is not None:
-        config = str(ground.loaded.file or "")
-        args = (config, str(ground.data_dir))
         often.append(Chore("delivery", "cli.delivery.deliver", args, DELIVERY_S))
     return often
 

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     agent,
+    alerts,
     backup,
     config,
     drain,
@@ -61,6 +62,7 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(alerts.app, name="alerts")
 app.command("usage")(usage.usage)
 app.command("record")(record.record)
 app.command("report")(report.report)

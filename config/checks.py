@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from config.alert_rules import problems_of
 from config.environment import Draft
 from config.problems import Problem
 from config.settings import AuthMode, Frontend, Role, Settings, User
@@ -23,7 +24,18 @@ _Found = Iterator[tuple[Place, str]]
 
 def check(settings: Settings, draft: Draft) -> list[Problem]:
     """All of it, each with the line that it is about."""
-    parts = (_open, _tls, _metrics, _frontend, _hashes, _ports, _networks, _places, _proxies)
+    parts = (
+        _open,
+        _tls,
+        _metrics,
+        _frontend,
+        _hashes,
+        _ports,
+        _networks,
+        _places,
+        _proxies,
+        _alerts,
+    )
     found = [one for part in parts for one in part(settings)]
     return [Problem(draft.origin(place), dotted(place), message) for place, message in found]
 
@@ -150,6 +162,17 @@ def _proxies(settings: Settings) -> _Found:
         yield place, "means nothing with `auth.mode: open`; set `auth.mode: keys`"
     if auth.proxy_header.lower() in _NO_PROXY_HEADERS:
         yield place, "is a header that clients send themselves; use for example X-Forwarded-User"
+
+
+def _alerts(settings: Settings) -> _Found:
+    alerts = settings.alerts
+    for at, key, message in problems_of(alerts):
+        yield ("alerts", "rules", at, key), message
+    if alerts.mails and alerts.smtp.host is None:
+        yield ("alerts", "mails"), "needs alerts.smtp.host, the server that takes e-mails"
+    names = [hook.name for hook in alerts.webhooks] + [mail.name for mail in alerts.mails]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield ("alerts",), f"two of webhooks and mails are called {name}"
 
 
 def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from config.alerts import Alerts
 from config.cluster import Cluster as Cluster
 from config.cluster import Log as Log
 from config.files import Files
@@ -365,6 +366,7 @@ class Settings(Model):
     metrics: Metrics = Metrics()
     sinks: Sinks = Sinks()
     maintenance: Maintenance = Maintenance()
+    alerts: Alerts = Alerts()
     cluster: Cluster = Cluster()
     log: Log = Log()
     data_dir: Path | None = None

@@ -14,6 +14,7 @@ from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.administration import administer
+from dashboard.api.alerts import Alerts
 from dashboard.api.asking import Clock
 from dashboard.api.contention import Contentions
 from dashboard.api.jobs import Jobs
@@ -111,6 +112,7 @@ def build(
     if reading is not None:
         app.add_routes(_kept(reading, ledger, who, clock))
         app.add_routes(_sums(reading, settings, who, ask_what_if, clock))
+        app.add_routes(_alerts(reading, settings, who, clock))
         app.add_routes(Perf(reading, who, clock, static / "report.html").routes())
     if reading is not None and operations is not None:
         administer(app, operations, reading.audit, ledger, settings, who, clock)
@@ -137,4 +139,12 @@ def _sums(
     yield from Contentions(reading.contention, names, settings, who, clock).routes()
     yield from WhatIfs(
         reading.what_ifs, reading.past, reading.users, settings, who, ask, clock=clock
+    ).routes()
+
+
+def _alerts(
+    reading: Reading, settings: Callable[[], Settings], who: Who, clock: Clock
+) -> list[web.RouteDef]:
+    return Alerts(
+        reading.alerts, reading.alert_messages, reading.audit, settings, who, reading.new_id, clock
     ).routes()

@@ -13,6 +13,7 @@ import msgspec
 from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
 from dashboard.api import (
+    alerts,
     audit,
     contention,
     forgetting,
@@ -60,6 +61,7 @@ _RESOURCES: Final = (
     maintenance.describe,
     audit.describe,
     forgetting.describe,
+    alerts.describe,
 )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.samples import fold_gpus, fold_pool
+from store.alert_messages import SqlAlertMessages
+from store.alerts import SqlAlerts
 from store.audit import SqlAudit
 from store.contention import SqlContention
 from store.job_list import SqlJobs
@@ -38,6 +40,10 @@ class Reading:
     what_ifs: SqlWhatIfs
     audit: SqlAudit
     recordings: SqlRecordings
+    alerts: SqlAlerts
+    alert_messages: SqlAlertMessages
+    #: ids of new rows, never the same twice
+    new_id: Callable[[], str]
 
 
 def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[], str]) -> Reading:
@@ -55,4 +61,7 @@ def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[]
         what_ifs=SqlWhatIfs(engine),
         audit=SqlAudit(engine, clock, new_id),
         recordings=SqlRecordings(engine),
+        alerts=SqlAlerts(engine, clock, new_id),
+        alert_messages=SqlAlertMessages(engine),
+        new_id=new_id,
     )

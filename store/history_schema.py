@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, text
 
 from store.tables import Words, metadata
 
@@ -56,6 +56,14 @@ node_runs: Final = Table(
     Column("capture", Words),
     Index(None, "started_ms"),
     sqlite_with_rowid=False,
+)
+#: Runs that took long, for whoever looks for slow ones. The index has the same words.
+LONG_RUN: Final = text("seconds >= 1")
+Index(
+    "ix_node_runs_long",
+    node_runs.c.started_ms,
+    sqlite_where=LONG_RUN,
+    postgresql_where=LONG_RUN,
 )
 
 #: One row for each attempt that a probe has seen.
@@ -277,14 +285,31 @@ alerts: Final = Table(
     Column("subject", Words, nullable=False),
     # "": nobody's in particular
     Column("user_name", Words, nullable=False),
+    # when it fired; it had been true since ``began_ms``
     _number("since_ms"),
     # NULL: it still holds
     Column("ended_ms", BigInteger),
+    # the last one that was over the threshold
     Column("value", Float, nullable=False),
     Column("threshold", Float, nullable=False),
     # JSON object, shown with it
     Column("detail", Words, nullable=False),
+    # info, warning, critical
+    Column("severity", Words, nullable=False, server_default="warning"),
+    Column("group_name", Words, nullable=False, server_default=""),
+    Column("began_ms", BigInteger, nullable=False, server_default="0"),
+    # farthest over the threshold
+    Column("worst", Float, nullable=False, server_default="0"),
+    # why nobody is told: ``silence:<id>``, ``behind:<rule>``; "": somebody is
+    Column("muted", Words, nullable=False, server_default=""),
     Index(None, "since_ms"),
+    Index(None, "user_name", "since_ms"),
+)
+Index(
+    "ix_alerts_firing",
+    alerts.c.rule,
+    sqlite_where=alerts.c.ended_ms.is_(None),
+    postgresql_where=alerts.c.ended_ms.is_(None),
 )
 
 silences: Final = Table(

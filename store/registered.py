@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from store import advice_schema, history_schema, schema
+from store import advice_schema, alert_schema, history_schema, schema
 
-MODULES: Final = (schema, history_schema, advice_schema)
+MODULES: Final = (schema, history_schema, alert_schema, advice_schema)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from dashboard.api.asking import Refused
 from dashboard.api.described import Json
 
 MOST_BYTES: Final = 65_536
+T = TypeVar("T")
 
 
 async def posted(request: web.Request) -> dict[str, Any]:
@@ -19,18 +21,38 @@ async def posted(request: web.Request) -> dict[str, Any]:
     Raises:
         Refused: it is none, or too long.
     """
-    if (request.content_length or 0) > MOST_BYTES:
-        raise Refused(413, f"Send at most {MOST_BYTES} bytes.")
-    text = await request.content.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise Refused(413, f"Send at most {MOST_BYTES} bytes.")
     try:
-        found = json.loads(text)
+        found = json.loads(await _text(request, MOST_BYTES))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Refused(400, "Send a JSON object.")
     return found
+
+
+async def posted_as(request: web.Request, shape: type[T], most_bytes: int = 4096) -> T:
+    """The same as a value of a type that says what may be in it.
+
+    Raises:
+        Refused: it is no such object, or too long.
+    """
+    text = await _text(request, most_bytes)
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except msgspec.ValidationError as error:
+        raise Refused(400, f"The body is wrong: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(400, "Send a JSON object.") from error
+
+
+async def _text(request: web.Request, most_bytes: int) -> bytes:
+    read = bytearray()
+    # one read may bring a part of it only
+    async for piece in request.content.iter_any():
+        read += piece
+        if len(read) > most_bytes:
+            raise Refused(413, f"Send at most {most_bytes} bytes.")
+    return bytes(read)
 
 
 def text_of(body: dict[str, Any], name: str, default: str = "", most: int = 300) -> str:

@@ -25,7 +25,14 @@ from store import history_schema, schema
 from store.engine import open_engine
 from store.migrate import migrate
 from store.tallies import SqlTallies
-from tests.integration.history.rows import attempt_row, fill, job_row, node_row, sample_row
+from tests.integration.history.rows import (
+    alert_row,
+    attempt_row,
+    fill,
+    job_row,
+    node_row,
+    sample_row,
+)
 from tests.isolation.estate import NAME, SECRET
 from tests.operations import Done
 
@@ -48,6 +55,7 @@ async def open_kept(folder: Path) -> AsyncEngine:
     samples = [sample_row(ended_ms - 1000 * n) for n in range(10)]
     await fill(engine, history_schema.gpu_samples, samples)
     await account(engine, ended_ms)
+    await fill(engine, history_schema.alerts, [alert_row(f"{NAME}-alert", ended_ms, job=KEPT)])
     return engine
 
 

@@ -323,6 +323,22 @@ def _kept() -> Rows:
         **for_admins(api, Try),
         **_kept_files(api),
         **_kept_sums(api),
+        **_kept_alerts(f"{api}/alerts"),
+    }
+
+
+def _kept_alerts(api: str) -> Rows:
+    silence = {"rule": "*", "until_ms": 4_000_000_000_000, "why": "quiet"}
+    return {
+        ("GET", api): [Try(api, shows=True)],
+        ("GET", f"{api}/past"): [Try(f"{api}/past", shows=True), Try(f"{api}/past?rule=slow_node")],
+        ("GET", f"{api}/one/{{alert}}"): [Try(f"{api}/one/{NAME}-alert", shows=True)],
+        ("GET", f"{api}/rules"): [Try(f"{api}/rules")],
+        ("GET", f"{api}/messages"): [Try(f"{api}/messages")],
+        ("GET", f"{api}/silences"): [Try(f"{api}/silences")],
+        ("POST", f"{api}/silences"): [Try(f"{api}/silences", json=silence)],
+        ("POST", f"{api}/silences/{{silence}}/end"): [Try(f"{api}/silences/one/end")],
+        ("POST", f"{api}/test"): [Try(f"{api}/test", json={"receiver": "ops"})],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,5 +68,17 @@ def sample_row(at_ms: int, **changes: Any) -> Row:
         "free_bytes": 17 * GIB, "least_free_bytes": 17 * GIB, "utilisation": 0.5,
         "temperature": 60, "power_mw": 300_000, "readings": 1,
         "holders": '[["host-0","ann",4294967296]]',
+    }  # fmt: skip
+    return row | changes
+
+
+def alert_row(alert_id: str, since_ms: int, *, job: str = "j", **changes: Any) -> Row:
+    """Something slow of ann's that still fires."""
+    row: Row = {
+        "id": alert_id, "rule": "slow_node", "subject": "node:VAEDecode", "user_name": "ann",
+        "since_ms": since_ms, "ended_ms": None, "value": 12.0, "threshold": 5.0,
+        "detail": json.dumps({"text": "node 8 took 12 s", "job": job, "attempt": 1, "node": "8"}),
+        "severity": "warning", "group_name": "film", "began_ms": since_ms, "worst": 12.0,
+        "muted": "",
     }  # fmt: skip
     return row | changes
