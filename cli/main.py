@@ -15,6 +15,8 @@ from cli import (
     drain,
     estimate,
     gateway,
+    gpus,
+    job,
     jobs,
     maintenance,
     migrate,
@@ -29,6 +31,7 @@ from cli import (
     scheduler,
     simulate,
     status,
+    top,
     up,
     usage,
     users,
@@ -56,6 +59,9 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("status")(status.status)
+app.command("top")(top.top)
+app.command("gpus")(gpus.gpus)
+app.add_typer(job.app, name="job")
 app.add_typer(queue.app, name="queue")
 app.add_typer(users.app, name="users")
 app.add_typer(profiles.app, name="profiles")

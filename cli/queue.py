@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import typer
 
+from cli.api_client import Api, Json, JsonOption, KeyFileOption, UrlOption, ask, where
 from cli.boot import connect_ledger, redis_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, read_ground
@@ -17,8 +20,9 @@ from scheduler.states import TERMINAL, Job, JobState
 _T = TypeVar("_T")
 
 app = typer.Typer(
-    help="Look at everybody's queue and change it: on this data folder, or on redis.url.",
-    no_args_is_help=True,
+    help="Look at everybody's queue (`list`, also without a word) and change it: on this data "
+    "folder, or on redis.url.",
+    invoke_without_command=True,
 )
 
 PromptId = Annotated[str, typer.Argument(help="As `vramgate queue list` shows it.")]
@@ -26,8 +30,24 @@ UserOption = Annotated[
     str | None,
     typer.Option("--user", metavar="NAME", help="Whose job it is; needed where two have that id."),
 ]
+#: Jobs of one question.
+_PAGE_ROWS: Final = 1000
 #: Why nothing was changed, by what was asked for.
 _TOO_LATE: Final = {"cancel": "it has ended", "hold": "it is no longer queued"}
+
+
+@app.callback()
+def queue(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """See the group's own help."""
+    if context.invoked_subcommand is None:
+        list_jobs(None, as_json, url, key_file, config, data_dir)
 
 
 @app.command("list")
@@ -35,6 +55,9 @@ def list_jobs(
     user: Annotated[
         str | None, typer.Option("--user", metavar="NAME", help="Only this user's.")
     ] = None,
+    as_json: JsonOption = False,
+    url: UrlOption = None,
+    key_file: KeyFileOption = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -42,8 +65,16 @@ def list_jobs(
 
     [bold]Example[/bold]: vramgate queue list --user ann
     """
-    jobs = _with_ledger(lambda ledger: _unfinished(ledger, user), config, data_dir)
-    for line in _lines(jobs):
+    if as_json or url is not None:
+        found = _ask_api(url, key_file, config, data_dir, user)
+        if as_json:
+            print(json.dumps(found, indent=2, ensure_ascii=False))
+            return
+        lines = [f"{one['user']}  {_told(one)}" for one in found["jobs"]] or ["no unfinished jobs"]
+    else:
+        jobs = _with_ledger(lambda ledger: _unfinished(ledger, user), config, data_dir)
+        lines = _lines(jobs)
+    for line in lines:
         print(line)
 
 
@@ -100,6 +131,34 @@ def cancel(
 ) -> None:
     """Cancel a job, queued or running."""
     print(_with_ledger(lambda ledger: _act(ledger, prompt_id, user, "cancel"), config, data_dir))
+
+
+def _ask_api(
+    url: str | None,
+    key_file: Path | None,
+    config: ConfigOption,
+    data_dir: DataDirOption,
+    user: str | None,
+) -> Json:
+    """All that waits and runs, page by page."""
+
+    async def work(api: Api) -> Json:
+        found = await api.get("queue", user=user, rows=_PAGE_ROWS)
+        while len(found["jobs"]) < found["matching"]:
+            more = await api.get("queue", user=user, rows=_PAGE_ROWS, start=len(found["jobs"]))
+            if not more["jobs"]:  # fewer than there were
+                break
+            found["jobs"] += more["jobs"]
+        return found
+
+    return ask(where(url, key_file, config, data_dir), work)
+
+
+def _told(job: Json) -> str:
+    if job["state"] != JobState.QUEUED.value:
+        return f"{job['prompt_id']}  {job['state'].lower()} on {job['worker']}"
+    why = ": ".join(part for part in (job["wait_reason"], job["wait_detail"]) if part)
+    return f"{job['prompt_id']}  queued" + (f", {why}" if why else "")
 
 
 def _with_ledger(

@@ -26,7 +26,7 @@ from config.settings import AuthMode, Role, Settings, User
 from scheduler.ledger import Ledger, LedgerUnavailable
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     help="Who may come in, and their keys. Changes take effect at once, without a restart.\n\n"
     "Keys are kept as hashes and shown once, when they are made. Users of the config file are "
     "listed too; what is changed here outranks the file.",
@@ -36,8 +36,25 @@ T = TypeVar("T")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON (docs/api.md).")]
+
+
+@app.callback()
+def users(
+    context: typer.Context,
+    as_json: AsJson = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """See the group's own help."""
+    if context.invoked_subcommand is None:
+        list_users(as_json, config, data_dir)
+
+
 @app.command("list")
-def list_users(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+def list_users(
+    as_json: AsJson = False, config: ConfigOption = None, data_dir: DataDirOption = None
+) -> None:
     """List users, their groups and roles, and how they come in. No keys are shown.
 
     [bold]Example[/bold]: vramgate users list --config vramgate.yaml
@@ -45,6 +62,10 @@ def list_users(config: ConfigOption = None, data_dir: DataDirOption = None) -> N
     ground = read_ground(config, data_dir)
     settings = ground.source.current()
     found = _with_ledger(ground, lambda ledger: all_people(ledger, settings))
+    if as_json:
+        told = {"auth": settings.auth.mode.value, "users": [_told(one) for one in found.values()]}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+        return
     if not found:
         print("no users yet; vramgate users add NAME makes one")
         return
@@ -62,6 +83,22 @@ def list_users(config: ConfigOption = None, data_dir: DataDirOption = None) -> N
     Console().print(table)
     if settings.auth.mode is AuthMode.OPEN:
         print("auth.mode is open: keys are not asked for (set auth.mode: keys in the config file)")
+
+
+def _told(person: Person) -> dict[str, Any]:
+    """A user as JSON: how one comes in, never a key or its digest."""
+    user = person.user
+    return {
+        "name": user.name,
+        "group": user.group,
+        "role": user.role.value,
+        "revoked": person.revoked,
+        "has_key": person.has_key and not person.revoked,
+        "has_personal_url": person.has_url_key and not person.revoked,
+        "port": None if person.revoked else user.port,
+        "networks": [] if person.revoked else list(user.networks),
+        "from": "added" if person.added else "file",
+    }
 
 
 @app.command()

@@ -14,8 +14,8 @@ from config.schema import settings as all_settings
 from config.yaml_lines import Path as Place
 
 PREFIX: Final = "VRAMGATE_"
-#: Variables with our prefix that are no settings.
-_OTHER_VARIABLES: Final = frozenset({"VRAMGATE_CONFIG", "VRAMGATE_DEBUG"})
+#: Variables with our prefix that are no settings: the command line reads them itself.
+_OTHER_VARIABLES: Final = frozenset({"VRAMGATE_CONFIG", "VRAMGATE_DEBUG", "VRAMGATE_KEY"})
 
 
 @dataclass(slots=True)
