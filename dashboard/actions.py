@@ -16,6 +16,7 @@ from aiohttp import web
 from config.settings import Role
 from dashboard import shapes
 from dashboard.live import UNAVAILABLE
+from dashboard.looks import acted_on
 from scheduler.ledger import CancelReply, LedgerUnavailable, SubmitSide
 from scheduler.states import TERMINAL, Job, JobState
 
@@ -55,6 +56,7 @@ class Actions:
                 "state": reply.state.value,
             }
             return _answer(409, late)
+        acted_on(request, action, f"job:{job.id}", owner)
         _log.info("job_action", action=action, job=job.id, user=owner, by=asking)
         done: shapes.Changed = {
             "prompt_id": prompt_id,

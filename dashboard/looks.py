@@ -1,8 +1,8 @@
-"""Admins' looks at what is somebody else's: written down, one entry an hour for each thing.
+"""What admins see and do of what is somebody else's, written down.
 
-A resource says whose the thing is that it shows (``looked_at``); when the answer is one, and
-the asker is somebody else, the entry is made. Gateways make one together: its id is of who,
-what and the hour.
+A resource says whose the thing is that it shows (``looked_at``) or has changed (``acted_on``);
+when the answer is one, and the asker is somebody else, the entry is made. Looks are one entry
+an hour for each thing; gateways make it together: its id is of who, what and the hour.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from store.errors import StoreError
 
 _log = structlog.get_logger()
 _SEEN: Final[web.RequestKey[list[tuple[str, str]]]] = web.RequestKey("looked_at", list)
+_DONE: Final[web.RequestKey[list[tuple[str, str, str]]]] = web.RequestKey("acted_on", list)
 #: Entries of this hour that this process knows of; pages ask again every few seconds.
 _MOST: Final = 10_000
 
@@ -35,6 +36,11 @@ def looked_at(request: web.Request, subject: str, user: str) -> None:
         user: whose it is.
     """
     request.setdefault(_SEEN, []).append((subject, user))
+
+
+def acted_on(request: web.Request, action: str, subject: str, user: str) -> None:
+    """Say what a request has changed: each time is an entry of its own."""
+    request.setdefault(_DONE, []).append((action, subject, user))
 
 
 class Looks:
@@ -60,12 +66,30 @@ class Looks:
             response = await handler(request)
             if response.status < 400:
                 for subject, user in request.get(_SEEN, ()):
-                    await self._note(request, subject, user)
+                    await self._note_look(request, subject, user)
+                for action, subject, user in request.get(_DONE, ()):
+                    await self._note_deed(request, action, subject, user)
             return response
 
         return note
 
-    async def _note(self, request: web.Request, subject: str, user: str) -> None:
+    async def _note_deed(self, request: web.Request, action: str, subject: str, user: str) -> None:
+        by_user, role = self._who(request)
+        if role is not Role.ADMIN or user == by_user:
+            return
+        try:
+            await self._audit.note(by_user, action, subject, {"user": user})
+        except (SQLAlchemyError, StoreError, OSError) as error:
+            # it is done; the log has the entry in its place
+            _log.warning(
+                "deed_not_recorded",
+                by=by_user,
+                action=action,
+                subject=subject,
+                error=type(error).__name__,
+            )
+
+    async def _note_look(self, request: web.Request, subject: str, user: str) -> None:
         by_user, role = self._who(request)
         if role is not Role.ADMIN or user == by_user:
             return

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Role
 from dashboard import shapes
+from dashboard.looks import looked_at
 from scheduler.ledger import LedgerUnavailable
 
 _log = structlog.get_logger()
@@ -30,6 +31,8 @@ PAGE_ROWS: Final = 100
 MOST_ROWS: Final = 1000
 #: Before the year 2100; a later time is a mistake in units.
 _LAST_MS: Final = 4_102_444_800_000
+#: Characters of a user's name.
+_LONGEST_NAME: Final = 64
 NO_QUEUE: Final = "Redis does not answer: the queue is safe, but nothing can be shown just now."
 NO_STORE: Final = "The store does not answer: nothing is lost, ask again when it is back."
 
@@ -91,8 +94,11 @@ class Page:
 
 
 def asker(who: Who, request: web.Request) -> Asker:
-    """Whoever passed the gateway's door."""
-    return Asker(*who(request))
+    """Whoever passed the gateway's door; that an admin asks for one ``user`` is written down."""
+    asking, wanted = Asker(*who(request)), request.query.get("user", "")
+    if asking.sees_all and wanted and len(wanted) <= _LONGEST_NAME:
+        looked_at(request, f"user:{wanted}", wanted)
+    return asking
 
 
 def admin(who: Who, request: web.Request) -> Asker:

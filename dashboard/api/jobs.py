@@ -26,6 +26,7 @@ from dashboard.api.described import PAGE, SPAN, Described, inquiry, part, read
 from dashboard.api.job_finder import JobFinder
 from dashboard.insight import comparison, memory, nodes, outputs, record, story
 from dashboard.insight.names import Names
+from dashboard.looks import looked_at
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.rehearsal import WINDOW
 from scheduler.states import TERMINAL, Job, JobState
@@ -148,7 +149,9 @@ class Jobs:
         return answer(request, body)
 
     async def _find(self, request: web.Request, job_id: str, asking: Asker) -> record.Found:
-        return await self._finder.find(job_id, asking, request.query.get("user"))
+        found = await self._finder.find(job_id, asking, request.query.get("user"))
+        looked_at(request, f"job:{found.head.id}", found.head.user_name)
+        return found
 
     def _filter(self, request: web.Request, asking: Asker) -> JobFilter:
         asked = [one for one in request.query.get("state", "").split(",") if one]

@@ -118,7 +118,8 @@ class Perf:
     async def _note(self, asking: Asker, subject: str, user: str | None) -> None:
         """An admin's look at what others did is written down."""
         if asking.sees_all and user != asking.user:
-            await self._audit.note(asking.user, "export", subject)
+            whose = {} if user is None else {"user": user}
+            await self._audit.note(asking.user, "export", subject, whose)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
