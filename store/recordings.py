@@ -14,6 +14,7 @@ from sqlalchemy import Column, ColumnElement, Select, and_, case, func, or_, sel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import history_schema, schema
+from store.advice import ADMINS, KeptAdvice, SqlAdvice
 from store.folding import HOUR_MS, WAIT_STEPS
 
 Row = Mapping[str, Any]
@@ -236,6 +237,12 @@ class SqlRecordings:
             wanted = wanted.where(_alerts.subject == f"job:{scope.job}")
         whose = _whose(wanted, scope, _alerts.user_name)
         return await self._few(whose.order_by(_alerts.since_ms.desc()))
+
+    async def advice(self, scope: Scope) -> list[KeptAdvice]:
+        """What was found and held within the span, as the scope's user, or the admins, have it."""
+        whose = ADMINS if scope.user is None else scope.user
+        found = await SqlAdvice(self._engine).all(whose, ended_after_ms=scope.from_ms)
+        return [one for one in found if one.since_ms < scope.until_ms and not one.dismissed]
 
     async def waits(self, scope: Scope) -> list[Row]:
         """What jobs waited for within the span, longest first."""

@@ -213,13 +213,17 @@ class Recording:
     async def _sums(self, scope: Scope, names: Names) -> AsyncIterator[Entry]:
         for row in await self._store.alerts(scope):
             yield rows.alert(row, names)
+        for one in await self._store.advice(scope):
+            found = rows.advice(one, scope.user, names)
+            if scope.job is None or scope.job in found.jobs:
+                yield found
         if scope.job is not None:
             return
         for row in await self._store.waits(scope):
             yield rows.wait(row, names)
         hours = scope.from_ms - scope.from_ms % HOUR_MS, scope.until_ms
-        for one in await self._users.sums(*hours, user=scope.user):
-            yield rows.usage(one, names)
+        for used in await self._users.sums(*hours, user=scope.user):
+            yield rows.usage(used, names)
 
 
 def _program() -> str:

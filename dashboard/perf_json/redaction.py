@@ -40,7 +40,7 @@ class Names:
 
     def model(self, name: str) -> str:
         """A model file's: it may say what somebody works on."""
-        return self._name("model", name)
+        return name if self.true else self._name("model", _file(name))
 
     def node(self, name: str) -> str:
         """A node's id."""
@@ -56,6 +56,17 @@ class Names:
         if kind == "group":
             return f"group:{self.group(name)}"
         return subject if kind in _PLAIN else kind if mark and _INPUT.match(kind) else ""
+
+    def text(self, text: str, users: Iterable[str], models: Iterable[str]) -> str:
+        """A sentence of ours that may have these names in it."""
+        if self.true:
+            return text
+        made = {name: self.user(name) for name in users if name}
+        # sentences have a model without its folder
+        made |= {name: self.model(path) for path in models for name in (path, _file(path))}
+        for name in sorted(filter(None, made), key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", made[name], text)
+        return text
 
     def values(self, told: Any) -> dict[str, Value]:
         """Numbers and shapes of a node's inputs or outputs."""
@@ -78,6 +89,10 @@ class Names:
             number = 1 + sum(1 for one, _ in self._made if one == kind)
             known = self._made[kind, name] = f"{kind}-{number}"
         return known
+
+
+def _file(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _shown(value: Any) -> Value:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.advice.body import seen_by
 from dashboard.perf_json.redaction import Names
 from dashboard.perf_json.shapes import (
+    Advice,
     Alert,
     Gap,
     Job,
@@ -19,6 +21,7 @@ from dashboard.perf_json.shapes import (
     Usage,
     Wait,
 )
+from store.advice import KeptAdvice
 from store.records import UsageSum
 
 Row = Mapping[str, Any]
@@ -136,6 +139,23 @@ def alert(row: Row, names: Names) -> Alert:
     """Something that somebody should know."""
     told = _same(row, "rule", "since_ms", "ended_ms", "value", "threshold")
     return Alert(subject=names.subject(row["subject"]), **told)
+
+
+def advice(one: KeptAdvice, user: str | None, names: Names) -> Advice:
+    """What makes work slow. ``user``: whose file it is; None: the admins'."""
+    body = seen_by(one.body, user)
+    who, models = one.body["users"], body["about"]["models"]
+    return Advice(
+        kind=one.kind,
+        title=names.text(body["title"], who, models),
+        remedies=[names.text(remedy, who, models) for remedy in body["remedies"]],
+        since_ms=one.since_ms,
+        ended_ms=one.ended_ms,
+        gain_in=body["gain_in"],
+        gain=one.gain,
+        shown=body["proof"]["shown"],
+        jobs=[witness["job"] for witness in body["jobs"]],
+    )
 
 
 def gap(row: Row) -> Gap:

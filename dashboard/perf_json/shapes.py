@@ -26,6 +26,7 @@ Count = Annotated[int, Meta(ge=0, le=_LARGEST)]
 Sum = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, lt=1e9)]
 Word = Annotated[str, Meta(max_length=500)]
+Sentence = Annotated[str, Meta(max_length=2000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -283,6 +284,24 @@ class Alert(_Part, frozen=True, kw_only=True, omit_defaults=True):
     threshold: float = 0.0
 
 
+class Advice(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes work slow, and what to do about it."""
+
+    kind: Word
+    title: Sentence
+    remedies: list[Sentence] = []
+    since_ms: Ms
+    #: absent: it still held
+    ended_ms: Ms | None = None
+    #: what would be gained: ``gpu_time``, ``waiting``, ``memory``, ``spare``; seconds a day
+    gain_in: Word = ""
+    gain: float = 0.0
+    #: runs (or hours, …) that show it
+    shown: Count = 0
+    #: ids of jobs that show it
+    jobs: list[Word] = []
+
+
 class Gap(_Part, frozen=True, kw_only=True, omit_defaults=True):
     """A time of which records are lost; never to be drawn as zeros."""
 
@@ -331,6 +350,7 @@ class Perf(Struct, frozen=True, kw_only=True):
     waits: list[Wait] = []
     usage: list[Usage] = []
     alerts: list[Alert] = []
+    advice: list[Advice] = []
     gaps: list[Gap] = []
     troubles: list[Trouble] = []
     left_out: list[LeftOut] = []
@@ -338,12 +358,12 @@ class Perf(Struct, frozen=True, kw_only=True):
 
 #: One entry of one of the lists above.
 Entry = (
-    Gpu | Worker | Job | Run | Node | Move | Memory | Samples | Queue | Wait | Usage | Alert | Gap
-    | Trouble | LeftOut
+    Gpu | Worker | Job | Run | Node | Move | Memory | Samples | Queue | Wait | Usage | Alert
+    | Advice | Gap | Trouble | LeftOut
 )  # fmt: skip
 #: Names of the lists, in the order in which a file has them: what others refer to comes first.
 LISTS: Final = {
     Gpu: "gpus", Worker: "workers", Job: "jobs", Run: "runs", Node: "nodes", Move: "moves",
     Memory: "memory", Samples: "samples", Queue: "queue", Wait: "waits", Usage: "usage",
-    Alert: "alerts", Gap: "gaps", Trouble: "troubles", LeftOut: "left_out",
+    Alert: "alerts", Advice: "advice", Gap: "gaps", Trouble: "troubles", LeftOut: "left_out",
 }  # fmt: skip

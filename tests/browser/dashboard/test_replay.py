@@ -154,7 +154,7 @@ async def test_an_artist_replays_own_work_only(open_page: Open, studio: Studio) 
     await expect(opened.page.get_by_role("alert").filter(has_text="admins")).to_be_visible()
 
 
-async def test_a_day_of_5000_jobs_and_50000_nodes_is_drawn_within_its_frames(
+async def test_a_day_of_5000_jobs_and_50000_nodes_adds_nothing_to_the_page(
     open_page: Open,
 ) -> None:
     page = (await open_page("replay")).page

@@ -14,6 +14,7 @@ from dashboard.history.samples import fold_gpus, fold_pool
 from dashboard.perf_json.recording import Recording
 from store import history_schema as history
 from store import schema
+from store.advice import FoundAdvice, SqlAdvice
 from store.engine import open_engine
 from store.migrate import migrate
 from store.recordings import SqlRecordings
@@ -109,8 +110,22 @@ async def engine(store_url: str) -> AsyncIterator[AsyncEngine]:
         for user in ("ann", "bob")
     ]
     await fill(opened, history.usage, usage)
+    await SqlAdvice(opened).replace([advice_for("ann"), advice_for("bob")], FROM_MS)
     yield opened
     await opened.dispose()
+
+
+def advice_for(user: str) -> FoundAdvice:
+    return FoundAdvice(
+        id=user, kind="vae_fallback", gain=60.0, gain_low=30.0, gain_high=90.0, users=(user,),
+        body={
+            "title": f"{user}'s VAEDecode fell back with minister.safetensors",
+            "remedies": [f"Ask {user} for tiles"], "gain_in": "gpu_time",
+            "proof": {"shown": 7}, "users": [user], "cause": SECRET, "subject": SECRET,
+            "jobs": [{"job": f"{user}-1", "user": user}],
+            "about": {"models": ["checkpoints/minister.safetensors"]},
+        },
+    )  # fmt: skip
 
 
 @pytest.fixture

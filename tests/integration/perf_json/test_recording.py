@@ -62,6 +62,18 @@ async def test_a_span_has_everything_of_everybody(recording: Recording) -> None:
     assert perf.left_out == []
 
 
+async def test_advice_is_in_it_without_names_and_with_what_to_do(recording: Recording) -> None:
+    perf = await made(recording, HOUR)
+    assert {(one.title, *one.remedies) for one in perf.advice} == {
+        (f"{user}'s VAEDecode fell back with model-1", f"Ask {user} for tiles")
+        for user in ("user-1", "user-2")
+    }
+    (mine,) = (
+        await made(recording, dataclasses.replace(HOUR, user="bob"), Names(own="bob"))
+    ).advice
+    assert (mine.jobs, mine.shown, mine.gain) == (["bob-1"], 7, 60.0)
+
+
 async def test_a_gap_is_a_gap(recording: Recording) -> None:
     perf = await made(recording, HOUR)
     (samples,) = perf.samples

@@ -68,6 +68,12 @@ export function draw(ctx: CanvasRenderingContext2D, scene: Scene, ink: Ink, font
     if (top + row.height < RULER || top > height) continue;
     paint(ctx, row, top, scene, x, ink);
   }
+  // beyond its end a recording knows of no gap: there is nothing
+  const end = x(scene.model.untilMs);
+  if (end < width) {
+    ctx.fillStyle = ink("--page");
+    ctx.fillRect(Math.max(gutter, end), RULER, width, height);
+  }
   ctx.restore();
   ruler(ctx, scene, x, ink);
   cursor(ctx, scene, x, ink);
@@ -79,7 +85,7 @@ function paint(ctx: CanvasRenderingContext2D, row: Row, top: number, scene: Scen
   const { gutter, width } = scene;
   ctx.fillStyle = ink(row.kind === "head" ? "--text" : "--muted");
   ctx.textAlign = "left";
-  const title = row.kind === "head" ? row.title : short(ctx, row.title, gutter - 8);
+  const title = row.kind === "head" ? row.title : ending(ctx, row.title, gutter - 8);
   ctx.fillText(title, 0, top + row.height / 2);
   if (row.kind === "head") return;
   ctx.save();
@@ -165,6 +171,13 @@ function short(ctx: CanvasRenderingContext2D, text: string, room: number): strin
   if (ctx.measureText(text).width <= room) return text;
   const fits = Math.floor((text.length * room) / Math.max(1, ctx.measureText(text).width)) - 1;
   return fits < 1 ? "" : `${text.slice(0, fits)}…`;
+}
+
+/** The end of a name that is too long: ids of workers differ there. */
+function ending(ctx: CanvasRenderingContext2D, text: string, room: number): string {
+  const wide = ctx.measureText(text).width;
+  if (wide <= room) return text;
+  return `…${text.slice(-Math.max(1, Math.floor((text.length * room) / wide) - 1))}`;
 }
 
 /** A GPU's memory in layers; times without figures have the colour of gaps. */

@@ -10,7 +10,7 @@ const MAJOR = 1;
 const MOST_BYTES = 256 * 2 ** 20;
 const LISTS = [
   "gpus", "workers", "jobs", "runs", "nodes", "moves", "memory", "samples", "queue", "waits",
-  "usage", "alerts", "gaps", "troubles", "left_out",
+  "usage", "alerts", "advice", "gaps", "troubles", "left_out",
 ] as const;
 
 /** A file that somebody chose or dropped; it stays in this browser. */

@@ -26,6 +26,7 @@ export function Report({ perf, theme }: { perf: Perf; theme: ComponentChildren }
       <Head perf={perf} theme={theme} />
       <Totals perf={perf} />
       <Wrong perf={perf} />
+      <Advised perf={perf} />
       <div class="panels">
         <Slow perf={perf} />
         <div class="stack">
@@ -129,6 +130,39 @@ function Wrong({ perf }: { perf: Perf }) {
         empty={null}
         sort={{ key: "since", down: true }}
       />
+    </section>
+  );
+}
+
+const GAINS: Record<string, string> = {
+  gpu_time: "GPU time",
+  waiting: "waiting",
+  memory: "of a GPU's memory",
+  spare: "of a GPU that nobody asked for",
+};
+
+function Advised({ perf }: { perf: Perf }) {
+  if (perf.advice.length === 0) return null;
+  return (
+    <section class="panel">
+      <h2>Advice</h2>
+      <ul class="advised">
+        {perf.advice.map((one) => (
+          <li key={`${one.kind} ${one.title}`}>
+            <strong>{one.title}</strong>
+            {one.gain ? (
+              <span class="detail">
+                to be gained: about {duration(one.gain)} a day {GAINS[one.gain_in ?? ""] ?? ""}
+              </span>
+            ) : null}
+            {(one.remedies ?? []).map((remedy) => (
+              <span key={remedy} class="detail">
+                {remedy}
+              </span>
+            ))}
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }

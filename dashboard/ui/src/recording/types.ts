@@ -147,6 +147,19 @@ export interface Alert {
   threshold?: number;
 }
 
+export interface Advice {
+  kind: string;
+  title: string;
+  remedies?: string[];
+  since_ms: number;
+  ended_ms?: number | null;
+  gain_in?: string;
+  /** Seconds a day. */
+  gain?: number;
+  shown?: number;
+  jobs?: string[];
+}
+
 export interface Gap {
   subject: string;
   from_ms?: number | null;
@@ -177,6 +190,7 @@ export interface Perf {
   waits: Wait[];
   usage: Usage[];
   alerts: Alert[];
+  advice: Advice[];
   gaps: Gap[];
   left_out: LeftOut[];
 }

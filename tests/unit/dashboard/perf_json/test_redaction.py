@@ -59,6 +59,15 @@ def test_a_subject_tells_no_name() -> None:
     assert names.subject("thing:ann") == "thing"
 
 
+def test_names_in_a_sentence_are_made_up_too_and_only_whole_ones() -> None:
+    names = Names()
+    told = names.text(
+        "ann ran sdxl.safetensors, as annabel did", ["ann"], ["base/sdxl.safetensors"]
+    )
+    assert told == "user-1 ran model-1, as annabel did"
+    assert names.model("sdxl.safetensors") == "model-1"
+
+
 def test_who_is_in_the_way_is_not_for_others() -> None:
     names = Names(own="ann")
     assert (names.subject("user:ann"), names.subject("user:bob")) == ("user:user-1", "")

@@ -7,6 +7,7 @@ import type { PageProps } from "../../pages";
 import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
 import { TimeSpan, useSpan } from "../../parts/time_span";
+import { Take } from "../../recording/take";
 import { href, setQuery } from "../../router";
 import { GpuPanel } from "./gpu_panel";
 import { type By, namesOf } from "./layers";
@@ -51,6 +52,7 @@ export default function GpusPage({ route }: PageProps) {
         </label>
         <div class="push">
           <TimeSpan preset="1h" />
+          <Take from={span.from} until={span.until} />
         </div>
       </div>
       {history.problem && <Problem message={history.problem.message} retry={history.reload} />}

@@ -53,7 +53,7 @@ export default function Replay({ route }: PageProps) {
   const two = sides.length === 2;
 
   return (
-    <>
+    <div class="page">
       <h1>Replay</h1>
       {problem && (
         <p class="problem" role="alert">
@@ -67,7 +67,7 @@ export default function Replay({ route }: PageProps) {
           <Controls player={player} length={length} view={view} onView={setView}>
             <Drop small onFiles={open} label={two ? "Open another" : "Open a second beside it"} />
           </Controls>
-          <div class={two ? "sides two" : "sides"}>
+          <div class={two ? "recorded-all two" : "recorded-all"}>
             {sides.map((side, n) => (
               <Side
                 key={`${n}${side.name}`}
@@ -82,7 +82,7 @@ export default function Replay({ route }: PageProps) {
           </div>
         </>
       )}
-    </>
+    </div>
   );
 }
 

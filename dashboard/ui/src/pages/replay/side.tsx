@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { count } from "../../format";
+import { count, took } from "../../format";
 import type { View } from "../../recording/draw";
 import { LeftOut } from "../../recording/left_out";
 import { Details, Moment } from "../../recording/moment";
@@ -21,7 +21,7 @@ export function Side({ side, cursor, onCursor, view, onView, onClose }: Props) {
   const { perf } = side.model;
   const length = side.model.untilMs - side.model.fromMs;
   return (
-    <section class="side" aria-label={side.name}>
+    <section class="recorded" aria-label={side.name}>
       <div class="details-head">
         <h2>
           {side.name} <span class="muted">
@@ -45,7 +45,11 @@ export function Side({ side, cursor, onCursor, view, onView, onClose }: Props) {
       />
       {chosen && <Details chosen={chosen} onClose={() => choose(null)} />}
       <div class="panel">
-        <Moment model={side.model} cursor={Math.min(cursor, length)} />
+        {cursor > length ? (
+          <p class="muted">This recording has ended {took((cursor - length) / 1000)} ago.</p>
+        ) : (
+          <Moment model={side.model} cursor={cursor} />
+        )}
       </div>
     </section>
   );
