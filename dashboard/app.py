@@ -14,6 +14,7 @@ from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.administration import administer
+from dashboard.api.advice import Advices
 from dashboard.api.alerts import Alerts
 from dashboard.api.asking import Clock
 from dashboard.api.contention import Contentions
@@ -123,6 +124,7 @@ def _kept(reading: Reading, ledger: Ledger, who: Who, clock: Clock) -> Iterator[
     """Every resource over the store."""
     names = Names(reading.jobs)
     yield from Samples(reading.samples, who, clock).routes()
+    yield from Advices(reading.advice, reading.audit, reading.jobs, ledger, who, clock).routes()
     yield from Jobs(reading.jobs, reading.timelines, names, ledger, who, clock).routes()
     yield from Workflows(
         reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who, clock

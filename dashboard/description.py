@@ -13,6 +13,7 @@ import msgspec
 from dashboard import live_shapes, shapes
 from dashboard.actions import ACTIONS
 from dashboard.api import (
+    advice,
     alerts,
     audit,
     contention,
@@ -47,6 +48,7 @@ _SHAPES: Final = (
 )
 #: everything over the store, one function for each resource
 _RESOURCES: Final = (
+    advice.describe,
     queue.describe,
     samples.describe,
     jobs.describe,

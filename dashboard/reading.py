@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.samples import fold_gpus, fold_pool
+from store.advice import SqlAdvice
 from store.alert_messages import SqlAlertMessages
 from store.alerts import SqlAlerts
 from store.audit import SqlAudit
@@ -28,6 +29,7 @@ from store.workflows import SqlWorkflows
 class Reading:
     """The store's readers. Whose a row is, the asking resource checks."""
 
+    advice: SqlAdvice
     samples: SqlSamples
     jobs: SqlJobs
     timelines: SqlTimelines
@@ -49,6 +51,7 @@ class Reading:
 def reading(engine: AsyncEngine, clock: Callable[[], float], new_id: Callable[[], str]) -> Reading:
     """All of them over one engine; ``clock``: seconds since the epoch, ``new_id``: for entries."""
     return Reading(
+        advice=SqlAdvice(engine),
         samples=SqlSamples(engine, fold_gpus, fold_pool),
         jobs=SqlJobs(engine),
         timelines=SqlTimelines(engine),

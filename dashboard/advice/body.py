@@ -37,4 +37,14 @@ def seen_by(body: Mapping[str, Any], user: str | None) -> dict[str, Any]:
         return {**shown, "others": 0}
     mine = [witness for witness in body["jobs"] if witness["user"] == user]
     others = [name for name in body["users"] if name != user]
-    return {**shown, "jobs": mine, "users": [user], "others": len(others)}
+    about = body["about"]
+    if others and len(about["fingerprints"]) > 1:
+        about = {**about, "fingerprints": []}  # some of them are others'
+    return {**shown, "jobs": mine, "users": [user], "others": len(others), "about": about}
+
+
+def concerns(body: Mapping[str, Any], job: str, user: str, fingerprint: str) -> bool:
+    """Whether advice is about this job: it shows it, or is one of its user's with that workflow."""
+    if any(witness["job"] == job for witness in body["jobs"]):
+        return True
+    return user in body["users"] and fingerprint in body["about"]["fingerprints"]

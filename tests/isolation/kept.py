@@ -22,6 +22,7 @@ from dashboard.reading import reading
 from gateway.context import Services, identity
 from gateway.request_metrics import RequestMetrics
 from store import history_schema, schema
+from store.advice import FoundAdvice, SqlAdvice
 from store.engine import open_engine
 from store.migrate import migrate
 from store.tallies import SqlTallies
@@ -38,6 +39,8 @@ from tests.operations import Done
 
 #: the owner's job that is kept
 KEPT = f"{NAME}-kept"
+#: and advice on it
+ADVICE = f"{NAME}-advice"
 Pages = Callable[[Services], dict[str, web.Application]]
 
 
@@ -55,8 +58,29 @@ async def open_kept(folder: Path) -> AsyncEngine:
     samples = [sample_row(ended_ms - 1000 * n) for n in range(10)]
     await fill(engine, history_schema.gpu_samples, samples)
     await account(engine, ended_ms)
+    await SqlAdvice(engine).replace(
+        [_advice(ADVICE, ("ann",)), _advice("shared-advice", ("ann", "bob"))], ended_ms
+    )
     await fill(engine, history_schema.alerts, [alert_row(f"{NAME}-alert", ended_ms, job=KEPT)])
     return engine
+
+
+def _advice(advice_id: str, users: tuple[str, ...]) -> FoundAdvice:
+    """Ann's alone, or (of others, too) one that shows jobs and workflows of all of them."""
+    flows = [f"{NAME}-workflow"] + ["flow-of-bob"] * (len(users) > 1)
+    about = {"fingerprints": flows, "classes": [], "models": [], "gpus": [], "workers": []}
+    words = NAME if users == ("ann",) else "Two people's"
+    body = {
+        "subject": f"{NAME}/x", "title": f"{words} nodes fell back", "cause": "c", "remedies": ["r"],
+        "gain_in": "gpu_time", "effect": {"value": 2.0, "low": 1.5, "high": 3.0, "unit": "×"},
+        "proof": {"test": "t", "p_value": 0.001, "shown": 5, "compared": 9}, "figures": [],
+        "charts": [], "about": about, "users": list(users),
+        "jobs": [{"job": KEPT, "user": "ann", "at_ms": 1, "note": "n"}],
+    }  # fmt: skip
+    return FoundAdvice(
+        id=advice_id, kind="vae_fallback", gain=90.0, gain_low=60.0, gain_high=120.0, users=users,
+        body=body,
+    )  # fmt: skip
 
 
 async def _taken(_id: str) -> None:

@@ -11,7 +11,7 @@ from tests.integration.gateway_info.conftest import png
 from tests.integration.gateway_prompt.stage import graph
 from tests.isolation.admin_rows import for_admins
 from tests.isolation.estate import NAME, Estate
-from tests.isolation.kept import KEPT
+from tests.isolation.kept import ADVICE, KEPT
 
 WORKFLOW = f"workflows%2F{NAME}.json"
 
@@ -323,6 +323,7 @@ def _kept() -> Rows:
         **for_admins(api, Try),
         **_kept_files(api),
         **_kept_sums(api),
+        **_kept_advice(api),
         **_kept_alerts(f"{api}/alerts"),
     }
 
@@ -415,4 +416,26 @@ def _kept_sums(api: str) -> Rows:
             Try(f"{api}/contention/what-ifs/choices"),
         ],
         ("GET", f"{api}/contention/what-ifs/{{id}}"): [Try(f"{api}/contention/what-ifs/one")],
+    }
+
+
+def _kept_advice(api: str) -> Rows:
+    one = f"{api}/advice/{ADVICE}"
+    return {
+        ("GET", f"{api}/advice"): [
+            Try(f"{api}/advice", shows=True),
+            Try(f"{api}/advice?state=dismissed"),
+            Try(f"{api}/advice?state=ended&kind=repeats"),
+        ],
+        ("POST", f"{api}/advice"): [Try(f"{api}/advice")],
+        ("GET", f"{api}/advice/{{id}}"): [Try(one, shows=True)],
+        ("POST", f"{api}/advice/{{id}}/dismiss"): [
+            Try(f"{one}/dismiss", json={"why": "x"}),
+            Try(f"{one}/dismiss", json={"why": 7}),
+        ],
+        ("POST", f"{api}/advice/{{id}}/recall"): [Try(f"{one}/recall")],
+        ("GET", f"{api}/jobs/{{job_id}}/advice"): [
+            Try(f"{api}/jobs/{KEPT}/advice", shows=True),
+            Try(f"{api}/jobs/{KEPT}/advice?user=ann"),
+        ],
     }

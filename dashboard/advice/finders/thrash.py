@@ -94,8 +94,7 @@ def _finding(scene: Scene, card: _Card, p_value: float) -> Finding:
         subject=card.gpu,
         title=f"{both} push each other off GPU {card.gpu}",
         cause=f"{len(card.again)} of {words.count(len(card.jobs), 'job')} on GPU {card.gpu} loaded "
-        f"a model again that had been there before, in {words.count(len(flows), 'workflow')} "
-        f"({', '.join(words.short(flow) for flow in flows[:4])}): "
+        f"a model again that had been there before, in {words.count(len(flows), 'workflow')}: "
         f"{words.seconds(sum(lost.values()))} went into loads.",
         remedies=_remedies(scene, card, first, sizes),
         gain=Gain(
