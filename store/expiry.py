@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store import advice_schema, schema
+from store import advice_schema, alert_schema, schema
 from store import history_schema as history
 from store.engine import writing
 from store.folding import STEPS, WAIT_STEPS
