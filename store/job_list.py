@@ -111,6 +111,15 @@ class SqlJobs:
         query = select(*_HEAD).where(_jobs.user_name == user, _jobs.prompt_id == prompt_id)
         return await self._first(query.order_by(_jobs.ended_ms.desc()).limit(1))
 
+    async def first_admissions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """When these jobs' first attempts were admitted, ms; those that had none are left out."""
+        tries = schema.attempts.c
+        query = select(tries.job_id, tries.admitted_ms).where(
+            tries.job_id.in_(job_ids), tries.attempt == 1, tries.admitted_ms.is_not(None)
+        )
+        async with self._engine.connect() as connection:
+            return {job: at_ms for job, at_ms in (await connection.execute(query)).all()}
+
     async def bodies(self, job_id: str) -> tuple[bytes | None, bytes | None]:
         """Prompt and result, JSON; None: not kept."""
         query = select(_jobs.prompt, _jobs.result).where(_jobs.id == job_id)

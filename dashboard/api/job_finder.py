@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dashboard.api.asking import Asker, Refused
 from dashboard.insight.record import Found, of_ledger
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -35,7 +38,16 @@ class JobFinder:
         )
         if found is None or not (asking.sees_all or found.head.user_name == asking.user):
             raise Refused(404, NO_JOB)
-        return found
+        return (await self.told([found]))[0]
+
+    async def told(self, jobs: Sequence[Found]) -> list[Found]:
+        """The same, with the first admission of those that were tried several times."""
+        again = [one.head.id for one in jobs if one.head.attempts > 1]
+        first = await self._jobs.first_admissions(again) if again else {}
+        return [
+            replace(one, first_admitted_ms=first.get(one.head.id, one.first_admitted_ms))
+            for one in jobs
+        ]
 
     async def bodies(self, found: Found) -> tuple[bytes | None, bytes | None]:
         """Prompt and result; None: not kept, or not yet."""

@@ -37,7 +37,7 @@ class JobLine(TypedDict):
     submitted_ms: int
     started_ms: int
     ended_ms: int
-    #: from submission to the last attempt's admission; null: not known
+    #: from submission to the first attempt's admission; null: not known
     wait_seconds: float | None
     run_seconds: float
     need_bytes: int

@@ -81,7 +81,7 @@ class Jobs:
         unfinished = [] if before else await self._unfinished(wanted)
         known = {head.id for head in heads}
         found = [one for one in map(record.of_ledger, unfinished) if one.head.id not in known]
-        ended = [record.Found(head) for head in heads]
+        ended = await self._finder.told([record.Found(head) for head in heads])
         names = await self._names.of(one.head.fingerprint for one in [*found, *ended])
         body: shapes.JobList = {
             "unfinished": [record.line(one, names[one.head.fingerprint]) for one in found],
@@ -216,7 +216,7 @@ class Jobs:
 
     async def _waited(self, found: record.Found, asking: Asker) -> list[shapes.WaitShare]:
         head = found.head
-        until_ms = head.admitted_ms or head.ended_ms or self._now_ms()
+        until_ms = found.first_admitted_ms or head.admitted_ms or head.ended_ms or self._now_ms()
         if not head.submitted_ms or until_ms <= head.submitted_ms:
             return []
         rows = await self._jobs.waited(head.user_name, head.submitted_ms, until_ms)
@@ -231,7 +231,7 @@ class Jobs:
         return comparison.Side(
             bars=bars,
             inputs={run.node: run.shapes["inputs"] for run in runs if run.shapes.get("inputs")},
-            wait_seconds=record.wait_seconds(head) or 0.0,
+            wait_seconds=record.wait_seconds(found) or 0.0,
             run_seconds=float(ran),
         )
 

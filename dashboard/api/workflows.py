@@ -12,6 +12,7 @@ from aiohttp import web
 from dashboard.api import workflow_shapes as shapes
 from dashboard.api.asking import Asker, Clock, Refused, Span, Who, answer, asker, refusing, span
 from dashboard.api.described import SPAN, Described, inquiry, part, read
+from dashboard.api.job_finder import JobFinder
 from dashboard.insight import learned, misses, record
 from dashboard.insight.names import Names
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -54,6 +55,7 @@ class Workflows:
         self._nodes = nodes
         self._names = names
         self._ledger = ledger
+        self._finder = JobFinder(jobs, ledger)
         self._who = who
         self._clock = clock
 
@@ -110,7 +112,10 @@ class Workflows:
             "learned": await self._learned(kind, runs, asking),
             "byte_errors": misses.byte_errors(runs),
             "second_errors": misses.second_errors(runs),
-            "runs": [record.line(record.Found(head), name) for head in runs],
+            "runs": [
+                record.line(one, name)
+                for one in await self._finder.told([record.Found(head) for head in runs])
+            ],
         }
         return answer(request, body)
 

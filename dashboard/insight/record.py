@@ -11,10 +11,17 @@ from store.job_list import JobHead
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A job; ``live``: the ledger's record of one that the store has not, or not yet."""
+    """A job.
+
+    Attributes:
+        head: what is known of it.
+        live: the ledger's record of one that the store has not, or not yet.
+        first_admitted_ms: of its first attempt, where that is not the last.
+    """
 
     head: JobHead
     live: Job | None = None
+    first_admitted_ms: int = 0
 
     @property
     def ended(self) -> bool:
@@ -72,7 +79,7 @@ def line(found: Found, name: str) -> JobLine:
         "submitted_ms": head.submitted_ms,
         "started_ms": head.started_ms,
         "ended_ms": head.ended_ms,
-        "wait_seconds": wait_seconds(head),
+        "wait_seconds": wait_seconds(found),
         "run_seconds": head.run_seconds,
         "need_bytes": head.need_bytes,
         "need_seconds": head.need_seconds,
@@ -81,9 +88,10 @@ def line(found: Found, name: str) -> JobLine:
     }
 
 
-def wait_seconds(head: JobHead) -> float | None:
-    """From submission to the last admission, or to its end where it never had one."""
-    until_ms = head.admitted_ms or head.ended_ms
+def wait_seconds(found: Found) -> float | None:
+    """From submission to its first admission, or to its end where it never had one."""
+    head = found.head
+    until_ms = found.first_admitted_ms or head.admitted_ms or head.ended_ms
     if not head.submitted_ms or not until_ms:
         return None
     return max(0, until_ms - head.submitted_ms) / 1000

@@ -212,7 +212,7 @@ async def test_two_jobs_side_by_side_say_where_the_time_went(ask: Ask) -> None:
     assert (worst["fallback_a"], worst["fallback_b"]) == ("tiled", "")
     assert other["changed"] == [{"name": "steps", "a": 40, "b": 20}]
     parts = {part["what"]: part["lost_seconds"] for part in told["parts"]}
-    assert parts["waiting"] == 29.0
+    assert parts["waiting"] == 9.0
     assert parts["loading"] == 1.25
     assert "error" in await ask("/api/v1/jobs/slow/compare", status=400)
 
