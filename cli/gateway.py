@@ -121,12 +121,13 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             cluster_token=token,
             url=lambda: address(settings(), port),
         )
+        kept = reading(engine, time.time, lambda: uuid.uuid4().hex)
         pages = dashboard.build(
             ledger,
             services.settings,
             _who,
             try_out=trier(services),
-            reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+            reading=kept,
             ask_what_if=asking(ground),
             progress=services.standings,
             operations=operations(ground, ledger, engine, token),
@@ -140,6 +141,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             version=own_version(),
             may=may_scrape,
             own=requests.registry,
+            alerts=kept.alerts,
         )
         app = build(
             services,

@@ -16,7 +16,7 @@ from dashboard.actions import Actions
 from dashboard.administration import administer
 from dashboard.api.advice import Advices
 from dashboard.api.alerts import Alerts
-from dashboard.api.asking import Clock
+from dashboard.api.asking import Clock, answer, refuse
 from dashboard.api.contention import Contentions
 from dashboard.api.jobs import Jobs
 from dashboard.api.perf import Perf
@@ -81,10 +81,8 @@ def build(
         user, role = who(request)
         sample = await sampler.refresh()
         if sample is None:
-            return web.json_response({"error": UNAVAILABLE}, status=503)
-        answer = web.json_response(overview(sample, user, role))
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+            return refuse(503, UNAVAILABLE)
+        return answer(request, overview(sample, user, role))
 
     async def sampling(_app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(sampler.run())

@@ -90,6 +90,7 @@ def _overview() -> Json:
         "summary": "The pool as the caller may see it",
         "responses": {
             "200": body("Figures of now.", shapes.Overview),
+            "304": {"description": "The caller has it already (`If-None-Match`)."},
             "503": body("The queue does not answer.", shapes.Failed),
         },
     }

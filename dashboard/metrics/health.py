@@ -24,8 +24,10 @@ class Health:
     streams: Sequence[StreamState] | None = None
     trust: Trust | None = None
     gateways: int | None = None
-    #: (rule, severity) → alerts that hold
+    #: (rule, severity) → alerts that fire and are not muted
     firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    #: when rules were last looked at
+    looked_ms: int | None = None
 
 
 def families(health: Health) -> list[Metric]:
@@ -40,9 +42,15 @@ def families(health: Health) -> list[Metric]:
         *_forecasts(pool, health.trust),
         gauge(
             "alerts_firing",
-            "Alerts that hold, by rule.",
+            "Alerts that fire and are not muted, by rule.",
             ("pool", "rule", "severity"),
             (((pool, *key), count) for key, count in sorted(health.firing.items())),
+        ),
+        single(
+            "alerts_evaluated_timestamp_seconds",
+            "When the recorder last looked at the alert rules, seconds since the epoch.",
+            pool,
+            None if health.looked_ms is None else health.looked_ms / 1000,
         ),
     ]
 

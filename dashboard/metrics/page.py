@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import structlog
@@ -23,6 +24,7 @@ from dashboard.sampler import Sampler
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.placement import Safety
 from scheduler.states import Snapshot
+from store.alerts import Firing
 from store.tallies import Key
 
 _log = structlog.get_logger()
@@ -35,8 +37,18 @@ _REFUSED: Final = (
     "Only admins and holders of the metrics token may read this: set metrics.token_file, and let "
     "the scraper show it as Authorization: Bearer.\n"
 )
-#: (rule, severity) → alerts that hold
-Firing = Callable[[], Awaitable[Mapping[tuple[str, str], int]]]
+
+
+class Alerts(Protocol):
+    """What the recorder has found of alert rules (``store.alerts``)."""
+
+    async def counts(self) -> Sequence[Firing]:
+        """How many fire and are not muted, by rule and severity."""
+        ...
+
+    async def looked_ms(self) -> int | None:
+        """When rules were last looked at; None: never."""
+        ...
 
 
 class Counts(Protocol):
@@ -55,11 +67,6 @@ class Collecting(Protocol):
         ...
 
 
-async def nothing_fires() -> Mapping[tuple[str, str], int]:
-    """There are no alert rules."""
-    return {}
-
-
 class MetricsPage:
     """Answers scrapes; what they cost does not grow with their number."""
 
@@ -73,7 +80,7 @@ class MetricsPage:
         version: str,
         may: Callable[[web.Request], bool],
         own: Collecting,
-        firing: Firing = nothing_fires,
+        alerts: Alerts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the page.
@@ -86,7 +93,7 @@ class MetricsPage:
             version: this program's.
             may: whether whoever asks may read this.
             own: the process's own figures.
-            firing: alerts that hold.
+            alerts: what fires; None: nobody looks.
             clock: any seconds that grow.
         """
         self._sampler = sampler
@@ -96,7 +103,7 @@ class MetricsPage:
         self._version = version
         self._may = may
         self._own = own
-        self._firing = firing
+        self._alerts = alerts
         self._clock = clock
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
@@ -132,37 +139,52 @@ class MetricsPage:
             moment = self._sampler.moment
             if moment is not None:
                 found += pool.families(_moment(settings, *moment))
-        counts = await self._kept()
-        found += kept(name, counts) if counts is not None else []
-        found += health.families(await self._health(name, counts is not None))
+        stored = await self._stored()
+        found += kept(name, stored.counts) if stored is not None else []
+        found += health.families(await self._health(name, stored))
         return [*found, *self._own.collect()]
 
-    async def _kept(self) -> dict[Key, int] | None:
+    async def _stored(self) -> Stored | None:
         """None: the store is away. Then nothing is told, which is a gap and no reset."""
         try:
-            return await self._counts.read()
+            counts = await self._counts.read()
+            if self._alerts is None:
+                return Stored(counts=counts)
+            firing = {(one.rule, one.severity): one.count for one in await self._alerts.counts()}
+            return Stored(counts=counts, firing=firing, looked_ms=await self._alerts.looked_ms())
         except (SQLAlchemyError, OSError) as error:
             _log.warning("metrics_without_store", error=type(error).__name__)
             return None
 
-    async def _health(self, name: str, store_up: bool) -> Health:
-        firing = await self._firing()
+    async def _health(self, name: str, stored: Stored | None) -> Health:
+        asked = Health(
+            pool=name,
+            version=self._version,
+            now_ms=None,
+            store_up=stored is not None,
+            firing=stored.firing if stored is not None else {},
+            looked_ms=stored.looked_ms if stored is not None else None,
+        )
         try:
             found = await self._ledger.pool()
-            return Health(
-                pool=name,
-                version=self._version,
+            return replace(
+                asked,
                 now_ms=found.now_ms,
-                store_up=store_up,
                 streams=await self._ledger.streams(),
                 trust=await self._ledger.trust(),
                 gateways=len(found.gateways),
-                firing=firing,
             )
         except LedgerUnavailable:
-            return Health(
-                pool=name, version=self._version, now_ms=None, store_up=store_up, firing=firing
-            )
+            return asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the store tells."""
+
+    counts: Mapping[Key, int]
+    firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    looked_ms: int | None = None
 
 
 class _Told:

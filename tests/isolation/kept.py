@@ -97,12 +97,13 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
         return identity(request).user, identity(request).role
 
     def pages(services: Services) -> dict[str, web.Application]:
+        kept = reading(engine, time.time, lambda: uuid.uuid4().hex)
         app = dashboard.build(
             services.ledger,
             services.settings,
             who,
             try_out=trier(services),
-            reading=reading(engine, time.time, lambda: uuid.uuid4().hex),
+            reading=kept,
             ask_what_if=_taken,
             operations=Done(services.settings, logs={"host-0": "a line"}).operations(),
             static=static,
@@ -115,6 +116,7 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
             version="1",
             may=may_scrape,
             own=RequestMetrics().registry,
+            alerts=kept.alerts,
         )
         return {"/dashboard": app, "/metrics": metrics.app()}
 

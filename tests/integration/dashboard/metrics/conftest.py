@@ -22,6 +22,7 @@ from dashboard.metrics.page import MetricsPage
 from dashboard.sampler import Sampler
 from gateway.request_metrics import RequestMetrics
 from scheduler.ledger import Ending
+from store.alerts import SqlAlerts
 from store.tallies import SqlTallies
 from tests.integration.dashboard.conftest import Floor
 from tests.integration.history.probe_words import node, told
@@ -102,6 +103,7 @@ async def scraped(floor: Floor, engine: AsyncEngine) -> AsyncIterator[Scraped]:
         version="1.2.3",
         may=lambda request: True,
         own=RequestMetrics().registry,
+        alerts=SqlAlerts(engine, time.time, lambda: "one"),
         clock=lambda: now[0],
     )
     app = web.Application()

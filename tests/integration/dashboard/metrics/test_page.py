@@ -14,8 +14,11 @@ from dashboard.history.recorder import Recorder
 from dashboard.metrics.counted import COUNTED, SPREADS
 from scheduler.ledger import LedgerUnavailable
 from scheduler.redis_ledger import RedisLedger
+from store import history_schema
+from store.alert_books import LOOKED_MARK
 from store.tallies import SqlTallies
 from tests.integration.dashboard.metrics.conftest import Scraped, check, work
+from tests.integration.history.rows import alert_row, fill
 
 _LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 
@@ -140,3 +143,12 @@ async def test_two_pages_of_one_pool_tell_the_same(scraped: Scraped) -> None:
 def test_no_label_is_one_that_grows_without_bound() -> None:
     allowed = {"state", "reason", "lane", "group", "result", "cached", "kind", "gpu", "sink"}
     assert {label for one in (*COUNTED, *SPREADS) for label in one.labels} <= allowed
+
+
+async def test_alerts_that_fire_are_told_by_rule(scraped: Scraped, engine: AsyncEngine) -> None:
+    for n, muted in enumerate(("", "", "silence")):
+        await fill(engine, history_schema.alerts, [alert_row(f"a{n}", 1, muted=muted)])
+    await fill(engine, history_schema.marks, [{"name": LOOKED_MARK, "at_ms": 1_700_000_000_000}])
+    read = Read(await scraped.text())
+    assert read("alerts_firing", rule="slow_node", severity="warning") == 2
+    assert read("alerts_evaluated_timestamp_seconds") == 1_700_000_000
