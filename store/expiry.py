@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Table, delete, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store import advice_schema, schema
+from store import advice_schema, alert_schema, schema
 from store import history_schema as history
 from store.engine import writing
 from store.folding import STEPS, WAIT_STEPS
@@ -53,6 +53,7 @@ async def expire(engine: AsyncEngine, kept: Kept) -> None:
         (schema.attempts, schema.attempts.c.ended_ms, kept.jobs_ms),
         (schema.jobs, schema.jobs.c.ended_ms, kept.jobs_ms),
         (history.alerts, history.alerts.c.ended_ms, kept.audit_ms),
+        (alert_schema.alert_messages, alert_schema.alert_messages.c.made_ms, kept.audit_ms),
         (history.audit, history.audit.c.at_ms, kept.audit_ms),
         (history.silences, history.silences.c.until_ms, kept.audit_ms),
         (advice_schema.advice, advice_schema.advice.c.ended_ms, kept.audit_ms),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from store import advice_schema, schema
+from store import advice_schema, alert_schema, schema
 from store import history_schema as history
 from store.accounts import USAGE_MARK
 from store.engine import writing
@@ -62,9 +62,41 @@ async def forget_user(engine: AsyncEngine, user: str) -> dict[str, int]:
         await connection.execute(delete(history.what_ifs))
         await _forget_advice(connection, user)
         await _forget_deeds(connection, user)
-        by = history.silences.c.by_user == user
-        await connection.execute(update(history.silences).where(by).values(by_user=NOBODY))
+        await _forget_alerts(connection, user)
     return gone
+
+
+async def _forget_alerts(connection: AsyncConnection, user: str) -> None:
+    """What is true of the user now, and what others were told of that; names have no wildcards."""
+    subject = f"user:{user}"
+    states, groups = alert_schema.alert_states.c, alert_schema.alert_groups.c
+    messages, silences = alert_schema.alert_messages.c, history.silences
+    for table, about in (
+        (alert_schema.alert_states, or_(states.user_name == user, states.subject == subject)),
+        (alert_schema.alert_rules, alert_schema.alert_rules.c.subject == subject),
+        (alert_schema.alert_groups, _names(groups.name, f"user={user}", f"subject={subject}")),
+        (
+            alert_schema.alert_messages,
+            or_(*(messages.body.contains(f'"{one}"', autoescape=True) for one in (user, subject))),
+        ),
+    ):
+        await connection.execute(delete(table).where(about))
+    for column, name, nobody in (
+        (silences.c.by_user, user, NOBODY),
+        (silences.c.subject, subject, f"user:{NOBODY}"),
+    ):
+        wanted = update(silences).where(column == name)
+        await connection.execute(wanted.values({column.name: nobody}))
+
+
+def _names(column: Any, *words: str) -> ColumnElement[bool]:
+    """Whether a list that is parted by commas has one of these."""
+    return or_(
+        *(
+            or_(column == word, column.contains(f"{word}, "), column.endswith(f", {word}"))
+            for word in words
+        )
+    )
 
 
 async def _forget_advice(connection: AsyncConnection, user: str) -> None:

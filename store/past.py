@@ -17,9 +17,11 @@ _jobs = schema.jobs.c
 _attempts = schema.attempts.c
 _gpus = history_schema.gpu_samples.c
 _runs = history_schema.prompt_runs.c
-#: Samples that other programs' memory is read from.
+#: Samples that GPUs and other programs' memory are read from; of short spans, shorter ones: the
+#: last minutes are not in the others yet.
 _STEP_S: Final = 600
-_HOUR_S: Final = 3600
+_SHORT_STEP_S: Final = 60
+_SHORT_MS: Final = 6 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +123,10 @@ class SqlPast:
 
     async def gpus(self, from_ms: int, until_ms: int) -> list[PlayedGpu]:
         """GPUs that were sampled in the span, and how many workers each had, by id."""
-        begin = from_ms - from_ms % (_HOUR_S * 1000)
+        step_s = _step(from_ms, until_ms)
+        begin = from_ms - from_ms % (step_s * 1000)
         samples = select(_gpus.gpu, _gpus.total_bytes, _gpus.holders).where(
-            _gpus.step_s == _HOUR_S, _gpus.at_ms >= begin, _gpus.at_ms < until_ms
+            _gpus.step_s == step_s, _gpus.at_ms >= begin, _gpus.at_ms < until_ms
         )
         tries = (
             select(_attempts.gpu, _attempts.worker)
@@ -147,10 +150,11 @@ class SqlPast:
 
     async def foreign(self, from_ms: int, until_ms: int) -> list[Foreign]:
         """What other programs held, oldest first; only where it changes."""
-        begin = from_ms - from_ms % (_STEP_S * 1000)
+        step_s = _step(from_ms, until_ms)
+        begin = from_ms - from_ms % (step_s * 1000)
         wanted = (
             select(_gpus.gpu, _gpus.at_ms, _gpus.foreign_bytes)
-            .where(_gpus.step_s == _STEP_S, _gpus.at_ms >= begin, _gpus.at_ms < until_ms)
+            .where(_gpus.step_s == step_s, _gpus.at_ms >= begin, _gpus.at_ms < until_ms)
             .order_by(_gpus.at_ms, _gpus.gpu)
         )
         found: list[Foreign] = []
@@ -161,3 +165,7 @@ class SqlPast:
                     found.append(Foreign(gpu, at_ms, bytes_))
                     last[gpu] = bytes_
         return found
+
+
+def _step(from_ms: int, until_ms: int) -> int:
+    return _SHORT_STEP_S if until_ms - from_ms <= _SHORT_MS else _STEP_S

@@ -11,15 +11,17 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp.test_utils import TestServer
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.trial import trier
+from cli.what_if import play_one
 from config.settings import AuthMode, Settings
 from dashboard import app as dashboard
 from dashboard.description import describe
@@ -193,6 +195,7 @@ async def open_studio(store_url: str, folder: Path, until_ms: int) -> AsyncItera
         reading=reading(engine, clock, lambda: uuid.uuid4().hex),
         progress=progress,
         operations=Done(lambda: current, logs={"studio-a-0": "ready\nloaded a model"}).operations(),
+        ask_what_if=lambda id_: _play_now(engine, id_, clock),
         clock=clock,
     )
     app = build(
@@ -252,6 +255,11 @@ async def work(studio: Studio) -> None:
             node="8", class_type="VAEDecode", done=6, nodes=7, since_ms=since
         ),
     }
+
+
+async def _play_now(engine: AsyncEngine, id_: str, clock: Callable[[], float]) -> None:
+    """The jobs' queue, without the wait: answered when it has been asked."""
+    await play_one(engine, id_, clock)
 
 
 async def _beating(studio: Studio) -> None:

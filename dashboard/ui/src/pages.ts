@@ -61,6 +61,20 @@ export const PAGES: readonly Page[] = [
     load: () => import("./pages/workflows/page"),
   },
   {
+    name: "users",
+    title: "Users",
+    shortcut: "u",
+    roles: null,
+    load: () => import("./pages/users/page"),
+  },
+  {
+    name: "contention",
+    title: "Contention",
+    shortcut: "c",
+    roles: null,
+    load: () => import("./pages/contention/page"),
+  },
+  {
     name: "replay",
     title: "Replay",
     shortcut: "r",

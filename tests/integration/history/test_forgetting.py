@@ -115,6 +115,7 @@ CLEANED = {
     "jobs", "attempts", "files", "input_files", "user_settings", "userdata", "hidden",
     "node_runs", "prompt_runs", "model_moves", "alerts", "usage", "waits", "gpu_samples",
     "silences", "audit", "what_ifs", "advice", "advice_users", "advice_dismissals",
+    "alert_states", "alert_rules", "alert_groups", "alert_messages",
 }  # fmt: skip
 #: tables in which nobody's name or text can be
 NAMELESS = {"curves", "gaps", "marks", "node_hours", "pool_samples", "tallies"}

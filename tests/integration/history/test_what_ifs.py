@@ -72,12 +72,12 @@ async def test_a_recorded_time_is_read_with_what_loading_took_left_out(
     }  # fmt: skip
     await fill(engine, history.prompt_runs, [run])
     samples = [
-        sample_row(START_MS, step_s=3600, holders='[["host-2","",5]]'),
-        *(sample_row(START_MS + n * 600_000, step_s=600, foreign_bytes=n // 2) for n in range(4)),
+        sample_row(START_MS, step_s=60, foreign_bytes=0, holders='[["host-2","",5]]'),
+        *(sample_row(START_MS + n * 60_000, step_s=60, foreign_bytes=n // 2) for n in range(1, 4)),
     ]
     await fill(engine, history.gpu_samples, samples)
     past, span = SqlPast(engine), (START_MS, START_MS + HOUR_MS)
     (job,) = await past.jobs(*span, most=10)
     assert (job.id, job.run_seconds, job.wait_ms) == ("j", 6.0, 1000)
     assert await past.gpus(*span) == [PlayedGpu(id="gpu-0", total_bytes=24 * 2**30, workers=3)]
-    assert await past.foreign(*span) == [Foreign("gpu-0", START_MS + 1_200_000, 1)]
+    assert await past.foreign(*span) == [Foreign("gpu-0", START_MS + 120_000, 1)]
