@@ -16,6 +16,7 @@ from config.edits import (
     BadEdit,
     Edit,
     checked,
+    default_of,
     edit_of,
     group_names,
     value_of,
@@ -198,14 +199,18 @@ class _Shown:
         if edit is None:
             raise LookupError(path)
         edited, deed = path in self._overrides, self._latest.get(SUBJECT + path)
+        base = value_of(edit, self._base)
         return {
             "path": path,
             "field": field,
             "value": value_of(edit, self.settings),
-            "base": value_of(edit, self._base),
-            "origin": "edited" if edited else self._origin(path) or "default",
+            "base": base,
+            "origin": "edited" if edited else self._of_file(path, base == default_of(edit)),
             "changed": {"by": deed.by_user, "at_ms": deed.at_ms} if edited and deed else None,
         }
+
+    def _of_file(self, path: str, is_default: bool) -> str:
+        return self._origin(path) or ("default" if is_default else "file")
 
 
 def _edit(request: web.Request, settings: Settings) -> Edit:

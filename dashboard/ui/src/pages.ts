@@ -81,6 +81,27 @@ export const PAGES: readonly Page[] = [
     roles: null,
     load: () => import("./pages/replay/page"),
   },
+  {
+    name: "workers",
+    title: "Workers",
+    shortcut: "k",
+    roles: ["admin"],
+    load: () => import("./pages/workers/page"),
+  },
+  {
+    name: "settings",
+    title: "Settings",
+    shortcut: "s",
+    roles: ["admin"],
+    load: () => import("./pages/settings/page"),
+  },
+  {
+    name: "audit",
+    title: "Audit",
+    shortcut: "l",
+    roles: ["admin"],
+    load: () => import("./pages/audit/page"),
+  },
 ];
 
 /** The pages that somebody with this role has. */

@@ -16,7 +16,13 @@ export type Answer<T> = { ok: true; data: T } | { ok: false; problem: Problem };
 
 export interface Source {
   get<T>(path: string, query: QueryChange, signal?: AbortSignal): Promise<Answer<T>>;
-  send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<Answer<T>>;
+  /** `revision`: what the change is of, where somebody else's must not be lost (`If-Match`). */
+  send<T>(
+    method: "POST" | "PUT" | "DELETE",
+    path: string,
+    body?: unknown,
+    revision?: number,
+  ): Promise<Answer<T>>;
   /** Address of what a browser fetches itself (downloads, pictures); null: there is none. */
   url(path: string, query?: QueryChange): string | null;
   /** Live figures; null: a recording has none. */
@@ -70,9 +76,11 @@ export function httpSource(): Source {
         return answer;
       });
     },
-    send<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
+    send<T>(method: string, path: string, body?: unknown, revision?: number): Promise<Answer<T>> {
       const said = body === undefined ? {} : { body: JSON.stringify(body) };
-      const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+      const headers: Record<string, string> = {};
+      if (body !== undefined) headers["Content-Type"] = "application/json";
+      if (revision !== undefined) headers["If-Match"] = `"${revision}"`;
       return asked<T>(url(path), { method, headers, ...said }, read<T>);
     },
   };

@@ -8,6 +8,7 @@ import { sessionOf } from "../session";
 import type { Source } from "../source";
 import { followTheme } from "../theme";
 import { LineBanner } from "./banner";
+import { MaintenanceBanner } from "./maintenance_banner";
 import { Navigation } from "./navigation";
 import { Opened } from "./opened";
 
@@ -38,6 +39,7 @@ function App({ source }: { source: Source }) {
         <Navigation route={route} session={session} source={source} />
         <div class="room">
           {source.watch && <LineBanner />}
+          {source.watch && session && <MaintenanceBanner />}
           <main id="main" tabIndex={-1}>
             {session ? <Opened route={route} session={session} source={source} /> : <Waiting view={view} />}
           </main>

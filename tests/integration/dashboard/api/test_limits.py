@@ -121,7 +121,7 @@ async def test_taken_back_the_file_is_in_force_again(desk: Desk) -> None:
     await desk.put("scheduler.max_running", 3)
     status, told = await desk.reset("scheduler.max_running", 1)
     assert status == 200
-    assert (told["limit"]["value"], told["limit"]["origin"]) == (8, "default")
+    assert (told["limit"]["value"], told["limit"]["origin"]) == (8, "file")
     answer = await desk.client.get(
         "/api/v1/limits/changes?path=scheduler.max_running&rows=1", headers=ADA
     )
