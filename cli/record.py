@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +58,7 @@ def record(
     ground = read_ground(config, data_dir)
     begin_ms, end_ms = recording.span_ms(since, until, "1h")
     if live is not None:
-        begin_ms, end_ms = _live(live)
+        begin_ms, end_ms = wait_for(live)
     where = out or Path(f"vramgate-{time.strftime('%Y%m%d-%H%M%S')}{_ending(chrome)}")
     asyncio.run(_record(ground, job, (begin_ms, end_ms), user, where, names=names, chrome=chrome))
 
@@ -67,8 +67,8 @@ def _ending(chrome: bool) -> str:
     return ".trace.json" if chrome else ".perf.json"
 
 
-def _live(text: str) -> tuple[int, int]:
-    """Wait so long; the time in which that was."""
+def wait_for(text: str, sleep: Callable[[float], None] = time.sleep) -> tuple[int, int]:
+    """Wait so long, and for the recorder; the time in which that was."""
     try:
         seconds = parse_seconds(text)
     except ValueError as error:
@@ -76,11 +76,11 @@ def _live(text: str) -> tuple[int, int]:
     begin = time.time()
     print(f"recording for {seconds:g} s, Ctrl-C ends it", file=sys.stderr)
     try:
-        time.sleep(seconds)
+        sleep(seconds)
     except KeyboardInterrupt:
         print("ended early", file=sys.stderr)
     end = time.time()
-    time.sleep(_SETTLE_S)
+    sleep(_SETTLE_S)
     return int(begin * 1000), int(end * 1000)
 
 

@@ -228,7 +228,7 @@ class SqlRecordings:
         """Alerts that held within the span, newest first."""
         wanted = select(
             _alerts.rule, _alerts.subject, _alerts.since_ms, _alerts.ended_ms, _alerts.value,
-            _alerts.threshold,
+            _alerts.worst, _alerts.threshold, _alerts.severity,
         ).where(
             _alerts.since_ms < scope.until_ms,
             or_(_alerts.ended_ms.is_(None), _alerts.ended_ms >= scope.from_ms),

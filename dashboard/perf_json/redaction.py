@@ -13,7 +13,9 @@ _NODE: Final = re.compile(r"[0-9A-Za-z:._-]{1,40}\Z")
 _INPUT: Final = re.compile(r"[A-Za-z_][0-9A-Za-z_.]{0,63}\Z")
 _DTYPE: Final = re.compile(r"[a-z0-9_]{1,24}\Z")
 #: Subjects whose names are no people's.
-_PLAIN: Final = frozenset({"gpu", "worker", "job", "host", "agent", "workflow", "pool"})
+_PLAIN: Final = frozenset(
+    {"gpu", "worker", "job", "host", "agent", "workflow", "node", "pool", "recorder"}
+)
 #: Tensors and numbers of one node's inputs or outputs.
 _MOST_VALUES: Final = 64
 

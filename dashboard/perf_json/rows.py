@@ -137,7 +137,7 @@ def usage(one: UsageSum, names: Names) -> Usage:
 
 def alert(row: Row, names: Names) -> Alert:
     """Something that somebody should know."""
-    told = _same(row, "rule", "since_ms", "ended_ms", "value", "threshold")
+    told = _same(row, "rule", "since_ms", "ended_ms", "value", "worst", "threshold", "severity")
     return Alert(subject=names.subject(row["subject"]), **told)
 
 

@@ -280,8 +280,12 @@ class Alert(_Part, frozen=True, kw_only=True, omit_defaults=True):
     since_ms: Ms
     #: absent: it still held
     ended_ms: Ms | None = None
+    #: the last one, the one farthest over the threshold, and that
     value: float = 0.0
+    worst: float = 0.0
     threshold: float = 0.0
+    #: info, warning, critical
+    severity: Word = ""
 
 
 class Advice(_Part, frozen=True, kw_only=True, omit_defaults=True):

@@ -200,3 +200,15 @@ async def test_nothing_serious_is_found_by_axe(open_page: Open, theme: str, widt
     assert await opened.findings() == []
     wide = await opened.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width
+
+
+async def test_a_jobs_page_leads_to_its_replay(open_page: Open) -> None:
+    page = (await open_page("jobs?last=24h&state=SUCCEEDED")).page
+    await page.get_by_role("table").locator("tbody a").first.click()
+    await (
+        page.get_by_role("group", name="Record this job").get_by_role("link", name="Replay").click()
+    )
+    await expect(page.get_by_role("heading", level=1, name="Replay")).to_be_visible()
+    side = page.get_by_role("region", name="Job ")
+    await expect(side).to_contain_text("1 run")
+    await expect(side.get_by_role("slider")).to_be_visible()

@@ -110,6 +110,9 @@ async def engine(store_url: str) -> AsyncIterator[AsyncEngine]:
         for user in ("ann", "bob")
     ]
     await fill(opened, history.usage, usage)
+    firing = {"id": "a1", "rule": "slow_node", "user_name": "ann", "ended_ms": None, "value": 9.0}
+    firing |= {"subject": "user:ann", "since_ms": FROM_MS + 5, "threshold": 5.0, "worst": 12.0}
+    await fill(opened, history.alerts, [firing | {"detail": SECRET, "severity": "critical"}])
     await SqlAdvice(opened).replace([advice_for("ann"), advice_for("bob")], FROM_MS)
     yield opened
     await opened.dispose()

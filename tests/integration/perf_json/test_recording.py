@@ -74,6 +74,16 @@ async def test_advice_is_in_it_without_names_and_with_what_to_do(recording: Reco
     assert (mine.jobs, mine.shown, mine.gain) == (["bob-1"], 7, 60.0)
 
 
+async def test_alerts_are_in_it_whoevers_they_are_and_in_ones_own_where_they_are_ones_own(
+    recording: Recording,
+) -> None:
+    (alert,) = (await made(recording, HOUR)).alerts
+    assert (alert.rule, alert.subject, alert.severity) == ("slow_node", "user:user-1", "critical")
+    assert (alert.worst, alert.threshold) == (12.0, 5.0)
+    bobs = await made(recording, dataclasses.replace(HOUR, user="bob"), Names(own="bob"))
+    assert bobs.alerts == []
+
+
 async def test_a_gap_is_a_gap(recording: Recording) -> None:
     perf = await made(recording, HOUR)
     (samples,) = perf.samples

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.errors import CliError, UsageError
 from cli.main import app
+from cli.record import wait_for
 from cli.recording import moment_ms, span_ms
 from dashboard.perf_json.report import TEMPLATE
 from store import history_schema, schema
@@ -113,6 +114,21 @@ def test_a_bad_file_is_refused_in_words(config: Path) -> None:
         run(config, "perf", "check", str(file))
     with pytest.raises(CliError, match="cannot be read"):
         run(config, "perf", "convert", str(config.parent / "none.perf.json"))
+
+
+def test_live_waits_for_its_time_and_for_the_recorder_and_ends_early_by_a_key() -> None:
+    slept: list[float] = []
+    begin, end = wait_for("90s", slept.append)
+    assert slept == [90.0, 5.0]
+    assert 0 <= end - begin < 5000
+
+    def interrupted(seconds: float) -> None:
+        slept.append(seconds)
+        if seconds == 60.0:
+            raise KeyboardInterrupt
+
+    wait_for("1m", interrupted)
+    assert slept[2:] == [60.0, 5.0]
 
 
 def test_a_time_is_so_long_ago_or_a_moment() -> None:

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { bytes, duration, energy, gib, gpuTime, percent, reason, shortId, took, when } from "../format";
+import { Chip } from "../parts/chip";
 import { Empty } from "../parts/empty";
 import { Plot } from "../parts/plot";
 import { type Column, Table } from "../parts/table";
@@ -110,12 +111,23 @@ function Figure({ name, value, note = "" }: { name: string; value: string; note?
 
 const ALERTS: readonly Column<Alert>[] = [
   { key: "rule", title: "Rule", value: (one) => one.rule },
+  {
+    key: "severity",
+    title: "How bad",
+    value: (one) => one.severity ?? "",
+    show: (one) => <Chip tone={one.severity === "critical" ? "bad" : "warn"}>{one.severity || "warning"}</Chip>,
+  },
   { key: "subject", title: "About", value: (one) => one.subject ?? "" },
   { key: "since", title: "Since", value: (one) => one.since_ms, show: (one) => when(one.since_ms, 0) },
   { key: "ended", title: "Until", value: (one) => one.ended_ms ?? null, show: (one) => (one.ended_ms ? when(one.ended_ms, 0) : "it still held") },
-  { key: "value", title: "Value", value: (one) => one.value ?? null, number: true },
-  { key: "threshold", title: "Limit", value: (one) => one.threshold ?? null, number: true },
+  { key: "worst", title: "Worst", value: (one) => figure(one.worst || one.value), number: true },
+  { key: "threshold", title: "Limit", value: (one) => figure(one.threshold), number: true },
 ];
+
+// A rule's unit is its own: four digits say enough in each.
+function figure(value: number | undefined): number | null {
+  return value === undefined ? null : Number(value.toPrecision(4));
+}
 
 function Wrong({ perf }: { perf: Perf }) {
   if (perf.alerts.length === 0) return null;

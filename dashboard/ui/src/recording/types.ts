@@ -144,7 +144,9 @@ export interface Alert {
   since_ms: number;
   ended_ms?: number | null;
   value?: number;
+  worst?: number;
   threshold?: number;
+  severity?: string;
 }
 
 export interface Advice {

@@ -7,6 +7,7 @@ import { useKeys } from "../../keys";
 import { Chip } from "../../parts/chip";
 import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
+import { Take } from "../../recording/take";
 import { href, type Query, setQuery } from "../../router";
 import { CompareWith } from "./compare_with";
 import { Findings } from "./findings";
@@ -44,6 +45,7 @@ export function Job({ id, query }: { id: string; query: Query }) {
   return (
     <div class="page">
       <Head detail={data} />
+      {data.attempt > 0 && <Take job={data.job.id} {...(query.user ? { user: query.user } : {})} />}
       {problem && <Problem message={problem.message} retry={reload} />}
       <Findings detail={data} />
       <Story detail={data} />
