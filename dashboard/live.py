@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -57,7 +58,7 @@ class Live:
         self._pages.add(socket)
         self._sampler.watchers += 1
         view = self._board.open(user, role)
-        writer = asyncio.create_task(self._write(socket, view, _had(request, view)))
+        writer = asyncio.create_task(self._write(_Page(socket, view, _had(request, view))))
         try:
             # Nothing is expected from a page: reading notices that it left.
             async for _ in socket:
@@ -85,49 +86,70 @@ class Live:
             users |= {job.user for job in sample.running}
         self._progress.follow(frozenset(users))
 
-    async def _write(self, socket: web.WebSocketResponse, view: View, version: int | None) -> None:
+    async def _write(self, page: _Page) -> None:
         try:
             async with asyncio.timeout(PAGE_SECONDS):
                 await self._sampler.refresh()
-                if version is not None:
-                    await socket.send_str(_STILL)  # who comes back is live again at once
+                if page.version is not None:
+                    await page.send(_STILL)  # who comes back is live again at once
                 while True:
                     seen = self._sampler.version
-                    version = await self._tell(socket, view, version)
+                    await self._tell(page)
                     await asyncio.sleep(LIVE_SECONDS)
-                    await self._news(socket, seen)
+                    await self._news(page, seen)
         except TimeoutError:
-            await socket.close(code=WSCloseCode.SERVICE_RESTART)
+            await page.socket.close(code=WSCloseCode.SERVICE_RESTART)
         except ConnectionError:
             return  # the page left; the reading side ends as well
 
-    async def _tell(
-        self, socket: web.WebSocketResponse, view: View, version: int | None
-    ) -> int | None:
-        """Send what the page does not have; the version that it has then."""
+    async def _tell(self, page: _Page) -> None:
+        """Send what the page does not have, if there is anything."""
+        view = page.view
         if self._sampler.sample is None:
             rows = view.rows
             told = {"type": "unavailable", "user": rows.user, "role": rows.role.value}
             told["message"] = UNAVAILABLE
-            await socket.send_str(msgspec.json.encode(told).decode())
+            await page.send(msgspec.json.encode(told).decode())
             # after a time without figures a page starts anew, curves and all
-            return None
+            page.version = None
+            return
         view.advance()
-        if version is None:
-            await socket.send_str(view.snapshot())
-        elif version != view.version:
-            await socket.send_str(view.since(version))
-        return view.version
+        if page.version != view.version:
+            # taken before it is sent: the view may go on meanwhile
+            version, had = view.version, page.version
+            await page.send(view.snapshot() if had is None else view.since(had))
+            page.version = version
 
-    async def _news(self, socket: web.WebSocketResponse, seen: int) -> None:
-        """Wait for a change; meanwhile show that the connection lives."""
+    async def _news(self, page: _Page, seen: int) -> None:
+        """Wait for a change, which may be none for this page; show that the connection lives."""
         while True:
             try:
-                async with asyncio.timeout(self._still_s):
+                async with asyncio.timeout(max(0.0, page.sent_at + self._still_s - _now())):
                     await self._sampler.changed(seen)
                     return
             except TimeoutError:
-                await socket.send_str(_STILL)
+                await page.send(_STILL)
+
+
+@dataclass(slots=True)
+class _Page:
+    """One open page."""
+
+    socket: web.WebSocketResponse
+    view: View
+    #: what it shows; None: nothing yet
+    version: int | None
+    #: the event loop's time
+    sent_at: float = 0.0
+
+    async def send(self, text: str) -> None:
+        """Send a message."""
+        await self.socket.send_str(text)
+        self.sent_at = _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _had(request: web.Request, view: View) -> int | None:

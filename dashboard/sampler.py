@@ -37,7 +37,7 @@ VITALS_SECONDS: Final = 2.0
 #: Queued jobs of each user that are read while somebody looks at the whole queue.
 WHOLE: Final = 20_000
 #: How long the whole queue goes on to be read after somebody has asked for it.
-_WHOLE_SECONDS: Final = 15.0
+_WHOLE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from scheduler.states import ACTIVE, Agent, Backlog, Gpu, Job, JobState, Snapsho
 _SEPARATOR: Final = b"\x1f"
 #: Owners of jobs are remembered up to this many, then anew.
 _MOST_OWNERS: Final = 100_000
+#: Jobs that are decoded at a time, about 25 ms: a gateway has others to serve meanwhile.
+_PORTION: Final = 500
 Noun = TypeVar("Noun", Agent, Gpu, Worker)
 #: (id, rev, said): a job reads the same as long as these are the same, but for its skips
 _Version = tuple[bytes, bytes, bytes]
@@ -151,17 +153,19 @@ class RedisSnapshot(RedisCatalogues):
         missing += [
             version for id_, rev in active if (version := (id_, rev, b"")) not in old.active
         ]
-        unread = [version[0] for version in missing if version[0] not in told]
-        replies = await self.server.pipeline(
-            [("HGETALL", self.keys("job", id_.decode())) for id_ in unread]
-        )
-        read = {**told, **dict(zip(unread, replies, strict=True))}
         fetched: _Jobs = {}
-        for version in missing:
-            fields = read[version[0]]
-            # One that has moved on between the two reads is left out: the next plan sees it.
-            if fields.get(b"rev") == version[1] and (job := decode_job(fields)) is not None:
-                fetched[version] = job
+        for first in range(0, len(missing), _PORTION):
+            some = missing[first : first + _PORTION]
+            unread = [version[0] for version in some if version[0] not in told]
+            replies = await self.server.pipeline(
+                [("HGETALL", self.keys("job", id_.decode())) for id_ in unread]
+            )
+            read = {**told, **dict(zip(unread, replies, strict=True))}
+            for version in some:
+                fields = read[version[0]]
+                # One that has moved on between the two reads is left out: the next plan sees it.
+                if fields.get(b"rev") == version[1] and (job := decode_job(fields)) is not None:
+                    fetched[version] = job
         return fetched
 
 

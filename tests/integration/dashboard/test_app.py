@@ -175,6 +175,22 @@ async def test_a_page_is_told_while_nothing_changes_that_the_line_is_up(
         assert (await socket.receive_json(timeout=20))["type"] == "still"
 
 
+async def test_a_page_is_told_so_too_while_all_that_changes_is_others(
+    floor: Any, base: str, http: ClientSession
+) -> None:
+    job = await floor.submit("bob")
+    async with Visitor(http, base, "ann").live() as socket:
+        await _receive(socket, "snapshot")
+        told = asyncio.create_task(socket.receive_json(timeout=20))
+        changes = 0
+        while not told.done():
+            changes += 1
+            await floor.explain(job, WaitReason.NO_HEADROOM, f"{changes} GiB are missing")
+            await asyncio.sleep(LIVE_SECONDS / 2)
+        assert (await told) == {"type": "still"}
+        assert changes > 2
+
+
 async def test_a_page_that_is_not_built_says_how_to_build_it(
     base: str, http: ClientSession
 ) -> None:

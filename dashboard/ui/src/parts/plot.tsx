@@ -44,6 +44,7 @@ export function Plot(props: Props) {
   const plot = useRef<uPlot | null>(null);
   const [cursor, setCursor] = useState<number | null>(null);
   const [off, setOff] = useState<ReadonlySet<string>>(new Set());
+  const seen = useRef(true);
   const latest = useRef(props);
   latest.current = props;
 
@@ -62,15 +63,25 @@ export function Plot(props: Props) {
     show(made, now.current, latest.current);
     const resized = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }));
     resized.observe(element);
+    // What is out of sight is drawn when it comes into sight.
+    const looked = new IntersectionObserver(
+      (entries) => {
+        seen.current = entries.some((entry) => entry.isIntersecting);
+        if (seen.current) show(made, now.current, latest.current);
+      },
+      { rootMargin: "200px" },
+    );
+    looked.observe(element);
     return () => {
       resized.disconnect();
+      looked.disconnect();
       made.destroy();
       plot.current = null;
     };
   }, [look, stacked, max, unit, height, sync, theme, !!props.onZoom]);
 
   useEffect(() => {
-    if (plot.current) show(plot.current, data, latest.current);
+    if (plot.current && seen.current) show(plot.current, data, latest.current);
   }, [data, props.from, props.until, props.gaps, props.markers]);
 
   const toggle = (name: string): void => {

@@ -1,6 +1,7 @@
 // What a plot is to uPlot: data, options, and what is drawn beneath the curves.
 import type { RefObject } from "preact";
 import uPlot from "uplot";
+import { stairs } from "./stairs";
 
 export interface Series {
   label: string;
@@ -104,7 +105,8 @@ function inks(element: HTMLElement): Ink {
 
 function curve(one: Series, stacked: boolean, ink: Ink): uPlot.Series {
   const colour = ink(one.colour);
-  const stepped = one.stepped && uPlot.paths.stepped ? uPlot.paths.stepped({ align: 1 }) : null;
+  const line = one.stepped && uPlot.paths.stepped ? uPlot.paths.stepped({ align: 1 }) : null;
+  const stepped = one.stepped && stacked ? stairs : line;
   return {
     label: one.label,
     ...(stacked ? { fill: colour, width: 0 } : { stroke: colour, width: 1.5 }),

@@ -31,10 +31,37 @@ interface Props {
 
 /** One GPU over time: its memory, its load, and what its workers hold. */
 export function GpuPanel({ id, gpu, workers, past, live, by, names, from, until, large }: Props) {
-  const layers = useMemo(() => layersOf(past, live, by, names), [past, live, by, names]);
+  // `until` moves on by pixels: in between, nothing that is live could be seen.
+  const layers = useMemo(() => layersOf(past, live, by, names), [past, !live, by, names, until]);
   const totals = past?.columns.total_bytes ?? [];
   const total = gpu?.total_bytes ?? totals[totals.length - 1] ?? 0;
   const name = gpu ? `${gpu.name}, ${gpu.agent} GPU ${gpu.index}` : id;
+  const memory = useMemo(
+    () =>
+      total > 0 && (
+        <Plot
+          label={`Memory of ${name} in GiB, by ${by}`}
+          at={layers.at}
+          series={layers.series}
+          gaps={layers.gaps}
+          unit="GiB"
+          format={inGib}
+          from={from}
+          until={until}
+          max={total / GIB}
+          height={large ? 300 : 170}
+          sync="gpus"
+          onZoom={zoomTo}
+          stacked
+        />
+      ),
+    [layers, name, by, from, until, total, large],
+  );
+  const running = !!live;
+  const vitals = useMemo(
+    () => <Vitals name={name} past={past} gpu={running ? gpu : null} from={from} until={until} />,
+    [name, past, running, gpu?.utilisation, gpu?.temperature, gpu?.power_mw, from, until],
+  );
   return (
     <article class="panel gpu" aria-label={name}>
       <header class="card-head">
@@ -49,30 +76,18 @@ export function GpuPanel({ id, gpu, workers, past, live, by, names, from, until,
         <States gpu={gpu} />
         <Now gpu={gpu} />
       </header>
-      {total > 0 && (
-        <Plot
-          label={`Memory of ${name} in GiB, by ${by}`}
-          at={layers.at}
-          series={layers.series}
-          gaps={layers.gaps}
-          unit="GiB"
-          format={(value) => `${value.toFixed(1)} GiB`}
-          from={from}
-          until={until}
-          max={total / GIB}
-          height={large ? 300 : 170}
-          sync="gpus"
-          onZoom={zoomTo}
-          stacked
-        />
-      )}
+      {memory}
       {gpu?.memory_source === "none" && (
         <p class="empty">No memory figures here: one job at a time for each worker.</p>
       )}
-      <Vitals name={name} past={past} gpu={live ? gpu : null} from={from} until={until} />
+      {vitals}
       {gpu && <Workers workers={workers} gpu={gpu} />}
     </article>
   );
+}
+
+function inGib(value: number): string {
+  return `${value.toFixed(1)} GiB`;
 }
 
 /** What is not as it should be, each with what it means. */

@@ -19,6 +19,10 @@ const BY: [By, string][] = [
   ["user", "user"],
 ];
 
+/** Columns of a chart where it is alone, and beside others. */
+const PIXELS = 1200;
+const PIXELS_OF_MANY = 600;
+
 export default function GpusPage({ route }: PageProps) {
   const one = route.args[0];
   const span = useSpan("1h");
@@ -28,9 +32,12 @@ export default function GpusPage({ route }: PageProps) {
   const history = useApi<GpuHistories>("samples/gpus", { ...span.query, gpu: one });
   const told = history.data;
 
+  // Nothing is drawn anew before it would be a pixel further.
+  const pixelMs = Math.max(500, (span.until - span.from) / (one ? PIXELS : PIXELS_OF_MANY));
+  const until = span.moving ? Math.ceil(Math.max(now, span.until) / pixelMs) * pixelMs : span.until;
   const names = useMemo(
     () => namesOf([...Object.values(told?.gpus ?? {}), ...Object.values(view.curves)], by),
-    [told, view.curves, by],
+    [told, until, by],
   );
   const past = Object.keys(told?.gpus ?? {});
   const ids = [...view.gpus.map((gpu) => gpu.id), ...past.filter((id) => !view.gpus.some((gpu) => gpu.id === id))];
@@ -73,7 +80,7 @@ export default function GpusPage({ route }: PageProps) {
             by={by}
             names={names}
             from={span.from}
-            until={span.moving ? Math.max(now, span.until) : span.until}
+            until={until}
             large={!!one}
           />
         ))}

@@ -59,14 +59,21 @@ const VITALS: readonly Vital[] = [
   },
 ];
 
+/** Columns of one of these charts. */
+const PIXELS = 150;
+
 /** Load, temperature and power over the same time, as far as the driver tells them. */
 export function Vitals({ name, past, gpu, from, until }: Props) {
+  // Their curves are history and their charts are small: they move on by their own pixels.
+  // A power of two: `until` grows, and its pixel must not grow along.
+  const pixelMs = 2 ** Math.round(Math.log2((until - from) / PIXELS));
+  const end = gpu ? Math.ceil(until / pixelMs) * pixelMs : until;
   const told = VITALS.filter((one) => past?.columns[one.column]?.some((value) => value !== null));
   if (told.length === 0) return null;
   return (
     <div class="vitals">
       {told.map((one) => (
-        <VitalPlot key={one.column} vital={one} name={name} past={past} gpu={gpu} from={from} until={until} />
+        <VitalPlot key={one.column} vital={one} name={name} past={past} gpu={gpu} from={from} until={end} />
       ))}
     </div>
   );
@@ -75,7 +82,7 @@ export function Vitals({ name, past, gpu, from, until }: Props) {
 function VitalPlot({ vital, name, past, gpu, from, until }: Props & { vital: Vital }) {
   const { column, title, unit, colour, max, scale, format } = vital;
   const now = gpu ? vital.now(gpu) : null;
-  const { at, series } = useMemo(() => {
+  const { at, series, last, most } = useMemo(() => {
     const times = [...(past?.at_ms ?? [])];
     const values: Values = (past?.columns[column] ?? []).map((one) => (one === null ? null : one / scale));
     for (const [start] of [...(past?.gaps ?? [])].reverse()) {
@@ -85,31 +92,38 @@ function VitalPlot({ vital, name, past, gpu, from, until }: Props & { vital: Vit
         values.splice(place, 0, null);
       }
     }
-    return { at: times, series: [{ label: title, colour, values }] };
+    const known = values.filter((one): one is number => one !== null);
+    const most = known.length ? Math.max(...known) : 0;
+    return { at: times, series: [{ label: title, colour, values }], last: known[known.length - 1], most };
   }, [past, column]);
-  const known = series[0]?.values.filter((one): one is number => one !== null) ?? [];
-  const latest = now === null ? known[known.length - 1] : now / scale;
+  const plot = useMemo(
+    () => (
+        <Plot
+          label={`${title} of ${name} in ${unit}`}
+          at={at}
+          series={series}
+          gaps={past?.gaps ?? []}
+          unit={unit}
+          format={format}
+          from={from}
+          until={until}
+          max={max}
+          height={84}
+          sync="gpus"
+          onZoom={zoomTo}
+          bare
+        />
+    ),
+    [at, series, from, until, name],
+  );
+  const latest = now === null ? last : now / scale;
   return (
     <div>
       <p class="small">
         {title} <strong>{latest === undefined ? "–" : format(latest)}</strong>
-        <span class="muted"> at most {format(Math.max(...(known.length ? known : [0])))}</span>
+        <span class="muted"> at most {format(most)}</span>
       </p>
-      <Plot
-        label={`${title} of ${name} in ${unit}`}
-        at={at}
-        series={series}
-        gaps={past?.gaps ?? []}
-        unit={unit}
-        format={format}
-        from={from}
-        until={until}
-        max={max}
-        height={84}
-        sync="gpus"
-        onZoom={zoomTo}
-        bare
-      />
+      {plot}
     </div>
   );
 }
