@@ -15,6 +15,7 @@ from dashboard import shapes
 from dashboard.api.asking import Clock, Refused, Span, Who, asker, choice, refusing, span
 from dashboard.api.described import SPAN, Described, body, inquiry
 from dashboard.api.users import BY, USER, day_sums, whole_hours
+from dashboard.looks import looked_at
 from store.records import By, UsageSum
 from store.statement import Statement, csv_of, html_of, json_of
 from store.users import SqlUsers
@@ -53,6 +54,8 @@ class Statements:
     async def statement(self, request: web.Request) -> web.Response:
         """Of ``?month=2026-11``, else of ``?from=&until=``."""
         user = asker(self._who, request).only(request.query.get("user") or None)
+        if user is not None:
+            looked_at(request, f"user:{user}", user)
         by = By(choice(request, "by", tuple(one.value for one in By), By.USER.value))
         form = choice(request, "form", tuple(_FORMS), "csv")
         zone = ZoneInfo(self._settings().scheduler.rhythm_zone)

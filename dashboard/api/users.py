@@ -38,6 +38,7 @@ from dashboard.api.users_shapes import (
     Used,
 )
 from dashboard.insight.names import Names, stem
+from dashboard.looks import looked_at
 from store.records import By, UsageSum
 from store.users import SqlUsers
 from store.waits import SqlWaits, Waits, quantile_ms
@@ -80,7 +81,7 @@ class Users:
     async def usage(self, request: web.Request) -> web.Response:
         """By ``?by=``, of everybody or of ``?user=``."""
         asking, wanted, by = self._asked(request)
-        user, seen = asking.only(request.query.get("user") or None), page(request)
+        user, seen = self._whose(request, asking), page(request)
         sums = await self._users.sums(wanted.from_ms, wanted.until_ms, by, user=user)
         counts = await self._waits.counts(wanted.from_ms, wanted.until_ms, by, user=user)
         waits = {name: found for (name, _), found in counts.items()}
@@ -106,7 +107,7 @@ class Users:
     async def days(self, request: web.Request) -> web.Response:
         """The same by day, in columns; ``?apart=`` names have their own."""
         asking, wanted, by = self._asked(request)
-        user = asking.only(request.query.get("user") or None)
+        user = self._whose(request, asking)
         apart = number(request, "apart", _APART, least=1, most=_MOST_APART)
         zone = self.zone()
         sums = await day_sums(self._users, wanted, by, user, zone)
@@ -164,6 +165,12 @@ class Users:
     def _asked(self, request: web.Request) -> tuple[Asker, Span, By]:
         by = By(choice(request, "by", tuple(one.value for one in By), By.USER.value))
         return asker(self._who, request), whole_hours(span(request, self._clock)), by
+
+    def _whose(self, request: web.Request, asking: Asker) -> str | None:
+        user = asking.only(request.query.get("user") or None)
+        if user is not None:
+            looked_at(request, f"user:{user}", user)
+        return user
 
     def _month(self, zone: ZoneInfo) -> tuple[int, int]:
         now_ms = int(self._clock() * 1000)
