@@ -36,10 +36,12 @@ from store.contention import SqlContention
 from store.engine import open_engine, writing
 from store.folding import add_up_nodes
 from store.migrate import migrate
+from store.past import SqlPast
 from store.records import By
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
 from store.users import SqlUsers
+from store.waits import SqlWaits
 from store.workflows import SqlWorkflows
 
 _DAY_MS: Final = 24 * rows.HOUR_MS
@@ -91,6 +93,7 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
     now, start = season.until_ms, season.from_ms
     times, work = SqlTimelines(engine), SqlWorkflows(engine)
     users, contention = SqlUsers(engine), SqlContention(engine)
+    waits, past = SqlWaits(engine), SqlPast(engine)
     samples = SqlSamples(engine, fold_gpus, fold_pool)
     wanted = schema.jobs.c
     async with engine.connect() as connection:
@@ -113,12 +116,16 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
             hour - 30 * _DAY_MS, now, each_ms=_DAY_MS
         ),
         "users: one's models, 90 days": lambda: users.sums(start, now, By.MODEL, user="user-1"),
+        "users: waits, 90 days": lambda: waits.counts(start, now),
+        "users: waits by model, 90 days": lambda: waits.counts(start, now, By.MODEL),
         "contention: blocked by what, 90 days": lambda: contention.blocked(
             start, now, by_user=True
         ),
         "contention: peaks, 90 days": lambda: contention.peaks(start, now),
         "contention: heat map, 90 days": lambda: contention.week(start, now, "Europe/Zurich"),
         "contention: near misses, 90 days": lambda: contention.near_misses(start, now),
+        "contention: least free memory, 90 days": lambda: contention.least_free(start, now),
+        "contention: a day to play again": lambda: past.jobs(now - _DAY_MS, now, 5000),
         "gpus: all, 12 minutes": lambda: samples.gpus(now - 12 * 60_000, now),
         "gpus: one, a day": lambda: samples.gpus(now - _DAY_MS, now, gpu="GPU-0001"),
         "gpus: all, 7 days": lambda: samples.gpus(now - 7 * _DAY_MS, now),

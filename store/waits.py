@@ -14,10 +14,9 @@ from store import history_schema, schema
 from store.records import By
 
 _jobs = schema.jobs.c
-#: Waits are told apart by a tenth of a second, above ten seconds by a second.
-_FINE_MS: Final = 100
-_COARSE_MS: Final = 1000
-_FINE_UNTIL_MS: Final = 10_000
+#: (below, ms apart): waits are told apart to a tenth of what they are, or better.
+_STEPS: Final = ((2_000, 100), (10_000, 500), (60_000, 2_000), (600_000, 20_000))
+_COARSEST_MS: Final = 60_000
 _COLUMNS: Final[Mapping[By, Any]] = {
     By.USER: _jobs.user_name,
     By.GROUP: _jobs.group_name,
@@ -44,9 +43,7 @@ class SqlWaits:
         by: By = By.USER,
         *,
         user: str | None = None,
-        each_ms: int | None = None,
-        zone_ms: int = 0,
-    ) -> dict[tuple[str, int | None], Waits]:
+    ) -> dict[str, Waits]:
         """Of jobs that ended between two times and ran; until the admission that ended them.
 
         Args:
@@ -54,43 +51,45 @@ class SqlWaits:
             until_ms: not part of it.
             by: what they are told apart by.
             user: only this user's.
-            each_ms: apart for each stretch of this length, too.
-            zone_ms: how much local time is ahead of UTC: where the stretches begin.
         """
         wait = _jobs.admitted_ms - _jobs.submitted_ms
         rounded = case(
-            (wait < _FINE_UNTIL_MS, wait - wait % _FINE_MS), else_=wait - wait % _COARSE_MS
+            *((wait < below, wait - wait % step) for below, step in _STEPS),
+            else_=wait - wait % _COARSEST_MS,
         ).label("wait_ms")
-        groups: list[Any] = [_COLUMNS[by].label("name"), rounded]
-        if each_ms is not None:
-            at = _jobs.ended_ms - (_jobs.ended_ms + zone_ms) % each_ms
-            groups.append(at.label("at_ms"))
+        name = _COLUMNS[by].label("name")
+        # the wait first: by the name first SQLite would go by users' index, and read all rows
         wanted = (
-            select(*groups, func.count().label("jobs"))
+            select(rounded, name, func.count())
             .where(
                 _jobs.ended_ms >= from_ms,
                 _jobs.ended_ms < until_ms,
                 _jobs.submitted_ms > 0,
                 _jobs.admitted_ms >= _jobs.submitted_ms,
             )
-            .group_by(*(group.name for group in groups))
+            .group_by(rounded.name, name.name)
         )
         if user is not None:
             wanted = wanted.where(_jobs.user_name == user)
-        found: dict[tuple[str, int | None], Waits] = defaultdict(Counter)
+        found: dict[str, Waits] = defaultdict(Counter)
         async with self._engine.connect() as connection:
-            models = await _models(connection) if by is By.MODEL else {}
-            for row in (await connection.execute(wanted)).mappings().all():
-                name = models.get(row["name"], "") if by is By.MODEL else row["name"]
-                key = (name, int(row["at_ms"]) if each_ms is not None else None)
-                found[key][int(row["wait_ms"])] += row["jobs"]
+            rows = (await connection.execute(wanted)).all()
+            models: dict[str, str] = {}
+            if by is By.MODEL:
+                models = await _models(connection, {told for _, told, _ in rows})
+        for wait_ms, told, jobs in rows:
+            found[models.get(told, "") if by is By.MODEL else told][int(wait_ms)] += jobs
         return dict(found)
 
 
-async def _models(connection: AsyncConnection) -> dict[str, str]:
+async def _models(connection: AsyncConnection, fingerprints: set[str]) -> dict[str, str]:
     """Main models by fingerprint."""
     usage = history_schema.usage.c
-    wanted = select(usage.fingerprint, func.max(usage.model)).group_by(usage.fingerprint)
+    wanted = (
+        select(usage.fingerprint, func.max(usage.model))
+        .where(usage.fingerprint.in_(fingerprints))
+        .group_by(usage.fingerprint)
+    )
     return {row[0]: row[1] for row in (await connection.execute(wanted)).all()}
 
 

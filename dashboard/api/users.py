@@ -83,8 +83,7 @@ class Users:
         asking, wanted, by = self._asked(request)
         user, seen = self._whose(request, asking), page(request)
         sums = await self._users.sums(wanted.from_ms, wanted.until_ms, by, user=user)
-        counts = await self._waits.counts(wanted.from_ms, wanted.until_ms, by, user=user)
-        waits = {name: found for (name, _), found in counts.items()}
+        waits = await self._waits.counts(wanted.from_ms, wanted.until_ms, by, user=user)
         everybody = sums
         if user is not None:
             everybody = await self._users.sums(wanted.from_ms, wanted.until_ms)
