@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from scheduler.ledger import Event, EventKind, FileRecord
 from scheduler.states import Job
 from scheduler.warmth import main_model
 
 Row = dict[str, Any]
+#: the field of a prompt's body that is for its worker alone
+_SECRETS: Final = b'"secrets"'
 #: (type, subfolder, filename) in the user's names
 OutputName = tuple[str, str, str]
 
@@ -18,6 +22,21 @@ OutputName = tuple[str, str, str]
 def settled(events: Sequence[Event]) -> dict[str, Event]:
     """The events that ended a job, by job id."""
     return {event.job: event for event in events if event.kind is EventKind.SETTLED}
+
+
+def without_secrets(body: bytes) -> bytes:
+    """A prompt's body without keys of other services that its client sent for the worker alone.
+
+    The ledger has to hold them until the prompt has run; nobody needs them in a history.
+    """
+    if _SECRETS not in body:
+        return body
+    try:
+        parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:  # no body of a gateway's: what is in it, nobody knows
+        return body
+    parts.pop("secrets", None)
+    return msgspec.json.encode(parts)
 
 
 def job_row(job: Job, prompt: bytes | None, result: bytes | None) -> Row:
@@ -49,7 +68,7 @@ def job_row(job: Job, prompt: bytes | None, result: bytes | None) -> Row:
         "admitted_ms": job.admitted_ms,
         "started_ms": job.started_ms,
         "ended_ms": job.ended_ms,
-        "prompt": prompt,
+        "prompt": None if prompt is None else without_secrets(prompt),
         "result": result,
         "model": model,
         "model_bytes": dict(zip(job.models, job.model_bytes, strict=False)).get(model, 0),

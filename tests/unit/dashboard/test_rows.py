@@ -7,7 +7,14 @@ import json
 import pytest
 
 from dashboard.ended import EndedWindow
-from dashboard.history.rows import attempt_row, bare_job_row, job_row, output_names, settled
+from dashboard.history.rows import (
+    attempt_row,
+    bare_job_row,
+    job_row,
+    output_names,
+    settled,
+    without_secrets,
+)
 from scheduler.ledger import Event, EventKind
 from scheduler.states import JobState
 from store import schema
@@ -98,3 +105,11 @@ def test_whatever_is_known_of_an_ended_job_its_row_has_all_columns() -> None:
     columns = {column.name for column in schema.jobs.columns}
     assert set(job_row(job("j"), None, None)) == columns
     assert set(bare_job_row(_event(EventKind.SETTLED))) == columns
+
+
+def test_keys_that_a_client_sent_for_the_worker_are_not_kept() -> None:
+    body = b'{"prompt":{"1":{"inputs":{"text":"my \\"secrets\\""}}},"secrets":{"key":"sk-1"}}'
+    kept = without_secrets(body)
+    assert json.loads(kept) == {"prompt": {"1": {"inputs": {"text": 'my "secrets"'}}}}
+    for other in (b'{"prompt":{}}', b'no body with "secrets"', b'["secrets"]'):
+        assert without_secrets(other) == other
