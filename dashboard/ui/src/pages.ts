@@ -102,6 +102,13 @@ export const PAGES: readonly Page[] = [
     roles: ["admin"],
     load: () => import("./pages/audit/page"),
   },
+  {
+    name: "api",
+    title: "API",
+    shortcut: "i",
+    roles: null,
+    load: () => import("./pages/api/page"),
+  },
 ];
 
 /** The pages that somebody with this role has. */
