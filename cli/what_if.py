@@ -69,7 +69,12 @@ async def _answer(engine: AsyncEngine, one: WhatIf) -> dict[str, Any] | str:
     gpus = await past.gpus(one.from_ms, one.until_ms)
     if not jobs or not gpus:
         return "nothing ran on a GPU in this time, or its samples are gone"
-    recorded = Recorded(jobs[:MOST_JOBS], gpus, await past.foreign(one.from_ms, one.until_ms))
+    recorded = Recorded(
+        jobs[:MOST_JOBS],
+        gpus,
+        await past.foreign(one.from_ms, one.until_ms),
+        await past.away(one.from_ms, one.until_ms),
+    )
     try:
         found = await asyncio.to_thread(answer, recorded, one.rules, read_change(one.change))
     except CannotChange as error:

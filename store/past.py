@@ -1,4 +1,4 @@
-"""What was recorded of a time, as far as it can be played again: jobs, GPUs, other programs."""
+"""What was recorded of a time, as far as it can be played again: jobs, GPUs, what hit them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from scheduler.states import Lane
 from store import history_schema, schema
@@ -61,6 +61,15 @@ class Foreign:
     gpu: str
     at_ms: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A time in which a GPU's host reported nothing, while the queue was sampled."""
+
+    gpu: str
+    from_ms: int
+    until_ms: int
 
 
 class SqlPast:
@@ -165,6 +174,36 @@ class SqlPast:
                     found.append(Foreign(gpu, at_ms, bytes_))
                     last[gpu] = bytes_
         return found
+
+    async def away(self, from_ms: int, until_ms: int) -> list[Away]:
+        """When hosts were away, oldest first: at least two minutes, told by the minute."""
+        step_ms = _SHORT_STEP_S * 1000
+        following = func.lead(_gpus.at_ms).over(partition_by=_gpus.gpu, order_by=_gpus.at_ms)
+        samples = (
+            select(_gpus.gpu, _gpus.at_ms, following.label("next_ms"))
+            .where(_gpus.step_s == _SHORT_STEP_S, _gpus.at_ms >= from_ms, _gpus.at_ms < until_ms)
+            .subquery()
+        )
+        silent = samples.c.next_ms - samples.c.at_ms - step_ms
+        wanted = (
+            select(samples.c.gpu, samples.c.at_ms + step_ms, samples.c.next_ms)
+            .where(silent >= 2 * step_ms)
+            .order_by(samples.c.at_ms, samples.c.gpu)
+        )
+        async with self._engine.connect() as connection:
+            found = [Away(*row) for row in (await connection.execute(wanted)).all()]
+            # where the queue was not sampled either, it was the recorder that was away
+            return [one for one in found if await _sampled(connection, one)]
+
+
+async def _sampled(connection: AsyncConnection, one: Away) -> bool:
+    pool = history_schema.pool_samples.c
+    there = await connection.scalar(
+        select(func.count()).where(
+            pool.step_s == _SHORT_STEP_S, pool.at_ms >= one.from_ms, pool.at_ms < one.until_ms
+        )
+    )
+    return 2 * (there or 0) * _SHORT_STEP_S * 1000 > one.until_ms - one.from_ms
 
 
 def _step(from_ms: int, until_ms: int) -> int:

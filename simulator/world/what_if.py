@@ -4,9 +4,9 @@ Three figures stand beside one another: what was recorded, the same jobs played 
 changed, and with the change. The difference of the first two is the model's error; only the
 difference of the last two is the change's. What is played: each job at its time, with its need,
 its measured run time and its models' load time; the GPUs and workers that there were; what other
-programs held of them, in steps of ten minutes; the limits and numbers that were in force when it
-was asked. What is not: slower runs beside others or in less memory, hosts that were away, jobs
-that were cancelled in the queue, models that were loaded at the start.
+programs held of them; hosts that were away; the limits and numbers that were in force when it
+was asked. What is not: slower runs beside others or in less memory, jobs that were cancelled in
+the queue, models that were loaded at the start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from simulator.world.run import ever_heard
 from simulator.world.simple_machine import CONTEXT_BYTES, SimpleMachine
 from simulator.world.world import World
 from store.change import Change, Limit
-from store.past import Foreign, PlayedGpu, PlayedJob
+from store.past import Away, Foreign, PlayedGpu, PlayedJob
 from store.records import PastRequest
 
 HOUR_MS: Final = 3_600_000
@@ -45,6 +45,7 @@ class Recorded:
     jobs: Sequence[PlayedJob]
     gpus: Sequence[PlayedGpu]
     foreign: Sequence[Foreign]
+    away: Sequence[Away] = ()
 
 
 class CannotChange(Exception):
@@ -102,7 +103,7 @@ def _play(recorded: Recorded, gpus: Sequence[PlayedGpu], settings: Settings) -> 
         machine=machine,
         policy=policies()[PRODUCTION](),
         settings=settings,
-        faults=_faults(recorded.foreign, machine, {gpu.id for gpu in gpus}, first_ms),
+        faults=_faults(recorded, machine, {gpu.id for gpu in gpus}),
         served=served,
         epoch_ms=first_ms,
     )
@@ -117,7 +118,7 @@ def _play(recorded: Recorded, gpus: Sequence[PlayedGpu], settings: Settings) -> 
 
 def _node(gpu: PlayedGpu) -> Node:
     return Node(
-        id=f"host of {gpu.id}",
+        id=_host(gpu.id),
         model="recorded",
         gpus=(gpu.id,),
         vram_bytes=gpu.total_bytes,
@@ -146,18 +147,28 @@ def _request(job: PlayedJob) -> PastRequest:
     )
 
 
-def _faults(
-    foreign: Iterable[Foreign], machine: SimpleMachine, known: set[str], first_ms: int
-) -> list[Fault]:
-    return [
-        Fault(
-            max(0.0, (one.at_ms - first_ms) / 1000),
-            "",
-            partial(machine.occupy, one.gpu, one.bytes),
-        )
-        for one in foreign
+def _host(gpu: str) -> str:
+    # a host for each GPU: what was known of them is by GPU
+    return f"host of {gpu}"
+
+
+def _faults(recorded: Recorded, machine: SimpleMachine, known: set[str]) -> list[Fault]:
+    first_ms = recorded.jobs[0].submitted_ms
+
+    def after(at_ms: int) -> float:
+        return max(0.0, (at_ms - first_ms) / 1000)
+
+    faults = [
+        Fault(after(one.at_ms), "", partial(machine.occupy, one.gpu, one.bytes))
+        for one in recorded.foreign
         if one.gpu in known
     ]
+    for away in recorded.away:
+        host = _host(away.gpu)
+        if away.gpu in known and away.until_ms > first_ms:
+            lost = Fault(after(away.from_ms), host, partial(machine.lose, host))
+            faults += [lost, Fault(after(away.until_ms), "", partial(machine.recover, host))]
+    return sorted(faults, key=lambda fault: fault.at)
 
 
 # ── what is changed ──────────────────────────────────────────────────────────

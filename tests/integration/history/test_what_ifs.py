@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from store import history_schema as history
 from store import schema
 from store.forgetting import forget_user
-from store.past import Foreign, PlayedGpu, SqlPast
+from store.past import Away, Foreign, PlayedGpu, SqlPast
 from store.what_ifs import MOST, Progress, SqlWhatIfs, WhatIf
 from tests.integration.history.rows import HOUR_MS, attempt_row, fill, job_row, sample_row
 
@@ -54,6 +54,24 @@ async def test_a_forgotten_user_is_in_no_answer(engine: AsyncEngine) -> None:
     await kept.done("q1", 9, {"recorded": {"users": {"ann": {}}}})
     await forget_user(engine, "ann")
     assert await kept.newest() == []
+
+
+async def test_a_host_is_away_where_only_its_samples_are_missing(engine: AsyncEngine) -> None:
+    minutes = [n for n in range(20) if n not in (5, 6, 7, 12, 13, 14)]
+    samples = [sample_row(START_MS + n * 60_000, step_s=60) for n in minutes]
+    await fill(engine, history.gpu_samples, samples)
+    line = {"queued": 1.0, "running": 1.0, "waiting_users": 1.0, "readings": 60}
+    counts = dict.fromkeys(("most_queued", "most_running", "longest_wait_ms"), 1)
+    # in the second gap the recorder was away, too
+    pool = [
+        {"step_s": 60, "at_ms": START_MS + n * 60_000, **line, **counts}
+        for n in range(20)
+        if n not in (12, 13, 14)
+    ]
+    await fill(engine, history.pool_samples, pool)
+    assert await SqlPast(engine).away(START_MS, START_MS + HOUR_MS) == [
+        Away("gpu-0", START_MS + 300_000, START_MS + 480_000)
+    ]
 
 
 async def test_a_recorded_time_is_read_with_what_loading_took_left_out(

@@ -11,7 +11,7 @@ from dashboard.api.what_ifs import rules_of
 from scheduler.states import Lane
 from simulator.world.what_if import CannotChange, Recorded, answer, figures_of
 from store.change import Change, read_change
-from store.past import Foreign, PlayedGpu, PlayedJob
+from store.past import Away, Foreign, PlayedGpu, PlayedJob
 
 GIB = 2**30
 START_MS = 1_700_000_000_000
@@ -94,6 +94,16 @@ def test_other_programs_memory_is_in_the_way_while_it_lasts() -> None:
     foreign = (Foreign("g0", START_MS, 15 * GIB), Foreign("g0", START_MS + 30_000, 0))
     found = play([job(0, after_s=1)], {"workers_per_gpu": 2}, foreign=foreign)
     assert waits(found, "again") == pytest.approx(30, abs=2)
+
+
+def test_a_host_that_was_away_is_away_again_and_what_it_ran_runs_once_more() -> None:
+    away = (Away("g0", START_MS + 5_000, START_MS + 65_000),)
+    recorded = Recorded([job(0), job(1, after_s=1)], (gpu(),), (), away)
+    found = answer(recorded, rules_of(Settings()), read_change({"more_gpus": [{"like": "g0"}]}))
+    assert found["again"]["failed"] == 0
+    # lost at 5 s; both start when the host is back
+    assert waits(found, "again") == pytest.approx(70, abs=2)
+    assert waits(found, "changed") < 15
 
 
 def test_a_need_that_no_gpu_had_is_cut_to_the_largest_promise() -> None:

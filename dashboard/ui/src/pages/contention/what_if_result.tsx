@@ -42,8 +42,7 @@ export function WhatIfResult({ one, result }: { one: WhatIf; result: Result }) {
       <Table caption="Waits as recorded, played again, and with the change" columns={COLUMNS} rows={rows(result)} id={(row) => row.id} empty="" />
       <Hours result={result} />
       <p class="muted small">
-        Not in the model: runs that are slower beside others or in less memory, hosts that were away, jobs
-        that were cancelled before they ran, models that were loaded when the time began. GPUs found their
+        Not in the model: runs that are slower beside others or in less memory, jobs that were cancelled before they ran, models that were loaded when the time began. GPUs found their
         models loaded {share(again.warm_hit)} of the times, {share(changed.warm_hit)} with the change;
         workers were busy {share(again.busy_share)} of the time, {share(changed.busy_share)} with it.
       </p>
