@@ -14,7 +14,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -37,6 +37,7 @@ from store.engine import open_engine, writing
 from store.folding import add_up_nodes
 from store.migrate import migrate
 from store.past import SqlPast
+from store.recordings import Scope, SqlRecordings
 from store.records import By
 from store.samples import SqlSamples
 from store.timeline import SqlTimelines
@@ -101,7 +102,17 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
         newest = usual.order_by(wanted.ended_ms.desc()).limit(1)
         job = (await connection.execute(newest)).one()
     hour = now - now % rows.HOUR_MS
+    kept = SqlRecordings(engine)
+    day = Scope(from_ms=now - _DAY_MS, until_ms=now)
+    ones = Scope(from_ms=now - _DAY_MS, until_ms=now, user="user-1")
     return {
+        "recordings: a job is found": lambda: kept.find(job.id, None),
+        "recordings: a day's nodes are counted": lambda: kept.count_nodes(day, (0.01, 0.1, 1.0)),
+        "recordings: a day's first nodes": lambda: _first(kept.nodes(day)),
+        "recordings: a day's first runs": lambda: _first(kept.runs(day)),
+        "recordings: a day's first jobs": lambda: _first(kept.jobs(day)),
+        "recordings: a day's first moves": lambda: _first(kept.moves(day)),
+        "recordings: one user's first nodes of a day": lambda: _first(kept.nodes(ones)),
         "job: timeline with percentiles": lambda: times.read(job.id),
         "job: a node's history": lambda: times.past(job.fingerprint, "KSampler", now),
         "jobs: newest of all": lambda: work.runs(None, now),
@@ -132,6 +143,12 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
         "gpus: all, 90 days": lambda: samples.gpus(start, now),
         "overview: queue, a day": lambda: samples.pool(now - _DAY_MS, now),
     }
+
+
+async def _first(some: AsyncIterator[Any]) -> None:
+    """What one page takes: the rest comes while it is sent."""
+    async for _ in some:
+        return
 
 
 async def time_queries(engine: AsyncEngine, season: rows.Season, rounds: int) -> dict[str, Any]:

@@ -27,7 +27,8 @@ _SETTLE_S = 5.0
 
 def record(
     job: Annotated[
-        str | None, typer.Option(metavar="ID", help="One job, by its id or its prompt id.")
+        str | None,
+        typer.Option(metavar="ID", help="One job, by its id; with --user also by its prompt id."),
     ] = None,
     since: SinceOption = None,
     until: UntilOption = None,

@@ -68,23 +68,22 @@ class SqlRecordings:
         self._engine = engine
 
     async def find(self, name: str, user: str | None) -> Found | None:
-        """The newest job with this id, or with this prompt id; None: there is none of the user's."""
-        those = or_(_jobs.id == name, _jobs.prompt_id == name)
+        """The newest job with this id or, among a user's, this prompt id; None: there is none."""
         first = func.coalesce(func.nullif(_jobs.submitted_ms, 0), _jobs.ended_ms)
-        ended = select(_jobs.id, _jobs.user_name, first, _jobs.ended_ms).where(those)
-        begun = func.coalesce(_attempts.admitted_ms, _attempts.ended_ms)
-        last = func.max(func.coalesce(_attempts.ended_ms, begun + HOUR_MS))
-        tried = select(_attempts.job_id, _attempts.user_name, func.min(begun), last)
-        tried = tried.where(_attempts.job_id == name, begun.is_not(None))
-        if user is not None:
-            ended = ended.where(_jobs.user_name == user)
-            tried = tried.where(_attempts.user_name == user)
+        ended = select(_jobs.id, _jobs.user_name, first, _jobs.ended_ms)
         ended = ended.order_by(_jobs.ended_ms.desc()).limit(1)
-        tried = tried.group_by(_attempts.job_id, _attempts.user_name)
+        # one after the other: no index serves "id or prompt id"
+        wanted = [ended.where(_jobs.id == name)]
+        if user is not None:
+            wanted = [wanted[0].where(_jobs.user_name == user)]
+            wanted.append(ended.where(_jobs.user_name == user, _jobs.prompt_id == name))
+        wanted.append(_tried(name, user))
         async with self._engine.connect() as connection:
-            row = (await connection.execute(ended)).first()
-            row = row or (await connection.execute(tried)).first()
-        return None if row is None else Found(*row)
+            for query in wanted:
+                row = (await connection.execute(query)).first()
+                if row is not None:
+                    return Found(*row)
+        return None
 
     async def jobs(self, scope: Scope) -> AsyncIterator[Row]:
         """Ended jobs that were there within the span, by their ends."""
@@ -280,6 +279,17 @@ class SqlRecordings:
         async with self._engine.connect() as connection:
             found: Any = (await connection.execute(wanted.limit(_PAGE))).mappings().all()
         return list(found)
+
+
+def _tried(name: str, user: str | None) -> Select[*tuple[Any, ...]]:
+    """A job that has not ended, by its attempts; one that runs is there for an hour at most."""
+    begun = func.coalesce(_attempts.admitted_ms, _attempts.ended_ms)
+    last = func.max(func.coalesce(_attempts.ended_ms, begun + HOUR_MS))
+    wanted = select(_attempts.job_id, _attempts.user_name, func.min(begun), last)
+    wanted = wanted.where(_attempts.job_id == name, begun.is_not(None))
+    if user is not None:
+        wanted = wanted.where(_attempts.user_name == user)
+    return wanted.group_by(_attempts.job_id, _attempts.user_name)
 
 
 def _whose(
