@@ -11,6 +11,7 @@ from dashboard.perf_json.shapes import Tensor, Value
 #: What ComfyUI's clients number their nodes with; a client could also write a sentence there.
 _NODE: Final = re.compile(r"[0-9A-Za-z:._-]{1,40}\Z")
 _INPUT: Final = re.compile(r"[A-Za-z_][0-9A-Za-z_.]{0,63}\Z")
+_WORD: Final = re.compile(r"[A-Za-z_][0-9A-Za-z_.:<>-]{0,99}\Z")
 _DTYPE: Final = re.compile(r"[a-z0-9_]{1,24}\Z")
 #: Subjects whose names are no people's.
 _PLAIN: Final = frozenset(
@@ -47,6 +48,10 @@ class Names:
     def node(self, name: str) -> str:
         """A node's id."""
         return name if not name or _NODE.match(name) else self._numbered("node", name)
+
+    def word(self, word: str | None) -> str:
+        """What ought to be a word of a program, as the type of an error: a sentence is none."""
+        return word if word and _WORD.match(word) else "other" if word else ""
 
     def subject(self, subject: str) -> str:
         """``gpu:<id>``, ``user:<name>``, …: what an alert is about, or what a job waited for."""

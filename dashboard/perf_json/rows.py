@@ -46,8 +46,8 @@ def run(row: Row, names: Names) -> Run:
     """An attempt, and what its probe said of it."""
     told: Row = {}
     if row["result"] is not None:
-        told = _same(
-            row, "started_ms", "seconds", "result", "nodes", "cached", "peak_allocated",
+        told = {"result": names.word(row["result"])} | _same(
+            row, "started_ms", "seconds", "nodes", "cached", "peak_allocated",
             "peak_reserved", "allocated_before", "allocated_after", "reserved_before",
             "reserved_after", "limit_bytes", "loads", "load_seconds", "overlap",
         )  # fmt: skip
@@ -72,13 +72,14 @@ def node(row: Row, names: Names, *, values: bool) -> Node:
         node=names.node(row["node"]),
         display=names.node(row["display"]),
         cls=row["class_type"],
-        error=row["error"] or "",
-        fallback=row["fallback"] or "",
+        error=names.word(row["error"]),
+        fallback=names.word(row["fallback"]),
         inputs=names.values(told.get("inputs")),
         outputs=names.values(told.get("outputs")),
+        result=names.word(row["result"]),
         **_same(
-            row, "attempt", "started_ms", "seconds", "calls", "cached", "result", "before_bytes",
-            "after_bytes", "peak_bytes", "out_bytes",
+            row, "attempt", "started_ms", "seconds", "calls", "cached", "before_bytes", "after_bytes",
+            "peak_bytes", "out_bytes",
         ),
     )  # fmt: skip
 
@@ -88,7 +89,9 @@ def move(row: Row, names: Names) -> Move:
     return Move(
         job=row["job_id"],
         node=names.node(row["node"]),
-        **_same(row, "at_ms", "worker", "attempt", "what", "model", "bytes", "loaded_bytes"),
+        what=names.word(row["what"]),
+        model=names.word(row["model"]),
+        **_same(row, "at_ms", "worker", "attempt", "bytes", "loaded_bytes"),
         seconds=row["seconds"],
     )
 

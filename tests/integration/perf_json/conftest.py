@@ -62,9 +62,12 @@ async def fill_job(engine: AsyncEngine, job: str, user: str, ended_ms: int) -> N
     shapes = json.dumps(SHAPES)
     nodes = [
         node_row(job, begun, user_name=user, seconds=8.0, shapes=shapes),
-        node_row(job, begun + 8000, user_name=user, node=SECRET, class_type="VAEDecode"),
+        node_row(
+            job, begun + 8000, user_name=user, node=SECRET, class_type="VAEDecode", error=SECRET,
+            fallback=SECRET, result=SECRET,
+        ),
         node_row(job, begun, user_name=user, node="1", cached=True, seconds=0.0),
-    ]
+    ]  # fmt: skip
     await fill(engine, history.node_runs, nodes)
     await fill(engine, history.model_moves, [move_row(job, begun + 500, user)])
     points = [[250 * n, n, n + 1, None] for n in range(4)]

@@ -51,6 +51,13 @@ def test_texts_are_dropped_in_any_case(true: bool) -> None:
     assert (names.node("10:3"), names.node(SECRET)) == ("10:3", "node-1")
 
 
+def test_a_sentence_is_no_word() -> None:
+    names = Names(true=True)
+    assert [names.word(one) for one in ("OutOfMemoryError", SECRET, "", None)] == [
+        "OutOfMemoryError", "other", "", "",
+    ]  # fmt: skip
+
+
 def test_a_subject_tells_no_name() -> None:
     names = Names()
     assert names.subject("gpu:GPU-1") == "gpu:GPU-1"
