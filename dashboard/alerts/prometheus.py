@@ -66,4 +66,11 @@ def _span(seconds: float) -> str:
     return f"{int(seconds)}s" if seconds == int(seconds) else f"{int(seconds * 1000)}ms"
 
 
-_EXPRESSIONS: Final[Mapping[RuleKind, Callable[[Rule], str]]] = {}
+def _over(metric: str) -> Callable[[Rule], str]:
+    return lambda rule: f"max without (instance, job) ({metric}) >= {rule.limit:g}"
+
+
+_EXPRESSIONS: Final[Mapping[RuleKind, Callable[[Rule], str]]] = {
+    RuleKind.TEMPERATURE: _over("vramgate_gpu_temperature_celsius"),
+    RuleKind.LAG: _over("vramgate_recorder_lag_seconds"),
+}

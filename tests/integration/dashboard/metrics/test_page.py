@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -152,3 +153,11 @@ async def test_alerts_that_fire_are_told_by_rule(scraped: Scraped, engine: Async
     read = Read(await scraped.text())
     assert read("alerts_firing", rule="slow_node", severity="warning") == 2
     assert read("alerts_evaluated_timestamp_seconds") == 1_700_000_000
+
+
+async def test_the_page_of_docs_names_every_metric_and_no_other(scraped: Scraped) -> None:
+    text = await scraped.text()
+    told = set(re.findall(r"^# TYPE (vramgate_\w+) ", text, re.MULTILINE))
+    page = (Path(__file__).parents[4] / "docs" / "metrics.md").read_text()
+    named = set(re.findall(r"`(vramgate_\w+)`", page))
+    assert named - {"vramgate_gpu", "vramgate_queue", "vramgate_job"} == told
