@@ -15,6 +15,7 @@ from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.administration import administer
 from dashboard.api.advice import Advices
+from dashboard.alerts.badge import Badge, Badges
 from dashboard.api.alerts import Alerts
 from dashboard.api.asking import Clock, answer, refuse
 from dashboard.api.contention import Contentions
@@ -72,7 +73,12 @@ def build(
         still_s: silence after which a live page is told that its line is up.
         clock: seconds since the epoch: where a span ends that nobody has named the end of.
     """
-    sampler = Sampler(ledger, settings, progress=progress)
+    badges = None
+    if reading is not None:
+        badges = Badges(reading.alerts, lambda: settings().alerts, clock)
+    sampler = Sampler(
+        ledger, settings, progress=progress, alerts=badges.newest if badges is not None else Badge
+    )
     live = Live(sampler, who, still_s, progress)
     pages = Pages(static)
     actions = Actions(ledger, who)
@@ -85,10 +91,13 @@ def build(
         return answer(request, overview(sample, user, role))
 
     async def sampling(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(sampler.run())
+        tasks = [asyncio.create_task(sampler.run())]
+        if badges is not None:
+            tasks.append(asyncio.create_task(badges.run()))
         yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def send_away(_app: web.Application) -> None:
         await live.close()

@@ -79,6 +79,7 @@ class LiveRows:
     def _pool(self, sample: Sample) -> Row:
         own = sample.ended.get(self.user, EndedCounts())
         everybody = sample.ended.values()
+        firing, critical = sample.alerts.seen(None if self.sees_all else self.user)
         told: shapes.Told = {
             "queued": sum(row.queued for row in sample.queue),
             "running": len(sample.running),
@@ -91,6 +92,9 @@ class LiveRows:
             "own_succeeded": own.succeeded,
             "own_failed": own.failed,
             "own_cancelled": own.cancelled,
+            "alerts": firing,
+            "alerts_critical": critical,
+            "alerts_unwatched": sample.alerts.unwatched,
         }
         return told
 

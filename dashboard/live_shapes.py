@@ -19,6 +19,11 @@ class Told(TypedDict):
     own_succeeded: int
     own_failed: int
     own_cancelled: int
+    #: that fire and are not muted: the caller's, for admins all; of these, critical ones
+    alerts: int
+    alerts_critical: int
+    #: nobody looks at the rules of alerts any more
+    alerts_unwatched: bool
 
 
 class LiveQueueRow(TypedDict):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from dashboard.alerts.badge import Badge
 from scheduler.states import Gpu, Job, Snapshot, Vitals, Worker
 
 #: Queued jobs of each user that a live page shows at most.
@@ -132,6 +133,7 @@ class Sample:
     queue: tuple[QueueSample, ...]
     #: by user
     ended: Mapping[str, EndedCounts]
+    alerts: Badge = Badge()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from config.settings import Settings
+from dashboard.alerts.badge import Badge
 from dashboard.ended import EndedWindow
 from dashboard.live_shapes import LiveCurve
 from dashboard.node_names import NodeNames
@@ -59,12 +60,17 @@ class Sampler:
         settings: Callable[[], Settings],
         clock: Callable[[], float] = time.monotonic,
         progress: Progress | None = None,
+        alerts: Callable[[], Badge] = Badge,
     ) -> None:
-        """``clock``: any seconds that grow. ``progress``: who tells where running jobs stand."""
+        """``clock``: any seconds that grow. ``progress``: who tells where running jobs stand.
+
+        ``alerts``: how many fire.
+        """
         self._ledger = ledger
         self._settings = settings
         self._clock = clock
         self._progress = progress or NoProgress()
+        self._alerts = alerts
         self._names = NodeNames(ledger)
         self._listeners: list[Callable[[], None]] = []
         self._ended = EndedWindow(ENDED_MINUTES)
@@ -165,6 +171,7 @@ class Sampler:
         held = await self._held(snapshot)
         self._snapshot, self._held_jobs = snapshot, tuple(held)
         sample = condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
+        sample = replace(sample, alerts=self._alerts())
         if self._sample is not None and self._clock() - self._vitals_at < VITALS_SECONDS:
             return keep_vitals(sample, self._sample)
         self._vitals_at = self._clock()

@@ -107,6 +107,18 @@ class SqlAlerts:
             found: Any = (await connection.execute(wanted)).mappings().all()
         return [Firing(**row) for row in found]
 
+    async def user_counts(self) -> list[tuple[str, str, int]]:
+        """The same by user ("": nobody's in particular) and severity."""
+        wanted = (
+            select(_alerts.c.user_name, _alerts.c.severity, func.count())
+            .where(_alerts.c.ended_ms.is_(None), _alerts.c.muted == "")
+            .group_by(_alerts.c.user_name, _alerts.c.severity)
+            .order_by(_alerts.c.user_name, _alerts.c.severity)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [(user, severity, int(count)) for user, severity, count in rows]
+
     async def messages(self, most: int = 100) -> list[Message]:
         """The newest messages, newest first."""
         wanted = select(_messages).order_by(_messages.c.made_ms.desc(), _messages.c.id).limit(most)

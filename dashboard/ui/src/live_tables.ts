@@ -13,6 +13,11 @@ export interface Pool {
   own_succeeded: number;
   own_failed: number;
   own_cancelled: number;
+  /** Alerts that fire for whoever looks, and the critical ones of them. */
+  alerts: number;
+  alerts_critical: number;
+  /** Nobody looks at the rules of alerts any more. */
+  alerts_unwatched: boolean;
 }
 
 export interface QueueRow {

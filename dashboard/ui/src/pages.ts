@@ -1,4 +1,5 @@
 import type { FunctionComponent } from "preact";
+import type { Pool } from "./live_tables";
 import type { Route } from "./router";
 import type { Session } from "./session";
 
@@ -17,7 +18,16 @@ export interface Page {
   roles: readonly string[] | null;
   /** Whether a phone's bar has it; the rest is in its menu. */
   first?: boolean;
+  /** A figure beside its name, of what is live; null: none. */
+  badge?: (pool: Pool) => Badge | null;
   load: () => Promise<{ default: FunctionComponent<PageProps> }>;
+}
+
+export interface Badge {
+  text: string;
+  /** The same in words. */
+  title: string;
+  tone: "warn" | "bad";
 }
 
 /** All pages in the order of the navigation; the first one is home. Each is a chunk of its own. */
@@ -75,6 +85,14 @@ export const PAGES: readonly Page[] = [
     load: () => import("./pages/contention/page"),
   },
   {
+    name: "alerts",
+    title: "Alerts",
+    shortcut: "a",
+    roles: null,
+    badge: alertBadge,
+    load: () => import("./pages/alerts/page"),
+  },
+  {
     name: "replay",
     title: "Replay",
     shortcut: "r",
@@ -110,6 +128,13 @@ export const PAGES: readonly Page[] = [
     load: () => import("./pages/api/page"),
   },
 ];
+
+function alertBadge(pool: Pool): Badge | null {
+  if (pool.alerts_unwatched) return { text: "?", title: "Nobody looks at the rules", tone: "bad" };
+  if (!pool.alerts) return null;
+  const title = `${pool.alerts} firing, ${pool.alerts_critical} of them critical`;
+  return { text: String(pool.alerts), title, tone: pool.alerts_critical ? "bad" : "warn" };
+}
 
 /** The pages that somebody with this role has. */
 export function pagesOf(role: string, names: readonly string[] | null = null): Page[] {

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { useKeys } from "../keys";
 import { useLive } from "../live";
 import { type Page, pagesOf } from "../pages";
+import { Chip } from "../parts/chip";
 import { Dialog } from "../parts/dialog";
 import { go, href, type Route } from "../router";
 import type { Session } from "../session";
@@ -75,9 +76,20 @@ export function Navigation({ route, session, source }: Props) {
 }
 
 function PageLink({ page, here }: { page: Page; here: string }) {
+  const pool = useLive().pool;
+  const badge = pool && page.badge?.(pool);
   return (
     <a href={href(page.name)} aria-current={page.name === here ? "page" : undefined}>
       {page.title}
+      {badge && (
+        <>
+          {" "}
+          <Chip tone={badge.tone} title={badge.title}>
+            {badge.text}
+            <span class="hidden"> {badge.title}</span>
+          </Chip>
+        </>
+      )}
     </a>
   );
 }
