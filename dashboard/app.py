@@ -14,8 +14,8 @@ from config.settings import Settings
 from dashboard.actions import PATH as ACTION_PATH
 from dashboard.actions import Actions
 from dashboard.administration import administer
-from dashboard.api.advice import Advices
 from dashboard.alerts.badge import Badge, Badges
+from dashboard.api.advice import Advices
 from dashboard.api.alerts import Alerts
 from dashboard.api.asking import Clock, answer, refuse
 from dashboard.api.contention import Contentions

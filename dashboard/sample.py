@@ -133,7 +133,7 @@ class Sample:
     queue: tuple[QueueSample, ...]
     #: by user
     ended: Mapping[str, EndedCounts]
-    alerts: Badge = Badge()
+    alerts: Badge = field(default_factory=Badge)
 
 
 @dataclass(frozen=True, slots=True)

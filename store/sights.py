@@ -77,7 +77,9 @@ class SqlSights:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def long_runs(self, since_ms: int, seconds: float) -> list[LongRun]:
+    async def long_runs(
+        self, since_ms: int, seconds: float, most: int = _MOST_RUNS
+    ) -> list[LongRun]:
         """Nodes that took at least so long (1 s or more) and ended since then, newest first.
 
         Without workflow and group: those are the ledger's to tell while a job runs.
@@ -100,7 +102,7 @@ class SqlSights:
                 _nodes.seconds >= seconds,
             )
             .order_by(_nodes.started_ms.desc())
-            .limit(_MOST_RUNS)
+            .limit(most)
         )
         async with self._engine.connect() as connection:
             found: Any = (await connection.execute(wanted)).mappings().all()

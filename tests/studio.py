@@ -47,7 +47,9 @@ from scheduler.states import (
     WorkerState,
 )
 from simulator.day.studio import NODES, PEOPLE, WORKERS_PER_GPU, settings
-from store.engine import open_engine
+from store import history_schema
+from store.alert_books import LOOKED_MARK
+from store.engine import open_engine, writing
 from tests.operations import Done
 
 GIB: Final = 2**30
@@ -96,6 +98,7 @@ class Studio:
     epoch: int
     #: jobs by a short name: what ``work`` has queued and started
     jobs: dict[str, NewJob]
+    store_url: str
 
     def now_ms(self) -> int:
         """The studio's clock."""
@@ -207,9 +210,11 @@ async def open_studio(store_url: str, folder: Path, until_ms: int) -> AsyncItera
     async with TestServer(app) as server:
         epoch = await ledger.lead("studio", 365 * 86_400_000)
         assert epoch is not None
-        studio = Studio(str(server.make_url("")).rstrip("/"), ledger, progress, epoch, {})
+        studio = Studio(
+            str(server.make_url("")).rstrip("/"), ledger, progress, epoch, {}, store_url
+        )
         await studio.beat()
-        beating = asyncio.create_task(_beating(studio))
+        beating = asyncio.create_task(_beating(studio, engine))
         try:
             yield studio
         finally:
@@ -262,10 +267,15 @@ async def _play_now(engine: AsyncEngine, id_: str, clock: Callable[[], float]) -
     await play_one(engine, id_, clock)
 
 
-async def _beating(studio: Studio) -> None:
+async def _beating(studio: Studio, engine: AsyncEngine) -> None:
+    marks = history_schema.marks
+    looked = marks.update().where(marks.c.name == LOOKED_MARK)
     while True:
-        await asyncio.sleep(_BEAT_S)
         await studio.beat()
+        # as a recorder does that looks at the rules of alerts
+        async with writing(engine) as connection:
+            await connection.execute(looked.values(at_ms=studio.now_ms()))
+        await asyncio.sleep(_BEAT_S)
 
 
 def _report(node: Any) -> Report:

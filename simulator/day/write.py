@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboard.history.account import account
 from dashboard.history.samples import fold_gpus, fold_pool, fold_waits
+from simulator.day.alerts import write_alerts
 from simulator.day.arrivals import post
 from simulator.day.play import FOREIGN_BYTES, Days, Mishap, play
 from simulator.day.rows import Row, rows_of
+from simulator.day.studio import settings
 from store import history_schema as history
 from store import schema
 from store.accounts import RECORDED_MARK
@@ -59,6 +61,7 @@ async def write_day(
     await fold_samples(engine, history.waits, WAIT_STEPS, fold_waits)
     await account(engine, played.until_ms)
     await add_up_nodes(engine, played.until_ms)
+    await write_alerts(engine, played, settings())
     return played
 
 

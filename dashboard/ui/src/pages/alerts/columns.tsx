@@ -11,17 +11,13 @@ export function alertColumns(now: number, seesAll: boolean): Column<Alert>[] {
   return [
     {
       key: "severity",
-      title: "Severity",
+      title: "Alert",
+      hint: "Sorted by severity",
       value: (alert) => WEIGHT[alert.severity] ?? 0,
-      show: (alert) => <Severity name={alert.severity} />,
-    },
-    {
-      key: "rule",
-      title: "Rule",
-      value: (alert) => alert.rule,
       show: (alert) => (
         <>
-          <a href={href("alerts", [alert.id])}>{alert.rule}</a> <Muted alert={alert} />
+          <a href={href("alerts", [alert.id])}>{alert.rule}</a> <Severity name={alert.severity} />{" "}
+          <Muted alert={alert} />
           <span class="detail">{alert.subject}</span>
         </>
       ),

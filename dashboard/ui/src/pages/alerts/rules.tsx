@@ -1,4 +1,3 @@
-import { duration } from "../../format";
 import { Bar } from "../../parts/bar";
 import { Chip } from "../../parts/chip";
 import { Empty } from "../../parts/empty";
@@ -6,7 +5,7 @@ import { type Column, Table } from "../../parts/table";
 import { href } from "../../router";
 import type { Session } from "../../session";
 import type { Rule } from "./shapes";
-import { figure, limitWords, Severity } from "./words";
+import { figure, limitWords, Severity, spell } from "./words";
 
 /** All rules; for admins with the figure that is nearest to the limit. */
 export function Rules({ rules, session }: { rules: readonly Rule[]; session: Session }) {
@@ -50,16 +49,17 @@ function columns(session: Session): Column<Rule>[] {
       title: "Severity",
       value: (rule) => rule.severity,
       show: (rule) => <Severity name={rule.severity} />,
+      wide: true,
     },
     {
       key: "limit",
       title: "Fires",
       value: (rule) => rule.limit,
       show: (rule) => (
-        <>
+        <span class="whole">
           {limitWords(rule.limit, rule.unit, rule.below) || "when true"}
           <span class="detail">{lasting(rule)}</span>
-        </>
+        </span>
       ),
       sortable: false,
     },
@@ -87,7 +87,7 @@ function columns(session: Session): Column<Rule>[] {
 
 function lasting(rule: Rule): string {
   if (!rule.lasts_seconds) return "at once";
-  return `${rule.happens ? "shown for" : "for"} ${duration(rule.lasts_seconds)}`;
+  return `${rule.happens ? "shown for" : "for"} ${spell(rule.lasts_seconds)}`;
 }
 
 /** How near it is to its limit: 1 is at it. */

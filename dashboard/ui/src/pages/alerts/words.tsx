@@ -1,13 +1,13 @@
-import { celsius, duration, took } from "../../format";
+import { celsius } from "../../format";
 import { Chip, type Tone } from "../../parts/chip";
 import { href } from "../../router";
 import type { Alert } from "./shapes";
 
-/** A figure in its unit: `12.0 s`, `1.8 %`, `91 °C`, `23 jobs`. */
+/** A figure in its unit: `12 s`, `1.8 %`, `91 °C`, `23 jobs`. */
 export function figure(value: number, unit: string): string {
   switch (unit) {
     case "seconds":
-      return value < 60 ? took(value) : duration(value);
+      return spell(value);
     case "share":
       return `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)} %`;
     case "celsius":
@@ -19,7 +19,13 @@ export function figure(value: number, unit: string): string {
   }
 }
 
-/** `over 5.00 s`, `under 2.0 %`; nothing where it is true or not. */
+/** Seconds, as long as need be: `7.25 s`, `10 min`, `6 h`. */
+export function spell(seconds: number): string {
+  const [size, unit] = seconds < 90 ? [1, "s"] : seconds < 5400 ? [60, "min"] : [3600, "h"];
+  return `${Number((seconds / size).toPrecision(3))} ${unit}`;
+}
+
+/** `over 5 s`, `under 2.0 %`; nothing where it is true or not. */
 export function limitWords(limit: number, unit: string, below: boolean): string {
   return unit ? `${below ? "under" : "over"} ${figure(limit, unit)}` : "";
 }
