@@ -46,13 +46,23 @@ async def _work_off(store_url: str, id_: str) -> str:
 
 
 async def play_one(engine: AsyncEngine, id_: str, clock: Callable[[], float]) -> str:
-    """Play one question over an open store; ``clock``: seconds since the epoch."""
+    """Play one question over an open store; ``clock``: seconds since the epoch.
+
+    Returns:
+        How it ended; "gone": there was nothing to play.
+    """
     kept = SqlWhatIfs(engine)
     one = await kept.one(id_)
     if one is None or one.state in (Progress.DONE, Progress.FAILED):
         return "gone"
     await kept.start(id_, int(clock() * 1000))
-    found = await _answer(engine, one)
+    try:
+        found = await _answer(engine, one)
+    except Exception as error:
+        # whoever asked shall not wait for what has broken off
+        problem = f"a mistake in vramgate ({type(error).__name__}); the log of the jobs has more"
+        await kept.failed(id_, int(clock() * 1000), problem)
+        raise
     now_ms = int(clock() * 1000)
     if isinstance(found, str):
         await kept.failed(id_, now_ms, found)

@@ -76,8 +76,7 @@ async def test_an_artist_sees_own_usage_and_nobodys_name(open_page: Open) -> Non
     assert not [name for name in ("anna", "ben", "cleo", "emil", "finn") if name in text.split()]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 380])
+@pytest.mark.parametrize(("theme", "width"), [("light", 380), ("dark", 1280)])
 async def test_nothing_serious_is_found_by_axe(open_page: Open, theme: str, width: int) -> None:
     opened = await open_page(f"users?{SPAN}", theme=theme, width=width)
     await expect(opened.page.get_by_role("table", name="GPU time by day")).to_be_visible()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from cli.what_if import play_one
 from dashboard.api.what_ifs import WhatIfs
 from simulator.day.studio import settings
+from store.engine import writing
+from store.history_schema import what_ifs
 from store.past import SqlPast
 from store.users import SqlUsers
 from store.what_ifs import SqlWhatIfs
@@ -114,6 +117,17 @@ async def test_what_cannot_be_played_says_why(ask: Ask, stage: Stage) -> None:
     assert [one["state"] for one in told] == ["failed", "failed"]
     assert "no GPU GPU-z9" in told[0]["problem"]
     assert "nothing ran" in told[1]["problem"]
+
+
+async def test_one_that_breaks_off_is_told_as_failed(ask: Ask, stage: Stage) -> None:
+    asked = await post(ask, {"workers_per_gpu": 1})
+    async with writing(stage.store.engine) as connection:
+        broken = what_ifs.update().values(rules='{"scheduler": {"window": "wide"}}')
+        await connection.execute(broken)
+    with pytest.raises(ValidationError):
+        await stage.play()
+    told = await ask(f"{PATH}/{asked['id']}", "olga", "admin")
+    assert (told["state"], "ValidationError" in told["problem"]) == ("failed", True)
 
 
 async def test_choices_are_what_there_was(ask: Ask) -> None:
