@@ -6,6 +6,7 @@ import type { PageProps } from "../../pages";
 import { Empty } from "../../parts/empty";
 import { href } from "../../router";
 import { Gpus } from "./gpus";
+import { Notices } from "./notices";
 import { QueueByUser } from "./queue";
 import { Running } from "./running";
 import { Waiting } from "./waiting";
@@ -20,6 +21,7 @@ export default function OverviewPage({ session }: PageProps) {
     <div class={view.line === "live" ? "page" : "page stale"}>
       <h1>Overview</h1>
       <Totals view={view} />
+      <Notices />
       <Running view={view} now={now} session={session} />
       <div class="panels">
         <QueueByUser view={view} session={session} />

@@ -80,8 +80,8 @@ function Node({ at, now }: { at: Progress | undefined; now: number }) {
   const steps = at.most > 1 ? `${at.value} of ${at.most}` : "";
   const nodes = at.nodes > 0 ? `${at.done} of ${at.nodes} nodes done` : "";
   return (
-    <div class="node">
-      <span class="node-name">{name}</span>
+    <div class="run-part">
+      <span class="run-node">{name}</span>
       <span class="muted small">
         {[steps, at.since_ms > 0 && duration((now - at.since_ms) / 1000), nodes].filter(Boolean).join(" · ")}
       </span>
@@ -101,8 +101,8 @@ function Expected({ seconds, need }: { seconds: number; need: number }) {
   if (need <= 0) return <p class="small">for {duration(seconds)}</p>;
   const over = seconds > need * 1.5 && seconds - need > 5;
   return (
-    <div class="node">
-      <span class={over ? "small late" : "small"}>
+    <div class="run-part">
+      <span class={over ? "small run-late" : "small"}>
         {duration(seconds)} of about {duration(Math.max(1, need))}
         {over && ": slower than its kind"}
       </span>
