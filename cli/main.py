@@ -8,6 +8,7 @@ import sys
 import typer
 
 from cli import (
+    advice,
     agent,
     alerts,
     backup,
@@ -69,6 +70,7 @@ app.add_typer(rhythm.app, name="rhythm")
 app.add_typer(config.app, name="config")
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(alerts.app, name="alerts")
+app.command("advice")(advice.advice)
 app.command("usage")(usage.usage)
 app.command("record")(record.record)
 app.command("report")(report.report)
