@@ -1,4 +1,4 @@
-"""What advice needs of a posted graph: whether it is the same as another, and its samplers (pure)."""
+"""What advice needs of posted graphs and of what nodes gave out (pure)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from store.facts import Sampling
 
 #: Names in ComfyUI's lists of samplers and schedulers; whatever else stands there is not told.
 _NAME: Final = re.compile(r"[A-Za-z0-9_+.\- ]{1,48}")
+#: Pixels to a side of a latent's element; a VAE of another factor is told by what it gives out.
+_LATENT: Final = 8
 #: Inputs that change no picture.
 _NO_MATTER: Final = ("filename_prefix",)
 
@@ -60,3 +62,22 @@ def _sampling(node: Mapping[str, Any]) -> Sampling | None:
         return None
     told = isinstance(scheduler, str) and _NAME.fullmatch(scheduler)
     return Sampling(sampler=name, scheduler=scheduler if told else "", steps=steps)
+
+
+def picture(class_type: str, shapes: str | None) -> tuple[int, int, int]:
+    """Pictures, width and height that a node gave out, or that its latent stands for; zeros: not told."""
+    try:
+        outputs = json.loads(shapes or "{}").get("outputs") or {}
+        told = [
+            one["shape"] for one in outputs.values() if isinstance(one, dict) and "shape" in one
+        ]
+        sides = [int(side) for side in told[0]] if told else []
+    except (ValueError, TypeError, AttributeError):
+        return 0, 0, 0
+    if class_type.startswith("VAEDecode") and len(sides) == 4:
+        batch, height, width, _ = sides  # as pictures are: last the colours
+        return batch, width, height
+    if len(sides) in (4, 5):
+        frames = sides[2] if len(sides) == 5 else 1
+        return sides[0] * frames, sides[-1] * _LATENT, sides[-2] * _LATENT
+    return 0, 0, 0

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store import fact_graph, history_schema, schema
 from store.facts import (
+    CardFact,
     ClassCount,
     Facts,
     GpuHour,
@@ -41,10 +42,10 @@ _HOUR_MS: Final = 3_600_000
 #: Steps of samples that minutes are made of.
 _MINUTE_S: Final = 60
 _WAIT_S: Final = 10
+#: A card that was not read for so long is gone.
+_CARD_MS: Final = 300_000
 #: A card on which less than this was computed did nothing.
 _IDLE_LOAD: Final = 0.05
-#: Pixels to a side of a latent's element; a VAE of another factor is told by what it gives out.
-_LATENT: Final = 8
 
 
 class SqlFacts:
@@ -69,6 +70,7 @@ class SqlFacts:
                 hours=await _read_hours(connection, from_ms, until_ms),
                 idle=idle,
                 classes=await _read_classes(connection, recent),
+                cards=await _read_cards(connection, until_ms),
             )
 
 
@@ -152,7 +154,7 @@ def _of_node(recent: Subquery) -> Any:
 
 
 def _node(row: Mapping[str, Any]) -> NodeFact:
-    batch, width, height = picture(row["class_type"], row["shapes"])
+    batch, width, height = fact_graph.picture(row["class_type"], row["shapes"])
     return NodeFact(
         job=row["job_id"],
         user=row["user_name"],
@@ -169,25 +171,6 @@ def _node(row: Mapping[str, Any]) -> NodeFact:
         width=width,
         height=height,
     )
-
-
-def picture(class_type: str, shapes: str | None) -> tuple[int, int, int]:
-    """Pictures, width and height that a node gave out, or that its latent stands for; zeros: not told."""
-    try:
-        outputs = json.loads(shapes or "{}").get("outputs") or {}
-        told = [
-            one["shape"] for one in outputs.values() if isinstance(one, dict) and "shape" in one
-        ]
-        sides = [int(side) for side in told[0]] if told else []
-    except (ValueError, TypeError, AttributeError):
-        return 0, 0, 0
-    if class_type.startswith("VAEDecode") and len(sides) == 4:
-        batch, height, width, _ = sides  # as pictures are: last the colours
-        return batch, width, height
-    if len(sides) in (4, 5):
-        frames = sides[2] if len(sides) == 5 else 1
-        return sides[0] * frames, sides[-1] * _LATENT, sides[-2] * _LATENT
-    return 0, 0, 0
 
 
 async def _read_prompts(connection: AsyncConnection, recent: Subquery) -> tuple[PromptFact, ...]:
@@ -268,6 +251,17 @@ async def _read_waits(
         )
         for row in await _all(connection, wanted)
     )
+
+
+async def _read_cards(connection: AsyncConnection, until_ms: int) -> tuple[CardFact, ...]:
+    """The newest second of each; a card may have been changed since the last whole minute."""
+    wanted = (
+        select(_gpus.gpu, _gpus.total_bytes, _gpus.foreign_bytes)
+        .where(_gpus.step_s == 1, _gpus.at_ms >= until_ms - _CARD_MS, _gpus.at_ms < until_ms)
+        .order_by(_gpus.at_ms)
+    )
+    newest = {row["gpu"]: CardFact(**row) for row in await _all(connection, wanted)}
+    return tuple(newest[gpu] for gpu in sorted(newest))
 
 
 def _did_nothing() -> Any:

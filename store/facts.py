@@ -128,6 +128,15 @@ class GpuHour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardFact:
+    """A GPU as it was when it was last read."""
+
+    gpu: str
+    total_bytes: int
+    foreign_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCount:
     """How often nodes of a class ran."""
 
@@ -151,3 +160,5 @@ class Facts:
     #: minute → GPUs that held no reservation all through it
     idle: Mapping[int, frozenset[str]] = field(default_factory=dict)
     classes: tuple[ClassCount, ...] = ()
+    #: those that were read in the last minutes; none: nobody reads them now
+    cards: tuple[CardFact, ...] = ()

@@ -25,7 +25,7 @@ from store.facts import Facts
 #: Expected share of what is told that is chance.
 LEVEL: Final = 0.05
 #: Seconds a day below which nobody is told.
-LEAST_A_DAY: Final = 5.0
+LEAST_A_DAY: Final = 2.0
 
 FINDERS: Final[tuple[Finder, ...]] = (
     VaeFallback(),

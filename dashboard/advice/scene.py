@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from dashboard.advice.resample import sum_interval
-from store.facts import Facts, JobFact, MoveFact, NodeFact, PromptFact
+from store.facts import CardFact, Facts, GpuHour, JobFact, MoveFact, NodeFact, PromptFact
 
 _DAY_MS: Final = 86_400_000
 MINUTE_MS: Final = 60_000
@@ -67,11 +67,11 @@ class Scene:
                 minute[key] = minute.get(key, 0.0) + wait.job_ms / 1000
         first = min([job.ended_ms for job in facts.jobs], default=facts.until_ms)
         self.days = max(1.0, (facts.until_ms - max(first, facts.from_ms)) / _DAY_MS)
-        newest = {hour.gpu: hour for hour in facts.hours}
-        self.total_bytes = max((hour.total_bytes for hour in newest.values()), default=0)
+        seen: dict[str, CardFact | GpuHour] = {hour.gpu: hour for hour in facts.hours}
+        cards: tuple[CardFact | GpuHour, ...] = facts.cards or tuple(seen.values())
+        self.total_bytes = max((card.total_bytes for card in cards), default=0)
         self.capacity = max(
-            (_capacity(hour.total_bytes - hour.foreign_bytes) for hour in newest.values()),
-            default=0,
+            (_capacity(card.total_bytes - card.foreign_bytes) for card in cards), default=0
         )
 
     def a_day(self, seconds: Iterable[float]) -> tuple[float, float, float]:

@@ -12,9 +12,9 @@ from simulator.comfyui.catalog import ModelFile
 from simulator.comfyui.device import DeviceOutOfMemory
 from simulator.comfyui.model import (
     FAMILIES,
-    TILED_VAE_FACTOR,
     reopen_seconds,
     tiled_vae_activation,
+    tiled_vae_seconds,
     vae_activation,
     vae_seconds,
 )
@@ -164,7 +164,7 @@ async def _run_vae(context: NodeContext, vae: Weights, pixels: int, *, tiled: bo
             device.fallback = "tiled"
     if tiled:
         device.activate(vae.files, tiled_vae_activation(pixels), fetches=False)
-        seconds *= TILED_VAE_FACTOR
+        seconds = tiled_vae_seconds(pixels)
     await device.compute(seconds)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dashboard.advice.chores import find
 from dashboard.history.account import account
 from dashboard.history.samples import fold_gpus, fold_pool, fold_waits
 from simulator.day.alerts import write_alerts
@@ -62,6 +63,7 @@ async def write_day(
     await account(engine, played.until_ms)
     await add_up_nodes(engine, played.until_ms)
     await write_alerts(engine, played, settings())
+    await find(engine, played.until_ms)
     return played
 
 

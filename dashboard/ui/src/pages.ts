@@ -93,6 +93,13 @@ export const PAGES: readonly Page[] = [
     load: () => import("./pages/alerts/page"),
   },
   {
+    name: "advice",
+    title: "Advice",
+    shortcut: "v",
+    roles: null,
+    load: () => import("./pages/advice/page"),
+  },
+  {
     name: "replay",
     title: "Replay",
     shortcut: "r",

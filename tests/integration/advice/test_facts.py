@@ -12,7 +12,8 @@ from dashboard.advice.engine import advise
 from store import fact_graph, schema
 from store import history_schema as history
 from store.advice import ADMINS, SqlAdvice
-from store.fact_reader import SqlFacts, picture
+from store.fact_graph import picture
+from store.fact_reader import SqlFacts
 from tests.day import UNTIL_MS, DayStore
 from tests.integration.history.rows import HOUR_MS, fill, job_row, node_row, sample_row
 

@@ -9,6 +9,7 @@ from simulator.comfyui.model import (
     FAMILIES,
     load_seconds,
     slowdown,
+    tiled_vae_seconds,
     vae_activation,
     vae_seconds,
 )
@@ -82,3 +83,19 @@ def test_sharing_a_card_slows_each_and_helps_all() -> None:
 
 def test_the_catalog_has_the_checkpoint_of_the_frontends_default_workflow() -> None:
     assert "v1-5-pruned-emaonly-fp16.safetensors" in Catalog().names("checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "rest_s", "measured_s"),
+    [
+        # the 4K round trip in 12, 8 (told) and 6 GiB (told); four pictures of 1024² after sampling
+        (2 * 3840 * 2160, 0.4, 10.8),
+        (2 * 3840 * 2160, 0.4, 9.2),
+        (2 * 3840 * 2160, 0.4, 12.6),
+        (4 * 1024 * 1024, 2.4, 5.4),
+    ],
+)
+def test_a_vae_in_tiles_takes_about_as_long_as_measured(
+    pixels: int, rest_s: float, measured_s: float
+) -> None:
+    assert rest_s + tiled_vae_seconds(pixels) == pytest.approx(measured_s, rel=0.25)
