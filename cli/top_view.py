@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
 _GIB: Final = 2**30
-_BAR: Final = 24
+_BAR: Final = 20
 #: who holds memory, and how it is drawn
 _HOLDERS: Final = (
     ("reserved_bytes", "█", "cyan"),
@@ -101,7 +101,18 @@ def _headline(pool: Pool) -> Text:
 
 def gpu_table(gpus: Rows) -> Table:
     """Each GPU's memory by who holds it, and its vitals where they are told."""
-    table = Table("GPU", "host", "memory", "", "free", "busy", "°C", "W", "", box=None)
+    # what is cut where there is little room is the name, never the bar
+    table = Table(
+        Column("GPU", no_wrap=True, overflow="ellipsis", min_width=6),
+        Column("host", no_wrap=True, overflow="ellipsis"),
+        Column("memory", no_wrap=True, min_width=_BAR),
+        *(
+            Column(title, no_wrap=True, justify="right", min_width=width)
+            for title, width in (("used", 12), ("free", 5), ("busy", 4), ("°C", 3), ("W", 3))
+        ),
+        "",
+        box=None,
+    )
     for _, gpu in sorted(gpus.items(), key=lambda one: (one[1]["agent"], one[1]["index"])):
         total, used = gpu["total_bytes"], gpu["total_bytes"] - gpu["free_bytes"]
         busy, warmth, power = (gpu.get(name) for name in ("utilisation", "temperature", "power_mw"))
@@ -110,7 +121,7 @@ def gpu_table(gpus: Rows) -> Table:
             gpu["agent"],
             _bar(gpu),
             f"{used / _GIB:.1f}/{total / _GIB:.0f} GiB",
-            f"{gpu['free_bytes'] / _GIB:.1f} GiB",
+            f"{gpu['free_bytes'] / _GIB:.1f}",
             "" if busy is None else f"{busy:.0%}",
             Text("" if warmth is None else str(warmth), "red" if (warmth or 0) > _WARM_C else ""),
             "" if power is None else f"{power / 1000:.0f}",

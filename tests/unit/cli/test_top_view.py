@@ -44,9 +44,9 @@ SNAPSHOT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(pool: Pool, height: int = 0) -> str:
+def shown(pool: Pool, height: int = 0, width: int = 140) -> str:
     out = io.StringIO()
-    Console(file=out, width=140, color_system=None).print(screen(pool, height))
+    Console(file=out, width=width, color_system=None).print(screen(pool, height))
     return out.getvalue()
 
 
@@ -57,12 +57,12 @@ def test_it_shows_memory_nodes_and_what_keeps_whom() -> None:
     text = shown(pool)
     for words in (
         "1 running, 1 queued", "1 of 2 workers busy", "anna 1+1", "0 H200", "18.0/24 GiB",
-        "6.0 GiB", "50%", "91", "350", "slowed: hw_thermal", "KSampler", "5/20", "2/7",
+        "6.0", "50%", "91", "350", "slowed: hw_thermal", "KSampler", "5/20", "2/7",
         "needs 20 GiB", "1 min 0 s … 2 min 0 s", "30 s",
     ):  # fmt: skip
         assert words in text, (words, text)
-    assert "█" * 12 in text
-    assert "·" * 6 in text
+    assert "█" * 10 in text
+    assert "·" * 5 in text
 
 
 def test_of_a_row_that_is_known_only_the_change_is_told() -> None:
@@ -102,3 +102,11 @@ def test_a_small_terminal_gets_what_fits_and_a_count_of_the_rest() -> None:
     assert len(text.splitlines()) <= 24
     assert "more" in text
     assert "KSampler" in text
+
+
+def test_where_there_is_little_room_the_bar_stays_whole() -> None:
+    pool = Pool()
+    pool.hear(SNAPSHOT | {"put": {"gpus": {"g": GPU | {"name": "A GPU with a long name"}}}})
+    text = shown(pool, width=80)
+    assert f"{'█' * 10}{'▓' * 3}{'▒' * 2}{'·' * 5}" in text
+    assert "18.0/24 GiB" in text
