@@ -95,6 +95,9 @@ class LiveRows:
             "alerts": firing,
             "alerts_critical": critical,
             "alerts_unwatched": sample.alerts.unwatched,
+            "closed": sample.closed is not None,
+            "closed_why": sample.closed.why if sample.closed else "",
+            "closed_until_ms": sample.closed.until_ms if sample.closed else 0,
         }
         return told
 

@@ -24,6 +24,10 @@ class Told(TypedDict):
     alerts_critical: int
     #: nobody looks at the rules of alerts any more
     alerts_unwatched: bool
+    #: nothing new starts; why, and until when (0: nobody knows)
+    closed: bool
+    closed_why: str
+    closed_until_ms: int
 
 
 class LiveQueueRow(TypedDict):

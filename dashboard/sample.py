@@ -121,6 +121,14 @@ class EndedCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Nothing new starts: why ("": nobody said), and until when (ms; 0: nobody knows)."""
+
+    why: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One moment of a pool."""
 
@@ -134,6 +142,8 @@ class Sample:
     #: by user
     ended: Mapping[str, EndedCounts]
     alerts: Badge = field(default_factory=Badge)
+    #: None: prompts start
+    closed: Closed | None = None
 
 
 @dataclass(frozen=True, slots=True)

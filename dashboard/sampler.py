@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from config.maintenance import Maintenance
 from config.settings import Settings
 from dashboard.alerts.badge import Badge
 from dashboard.ended import EndedWindow
@@ -18,7 +19,7 @@ from dashboard.live_shapes import LiveCurve
 from dashboard.node_names import NodeNames
 from dashboard.overview import ENDED_MINUTES
 from dashboard.progress import NoProgress, Progress
-from dashboard.sample import GpuSample, Held, Sample, condense, keep_vitals
+from dashboard.sample import Closed, GpuSample, Held, Sample, condense, keep_vitals
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.live import Standing
 from scheduler.states import Snapshot
@@ -167,11 +168,13 @@ class Sampler:
         while events := await self._ledger.events(self._cursor, 0):
             self._ended.add(events)
             self._cursor = events[-1].id
-        heartbeat_s = self._settings().scheduler.heartbeat
+        settings = self._settings()
+        heartbeat_s = settings.scheduler.heartbeat
         held = await self._held(snapshot)
         self._snapshot, self._held_jobs = snapshot, tuple(held)
         sample = condense(snapshot, self._ended.by_user(snapshot.now_ms), heartbeat_s, held)
         sample = replace(sample, alerts=self._alerts())
+        sample = replace(sample, closed=_closed(settings.maintenance, snapshot.now_ms))
         if self._sample is not None and self._clock() - self._vitals_at < VITALS_SECONDS:
             return keep_vitals(sample, self._sample)
         self._vitals_at = self._clock()
@@ -216,6 +219,15 @@ class Sampler:
                 )
                 points.append(Point(sample.now_ms, gpu, holders))
             self._curves[gpu.id] = points
+
+
+def _closed(maintenance: Maintenance, now_ms: int) -> Closed | None:
+    if maintenance.over(now_ms / 1000):
+        return None
+    until = maintenance.until
+    return Closed(
+        why=maintenance.message, until_ms=int(until.timestamp() * 1000) if until is not None else 0
+    )
 
 
 def _curve(points: list[Point], seen: Callable[[str], str]) -> LiveCurve:

@@ -163,6 +163,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_a_backup_while_prompts_run_comes_to_life_in_another_folder(
     stack: Stack,
     ann: Client,

@@ -18,6 +18,10 @@ export interface Pool {
   alerts_critical: number;
   /** Nobody looks at the rules of alerts any more. */
   alerts_unwatched: boolean;
+  /** Nothing new starts; why, and until when (0: nobody knows). */
+  closed: boolean;
+  closed_why: string;
+  closed_until_ms: number;
 }
 
 export interface QueueRow {

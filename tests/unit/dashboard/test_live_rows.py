@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from config.settings import Role
 from dashboard.live_rows import LiveRows
-from dashboard.sample import Sample, condense
+from dashboard.sample import Closed, Sample, condense
 from scheduler.live import Standing
 from tests.pools import gpu, job, running, snapshot, worker
 
@@ -47,3 +47,12 @@ def test_rows_that_are_as_they_were_are_the_same_objects() -> None:
     first, second = rows.tables(sample(), STANDINGS), rows.tables(sample(), STANDINGS)
     for name in ("running", "waiting", "gpus", "workers", "progress"):
         assert all(first[name][id_] is row for id_, row in second[name].items())
+
+
+def test_everybody_is_told_that_nothing_new_starts() -> None:
+    closed = replace(sample(), closed=Closed(why="new disks", until_ms=5))
+    for role in Role:
+        row = LiveRows("ann", role).tables(closed, {})["pool"][""]
+        assert (row["closed"], row["closed_why"], row["closed_until_ms"]) == (True, "new disks", 5)
+    assert LiveRows("ann", Role.ARTIST).tables(sample(), {})["pool"][""]["closed"] is False
+    assert closed != sample()

@@ -1,25 +1,16 @@
-import { useApi } from "../api";
 import { when } from "../format";
-
-export interface Maintenance {
-  on: boolean;
-  message: string;
-  until_ms: number | null;
-}
-
-/** How often it is looked at, seconds. */
-const EVERY_S = 30;
+import { useLive } from "../live";
 
 /** Says that nothing new starts, why, and until when. */
 export function MaintenanceBanner() {
-  const { data } = useApi<Maintenance>("maintenance", {}, EVERY_S);
+  const { pool } = useLive();
   return (
     <div role="status">
-      {data?.on && (
+      {pool?.closed && (
         <p class="banner">
           Maintenance: new prompts wait, what runs ends.
-          {data.message && ` ${data.message}.`}
-          {data.until_ms && ` It ends ${when(data.until_ms)}.`}
+          {pool.closed_why && ` ${pool.closed_why}.`}
+          {pool.closed_until_ms > 0 && ` It ends ${when(pool.closed_until_ms)}.`}
         </p>
       )}
     </div>

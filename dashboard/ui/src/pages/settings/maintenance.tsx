@@ -2,7 +2,12 @@ import { useState } from "preact/hooks";
 import { useApi, useSource } from "../../api";
 import { when } from "../../format";
 import { Chip } from "../../parts/chip";
-import type { Maintenance } from "../../shell/maintenance_banner";
+
+interface Maintenance {
+  on: boolean;
+  message: string;
+  until_ms: number | null;
+}
 
 const HOUR_MS = 3_600_000;
 const ENDS: [string, number | null][] = [
