@@ -70,7 +70,13 @@ def _over(metric: str) -> Callable[[Rule], str]:
     return lambda rule: f"max without (instance, job) ({metric}) >= {rule.limit:g}"
 
 
+def _gone(metric: str) -> Callable[[Rule], str]:
+    return lambda rule: f"max without (instance, job) ({metric}) == 0"
+
+
 _EXPRESSIONS: Final[Mapping[RuleKind, Callable[[Rule], str]]] = {
     RuleKind.TEMPERATURE: _over("vramgate_gpu_temperature_celsius"),
+    RuleKind.AGENT: _gone("vramgate_agent_up"),
+    RuleKind.GPU: _gone("vramgate_gpu_up"),
     RuleKind.LAG: _over("vramgate_recorder_lag_seconds"),
 }
