@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
@@ -14,7 +17,7 @@ from playwright.async_api import Browser, Page, expect
 from dashboard.history.samples import fold_gpus, fold_pool
 from dashboard.perf_json.recording import Recording
 from dashboard.perf_json.redaction import Names
-from dashboard.perf_json.report import MOST_BYTES, report
+from dashboard.perf_json.report import MOST_BYTES, PLACE, report
 from simulator.day.play import Days
 from store.engine import open_engine
 from store.recordings import Scope, SqlRecordings
@@ -23,6 +26,7 @@ from store.users import SqlUsers
 from tests.browser.dashboard.conftest import Opened
 from tests.browser.problems import Problems
 from tests.day import FROM_MS, UNTIL_MS
+from tests.unit.dashboard.perf_json.files import T0, small
 
 DAY = Scope(from_ms=FROM_MS, until_ms=UNTIL_MS)
 
@@ -134,3 +138,35 @@ async def test_a_damaged_report_says_so(
     await page.goto(broken.as_uri())
     await page.get_by_role("alert").wait_for()
     assert "cannot be shown" in await page.get_by_role("alert").inner_text()
+
+
+def packed(page: Path, content: dict[str, Any], path: Path) -> Path:
+    """A report with this recording inside."""
+    data = base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()
+    path.write_text(page.read_text().replace(PLACE, data))
+    return path
+
+
+async def test_alerts_and_advice_are_read_and_nothing_in_them_runs(
+    built: Path, from_disk: Opener, tmp_path: Path
+) -> None:
+    evil = "</script><img src=x onerror=document.title='gone'>"
+    content = small()
+    content["alerts"] = [
+        {"rule": f"slow{evil}", "subject": "gpu:gpu-0", "since_ms": T0, "value": 9.0,
+         "worst": 12.345678, "threshold": 5.0, "severity": "critical"}
+    ]  # fmt: skip
+    content["advice"] = [
+        {"kind": "vae", "title": f"VAEDecode fell back{evil}", "since_ms": T0, "gain": 7200.0,
+         "gain_in": "gpu_time", "remedies": ["Use tiles."]}
+    ]  # fmt: skip
+    content["nodes"][0]["class"] = evil
+    page = (await from_disk(packed(built / "report.html", content, tmp_path / "r.html"))).page
+    advice = page.get_by_role("list").filter(has_text="VAEDecode fell back")
+    await expect(advice).to_contain_text("about 2 h 00 min a day GPU time")
+    await expect(advice).to_contain_text("Use tiles.")
+    alerts = page.get_by_role("table", name="Alerts")
+    await expect(alerts).to_contain_text("12.35")
+    await expect(alerts).to_contain_text("critical")
+    assert await page.title() == "vramgate report"
+    assert await page.locator("img").count() == 0
