@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config.settings import Settings
 from dashboard.history.probe_recorder import ProbeRecorder
 from dashboard.history.recorder import Recorder
 from dashboard.metrics.counted import COUNTED, SPREADS
+from dashboard.metrics.page import MetricsPage
+from dashboard.sampler import Sampler
+from gateway.request_metrics import RequestMetrics
 from scheduler.ledger import LedgerUnavailable
 from scheduler.redis_ledger import RedisLedger
 from store import history_schema
@@ -161,3 +167,38 @@ async def test_the_page_of_docs_names_every_metric_and_no_other(scraped: Scraped
     page = (Path(__file__).parents[4] / "docs" / "metrics.md").read_text()
     named = set(re.findall(r"`(vramgate_\w+)`", page))
     assert named - {"vramgate_gpu", "vramgate_queue", "vramgate_job"} == told
+
+
+class Away:
+    """A store or a ledger that does not answer."""
+
+    def __getattr__(self, name: str) -> object:
+        async def fail(*args: object) -> object:
+            raise LedgerUnavailable("away") if name in ("pool", "snapshot") else OSError("away")
+
+        return fail
+
+
+@pytest.mark.parametrize("which", ["store", "ledger"])
+async def test_what_is_away_leaves_gaps_and_no_zeros(scraped: Scraped, which: str) -> None:
+    await work(scraped)
+    await scraped.record()
+    settings = Settings.model_validate({"redis": {"pool": "p"}})
+    ledger = Away() if which == "ledger" else scraped.floor.ledger
+    page = MetricsPage(
+        Sampler(ledger, lambda: settings),  # type: ignore[arg-type]
+        ledger,  # type: ignore[arg-type]
+        Away() if which == "store" else SqlTallies(scraped.engine),  # type: ignore[arg-type]
+        lambda: settings,
+        version="1",
+        may=lambda request: True,
+        own=RequestMetrics().registry,
+    )
+    app = web.Application()
+    app.add_subapp("/metrics", page.app())
+    async with TestClient(TestServer(app)) as client:
+        text = await (await client.get("/metrics")).text()
+    read = Read(text)
+    assert (read("ledger_up"), read("store_up")) == ((0, 1) if which == "ledger" else (1, 0))
+    assert ("vramgate_jobs_ended_total{" in text) is (which == "ledger")
+    assert ("vramgate_gpu_up{" in text) is (which == "store")
