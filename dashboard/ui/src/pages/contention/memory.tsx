@@ -25,7 +25,7 @@ export function Memory({ told, session }: { told: Contention; session: Session }
       </section>
       <section class="panel">
         <h2>Near misses</h2>
-        <p class="muted">
+        <p class="muted what-it-is">
           {session.seesAll ? "Jobs" : "Your jobs"} that ran out of memory, or used at least 95 % of what
           they were promised. After an out of memory a job is tried once more with more.
         </p>
@@ -83,6 +83,7 @@ const LEAST: readonly Column<LeastFree>[] = [
     value: (one) => one.foreign_bytes,
     show: (one) => gib(one.foreign_bytes),
     number: true,
+    wide: true,
   },
   { key: "at", title: "When", value: (one) => one.at_ms, show: (one) => when(one.at_ms), wide: true },
 ];
@@ -108,6 +109,7 @@ function misses(session: Session): readonly Column<NearMiss>[] {
       title: "Workflow",
       value: (one) => one.title,
       show: (one) => <a href={href("workflows", [one.fingerprint])}>{one.title || shortId(one.fingerprint)}</a>,
+      wide: true,
     },
     {
       key: "used",

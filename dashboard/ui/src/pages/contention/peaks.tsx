@@ -36,7 +36,7 @@ const COLUMNS: readonly Column<Peak>[] = [
     ),
   },
   { key: "queued", title: "Most waiting", value: (one) => one.most_queued, number: true },
-  { key: "running", title: "Most running", value: (one) => one.most_running, number: true },
+  { key: "running", title: "Most running", value: (one) => one.most_running, number: true, wide: true },
   {
     key: "longest",
     title: "Longest wait",

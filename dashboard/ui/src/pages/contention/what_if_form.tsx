@@ -39,11 +39,11 @@ export function WhatIfForm({ span, onAsked }: Props) {
   return (
     <section class="panel">
       <h2>What would a change have made of this time?</h2>
-      <p class="muted">
+      <p class="muted what-it-is">
         The {count(told.jobs, "job")} of the time above are played again by the scheduler's own plan in
         simulated time: once as they were, once with your change. Nothing here changes the pool.
       </p>
-      <form class="change" onSubmit={(event) => void ask(event)}>
+      <form class="what-if" onSubmit={(event) => void ask(event)}>
         <Hardware told={told} values={values} set={set} />
         <Limits told={told} values={values} set={set} />
         <Policy told={told} values={values} set={set} />

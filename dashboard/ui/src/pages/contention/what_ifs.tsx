@@ -87,7 +87,7 @@ const COLUMNS: readonly Column<WhatIf>[] = [
     title: "Change",
     value: (one) => inWords(one.change).join(", "),
     show: (one) => (
-      <button type="button" class="sorts asked" onClick={() => setQuery({ ask: one.id }, { push: true })}>
+      <button type="button" class="sorts what-if-asked" onClick={() => setQuery({ ask: one.id }, { push: true })}>
         {inWords(one.change).join(", ")}
       </button>
     ),

@@ -24,7 +24,7 @@ export function Days({ query, by }: Props) {
   return (
     <section class="panel" aria-busy={days.loading}>
       <h2>GPU time by day and {word}</h2>
-      <ul class="keys-of-days">
+      <ul class="usage-keys">
         {series.map((one, n) => (
           <li key={one.name}>
             <span class={`swatch ${TONES[n]}`} />
@@ -33,7 +33,7 @@ export function Days({ query, by }: Props) {
         ))}
       </ul>
       <div class="table-room" tabIndex={0} role="group" aria-label="GPU time by day">
-        <table class="table days">
+        <table class="table usage-days">
           <caption class="hidden">GPU time by day</caption>
           <thead>
             <tr>

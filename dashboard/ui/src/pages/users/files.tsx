@@ -22,7 +22,7 @@ export function Files({ query }: Props) {
     source.url("users/statement", { ...time, by, user, each, form });
   if (link("csv", query) === null) return null;
   return (
-    <section class="panel files">
+    <section class="panel usage-files">
       <h2>Files</h2>
       <p class="muted">
         Whole numbers as they were counted: their sums are what the ledger's books say, to the last

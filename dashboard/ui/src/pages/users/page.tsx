@@ -32,7 +32,7 @@ export default function UsersPage({ route, session }: PageProps) {
         {user && (
           <Chip>
             {user}{" "}
-            <button type="button" class="quiet drop" onClick={() => setQuery({ user: null, by: null })}>
+            <button type="button" class="quiet usage-drop" onClick={() => setQuery({ user: null, by: null })}>
               show everybody
             </button>
           </Chip>
