@@ -81,3 +81,31 @@ def test_what_goes_together_is_taken(tmp_path: Path) -> None:
         "  - {name: bob, port: 8302, networks: [10.0.1.0/24, '2001:db8::/32']}\n"
     )
     assert problems(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("metrics: {host: 0.0.0.0, agent_port: 9101}", "set metrics.token_file, too"),
+        ("metrics: {token_file: /no/such/file}", "there is no such file"),
+        ("metrics: {token: short}", "at least 16"),
+        ("metrics: {token_hash: blake2b:12}", "pattern"),
+        ("sinks: {influx: {url: 'http://i:8086'}}", "set either `database`"),
+        (
+            "sinks: {influx: {url: 'http://i:8086', database: a, bucket: b}}",
+            "set either `database`",
+        ),
+        ("sinks: {influx: {url: influx}}", "pattern"),
+        (
+            "sinks: {influx: {url: 'http://i', database: d, password_file: /no/such}}",
+            "there is no such file",
+        ),
+        ("sinks: {otel: {endpoint: collector}}", "pattern"),
+    ],
+)
+def test_metrics_and_sinks_that_cannot_work_are_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    found = problems(tmp_path, KEYS + text)
+    assert len(found) == 1
+    assert said in found[0]
