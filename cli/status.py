@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-from cli.boot import connect_ledger, redis_url
+from cli.boot import LiveSettings, connect_ledger, redis_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.runstate import RunState, read_state
+from config.maintenance import Maintenance
 from scheduler.ledger import LedgerUnavailable, Pool, UserCounts
 from scheduler.states import Gpu
 
@@ -21,18 +22,22 @@ def status(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     ground = read_ground(config, data_dir)
     state = read_state(ground.data_dir)
     try:
-        pool, counts = asyncio.run(_ask(ground))
+        pool, counts, maintenance = asyncio.run(_ask(ground))
     except LedgerUnavailable as error:
         raise CliError(str(error)) from error
     for line in [*_instance(state), *_pool_lines(pool), *_queue_lines(counts)]:
         print(line)
+    if not maintenance.over(time.time()):
+        print(f"maintenance: nothing new starts. {maintenance.message}".rstrip())
 
 
-async def _ask(ground: Ground) -> tuple[Pool, list[UserCounts]]:
+async def _ask(ground: Ground) -> tuple[Pool, list[UserCounts], Maintenance]:
     settings = ground.source.current()
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
     try:
-        return await ledger.pool(), await ledger.counts()
+        live = LiveSettings(ground)
+        await live.read(ledger)
+        return await ledger.pool(), await ledger.counts(), live().maintenance
     finally:
         await ledger.close()
 

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from aiohttp import hdrs, web
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from dashboard.api import audit_shapes as shapes
@@ -19,6 +21,7 @@ from dashboard.api.described import PAGE, SPAN, Described, Json, body, inquiry, 
 from dashboard.shapes import Failed
 from store.audit import Deed, DeedFilter, SqlAudit
 
+_log = structlog.get_logger()
 #: What is shown where no time is asked for.
 _SPAN_MS: Final = 30 * 86_400_000
 _COLUMNS: Final = ("at_ms", "by", "action", "subject", "user", "detail")
@@ -75,14 +78,25 @@ class Audit:
         response.content_type = _FORMATS[form]
         response.charset = "utf-8"
         await response.prepare(request)
+        try:
+            await self._write(response, wanted, form)
+        except (SQLAlchemyError, OSError) as error:
+            # half a file must not look like a whole one
+            _log.warning("audit_export_broken_off", error=type(error).__name__)
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _write(self, response: web.StreamResponse, wanted: DeedFilter, form: str) -> None:
         line = _as_csv if form == "csv" else _as_json
         await response.write(_head(form))
         first = True
         async for deed in self._audit.all(wanted):
             await response.write(line(_entry(deed), first).encode())
             first = False
-        await response.write(b"" if form == "csv" else b"\n]\n")
-        return response
+        if form == "json":
+            await response.write(b"\n]\n")
+        await response.write_eof()
 
     def _wanted(self, request: web.Request) -> DeedFilter:
         asked = span(request, self._clock, _SPAN_MS)

@@ -12,6 +12,7 @@ from config.upkeep import ASKED, REFUSED, YES, drain_path, drained, restart_path
 from dashboard.api import upkeep_shapes as shapes
 from dashboard.api.asking import Refused, Who, admin, answer, number, refusing
 from dashboard.api.described import Described, Json, body, inquiry, part, read
+from dashboard.looks import looked_at
 from dashboard.operations import NotDone, Operations
 from dashboard.rolling import RollingRestart
 from dashboard.shapes import Failed
@@ -88,17 +89,17 @@ class Upkeep:
 
     async def log(self, request: web.Request) -> web.Response:
         """What a worker that vramgate started has written last."""
-        asking = admin(self._who, request)
+        admin(self._who, request)
         worker = request.match_info["name"]
         lines = number(request, "lines", _LINES, least=1, most=_MOST_LINES)
         if worker not in (await self._ledger.pool()).workers:
             raise Refused(404, f"No worker is called {worker}.")
-        # many people's work leaves its traces in it
-        await self._audit.note_look(asking.user, f"log:{worker}", {})
         try:
             text = await self._operations.worker_log(worker, lines)
         except NotDone as error:
             raise Refused(502, str(error)) from error
+        # many people's work leaves its traces in it
+        looked_at(request, f"log:{worker}", "")
         told: shapes.WorkerLog = {"worker": worker, "lines": text.splitlines()}
         return answer(request, told)
 

@@ -23,7 +23,7 @@ const BY: [By, string][] = [
 const PIXELS = 1200;
 const PIXELS_OF_MANY = 600;
 
-export default function GpusPage({ route }: PageProps) {
+export default function GpusPage({ route, session }: PageProps) {
   const one = route.args[0];
   const span = useSpan("1h");
   const view = useLive();
@@ -47,6 +47,7 @@ export default function GpusPage({ route }: PageProps) {
       <div class="page-head">
         <h1>GPUs</h1>
         {one && <a href={href("gpus", [], route.query)}>All GPUs</a>}
+        {session.seesAll && <a href={href("workers")}>Drain, restart, logs</a>}
         <label class="by">
           Memory by{" "}
           <select value={by} onChange={(event) => setQuery({ by: event.currentTarget.value })}>
