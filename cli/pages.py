@@ -22,6 +22,7 @@ _FILES: Final = (
     "index.html",
     "tsconfig.json",
     "vite.config.ts",
+    "page_styles.ts",
     "report.html",
     "vite.report.config.ts",
 )

@@ -48,7 +48,7 @@ class SqlSamples:
         """Memory and load of all GPUs, or of one."""
         table = history_schema.gpu_samples
         most = MOST_POINTS if gpu is not None else MOST_POINTS_OF_ALL
-        step = step_s or step_for(until_ms - from_ms, most)
+        step = step_s or await self._kept(table, step_for(until_ms - from_ms, most), from_ms)
 
         def name(row: Row) -> str:
             return str(row["gpu"])
@@ -58,10 +58,29 @@ class SqlSamples:
 
     async def pool(self, from_ms: int, until_ms: int, *, step_s: int | None = None) -> Series:
         """Queue and running jobs."""
-        step = step_s or step_for(until_ms - from_ms)
         table = history_schema.pool_samples
+        step = step_s or await self._kept(table, step_for(until_ms - from_ms), from_ms)
         rows = await self._read(table, step, from_ms, until_ms, self._fold_pool, None)
         return _series(rows, step, from_ms, until_ms, lambda _: "")
+
+    async def _kept(self, table: Table, wanted: int, from_ms: int) -> int:
+        """The shortest step from ``wanted`` on that is kept for as far back as any is."""
+        oldest: dict[int, int] = {}
+        async with self._engine.connect() as connection:
+            for step in [one for one in STEPS if one >= wanted]:
+                at = await connection.scalar(
+                    select(func.min(table.c.at_ms)).where(table.c.step_s == step)
+                )
+                if at is not None:
+                    oldest[step] = at
+                if at is not None and at <= from_ms:
+                    break  # longer ones reach no further than is asked for
+        for step, at in oldest.items():
+            longer = [(one, first) for one, first in oldest.items() if one > step]
+            # a longer step begins before its first figures, by less than itself
+            if all(at < max(from_ms, first) + one * 1000 for one, first in longer):
+                return step
+        return wanted
 
     async def _read(
         self, table: Table, step: int, from_ms: int, until_ms: int, fold: Fold, gpu: str | None

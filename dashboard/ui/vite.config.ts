@@ -1,8 +1,10 @@
 import { defineConfig } from "vite";
+import { pageStyles } from "./page_styles";
 
 export default defineConfig({
   // Relative: the page works below any path it is mounted at.
   base: "./",
+  plugins: [pageStyles()],
   build: {
     outDir: "../static",
     emptyOutDir: true,

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.dashboard.conftest import Open
-from tests.day import UNTIL_MS
+from tests.day import FROM_MS, UNTIL_MS
 
 
 async def test_an_admin_sees_who_held_memory_and_what_keeps_workers_within_it(
@@ -67,3 +67,31 @@ async def test_nothing_serious_is_found_by_axe(open_page: Open, theme: str, widt
     await expect(opened.page.get_by_role("article")).to_have_count(4)
     assert await opened.findings() == []
     assert await opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_a_time_without_figures_is_drawn_as_a_gap(open_page: Open) -> None:
+    # the host was away from 21:18 to 21:27 (simulator.day.write)
+    hour = FROM_MS + 3_600_000
+    page = (await open_page(f"gpus/GPU-a0?from={hour}&until={hour + 3_600_000}&by=kind")).page
+    figures = page.get_by_role("table", name="Memory of RTX 4090, studio-a GPU 0")
+    await expect(figures).to_contain_text("Foreign0.0 GiB")
+    chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
+    # just above the floor, at each minute: what colour is it?
+    colours = await chart.locator("canvas").evaluate(_COLOURS_AT, [m / 60 for m in (5, 22.5, 50)])
+    before, away, after = colours
+    gap = await page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--gap').trim()"
+    )
+    assert away == gap
+    assert gap not in (before, after)
+
+
+_COLOURS_AT = """(canvas, shares) => {
+  const over = canvas.parentElement.querySelector('.u-over'), ratio = canvas.width / canvas.clientWidth;
+  const y = Math.round((over.offsetTop + over.clientHeight - 4) * ratio);
+  return shares.map(share => {
+    const x = Math.round((over.offsetLeft + over.clientWidth * share) * ratio);
+    const [r, g, b] = canvas.getContext('2d').getImageData(x, y, 1, 1).data;
+    return '#' + [r, g, b].map(n => n.toString(16).padStart(2, '0')).join('');
+  });
+}"""

@@ -62,3 +62,30 @@ async def test_a_time_without_samples_is_a_gap_and_has_no_points(
 def test_a_late_point_is_no_gap() -> None:
     assert find_gaps([("g", 0), ("g", 2000)], 1, 0, 3000) == {}
     assert find_gaps([("g", 0), ("g", 3000)], 1, 0, 4000) == {"g": ((1000, 3000),)}
+
+
+async def test_a_short_span_of_long_ago_has_the_shortest_step_that_is_still_kept(
+    engine: AsyncEngine, samples: SqlSamples
+) -> None:
+    """Seconds and tens are gone by then; minutes are not."""
+    await fill(engine, history.gpu_samples, [sample_row(START_MS + n * 1000) for n in range(7200)])
+    await fold_samples(engine, history.gpu_samples, STEPS, fold_gpus)
+    short = history.gpu_samples.c.step_s < 60
+    old = history.gpu_samples.c.at_ms < START_MS + HOUR_MS
+    async with engine.begin() as connection:
+        await connection.execute(history.gpu_samples.delete().where(short, old))
+    then = await samples.gpus(START_MS, START_MS + 1_200_000, gpu="gpu-0")
+    assert (then.step_s, len(then.rows), then.gaps) == (60, 20, {})
+    since = START_MS + HOUR_MS + 600_000
+    lately = await samples.gpus(since, since + 1_200_000, gpu="gpu-0")
+    assert (lately.step_s, len(lately.rows)) == (1, 1200)
+
+
+async def test_a_young_pool_has_the_step_that_its_span_asks_for(
+    engine: AsyncEngine, samples: SqlSamples
+) -> None:
+    seconds = [sample_row(START_MS + 300_000 + n * 1000) for n in range(4000)]
+    await fill(engine, history.gpu_samples, seconds)
+    await fold_samples(engine, history.gpu_samples, STEPS, fold_gpus)
+    found = await samples.gpus(START_MS - 20 * HOUR_MS, START_MS + 2 * HOUR_MS, gpu="gpu-0")
+    assert found.step_s == 60

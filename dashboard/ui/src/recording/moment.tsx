@@ -108,7 +108,7 @@ export function Details({ chosen, onClose }: { chosen: Chosen; onClose: () => vo
           Close
         </button>
       </div>
-      <dl class="facts">
+      <dl class="moment-facts">
         {rows.map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>

@@ -51,7 +51,11 @@ function Loaded({ page, route, session }: { page: Page } & PageProps) {
     return <Problem message="This page could not be loaded. Was vramgate updated? Reload to get its new pages." />;
   }
   if (!shown) return <p class="first" role="status">Loading…</p>;
-  return <shown.Body route={route} session={session} />;
+  return (
+    <div class={`page-${page.name}`}>
+      <shown.Body route={route} session={session} />
+    </div>
+  );
 }
 
 /** Keeps a page's error to that page, and says it. */

@@ -19,6 +19,8 @@ interface Props {
   gpu: Gpu | null;
   workers: Worker[];
   past: GpuHistory | null;
+  /** History has been answered: without any, the whole span is a gap. */
+  loaded: boolean;
   /** The last minutes; null: the span shown has ended. */
   live: Curve | null;
   by: By;
@@ -30,7 +32,7 @@ interface Props {
 }
 
 /** One GPU over time: its memory, its load, and what its workers hold. */
-export function GpuPanel({ id, gpu, workers, past, live, by, names, from, until, large }: Props) {
+export function GpuPanel({ id, gpu, workers, past, loaded, live, by, names, from, until, large }: Props) {
   // `until` moves on by pixels: in between, nothing that is live could be seen.
   const layers = useMemo(() => layersOf(past, live, by, names), [past, !live, by, names, until]);
   const totals = past?.columns.total_bytes ?? [];
@@ -43,7 +45,7 @@ export function GpuPanel({ id, gpu, workers, past, live, by, names, from, until,
           label={`Memory of ${name} in GiB, by ${by}`}
           at={layers.at}
           series={layers.series}
-          gaps={layers.gaps}
+          gaps={layers.at.length === 0 && loaded ? [[from, until]] : layers.gaps}
           unit="GiB"
           format={inGib}
           from={from}
@@ -55,7 +57,7 @@ export function GpuPanel({ id, gpu, workers, past, live, by, names, from, until,
           stacked
         />
       ),
-    [layers, name, by, from, until, total, large],
+    [layers, loaded, name, by, from, until, total, large],
   );
   const running = !!live;
   const vitals = useMemo(

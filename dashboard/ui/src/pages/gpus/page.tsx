@@ -77,6 +77,7 @@ export default function GpusPage({ route, session }: PageProps) {
             gpu={view.gpus.find((gpu) => gpu.id === id) ?? null}
             workers={view.workers.filter((worker) => worker.gpu === id)}
             past={told?.gpus[id] ?? null}
+            loaded={!!told}
             live={span.moving ? (view.curves[id] ?? null) : null}
             by={by}
             names={names}

@@ -1,4 +1,3 @@
-import "./queue.css";
 import { useApi } from "../../api";
 import { count } from "../../format";
 import { useFresh } from "../../fresh";

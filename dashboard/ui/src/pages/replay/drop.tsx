@@ -38,7 +38,7 @@ export function Drop({ onFiles, label, small = false }: Props) {
   if (small) return <span>{button}</span>;
   return (
     <div
-      class={over ? "drop over" : "drop"}
+      class={over ? "drop-zone over" : "drop-zone"}
       onDragOver={(event) => {
         event.preventDefault();
         setOver(true);
