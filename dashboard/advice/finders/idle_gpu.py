@@ -36,10 +36,20 @@ _HOURS: Final = 24
 _LEVEL: Final = 0.05
 #: Waits that no GPU could have ended.
 _WANTED: Final = ("held", "budget")
+_NAMES: Final = {
+    "no_headroom": "free memory (no_headroom)",
+    "cap": "a limit (cap)",
+    "fairness": "their turn (fairness)",
+    "model_missing": "a model or node (model_missing)",
+    "no_worker": "a worker (no_worker)",
+    "warm_soon": "a warm worker (warm_soon)",
+    "releasing": "memory being released (releasing)",
+}
 _WHY: Final = {
     "model_missing": "install what is missing on its workers (models, node packs)",
     "cap": "raise the limit that keeps them (see the advice on limits)",
-    "no_headroom": "the jobs are larger than this GPU: let them run in less, or give it other work",
+    "no_headroom": "the waiting jobs are larger than what it has free: let them run in less memory, or "
+    "give this GPU other work",
     "no_worker": "start a worker on it (`agent.comfyui.workers_per_gpu`)",
     "warm_soon": "jobs wait for a warm worker: load their model here, too",
     "gpu_suspect": "look at why it is suspect (driver, memory errors)",
@@ -112,8 +122,8 @@ def _waits(
         subject=f"{gpu}/waits",
         title=f"GPU {gpu} does nothing while jobs wait elsewhere",
         cause=f"In {bad} of {words.count(len(spans), 'hour')} with jobs waiting, GPU {gpu} held "
-        f"no job for at least half of the minutes in which they waited; most waited for {reason}.",
-        remedies=(f"Most of these jobs waited for {reason}: {why}.",),
+        f"no job for at least half of the minutes in which they waited; most waited for {_NAMES.get(reason, reason)}.",
+        remedies=(f"{why[0].upper()}{why[1:]}.",),
         gain=Gain(What.GPU_TIME, *scene.a_day(spans)),
         effect=Effect(bad / len(spans), low, high, "share"),
         proof=Proof(
@@ -124,7 +134,7 @@ def _waits(
             len(spans),
         ),
         figures=tuple(
-            Figure(f"waiting meanwhile for {name}", ms / 1000, "s")
+            Figure(f"waiting meanwhile for {_NAMES.get(name, name)}", ms / 1000, "s")
             for name, ms in reasons.most_common(4)
         ),
         charts=(Chart("idle while jobs waited, by hour", "s", (Dots(gpu, tuple(spans[-60:])),)),),

@@ -73,3 +73,14 @@ async def test_nothing_serious_is_found_by_axe(open_page: Open, theme: str, widt
     assert await opened.findings() == []
     wide = await opened.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width
+
+
+async def test_a_jobs_page_has_what_concerns_it(open_page: Open) -> None:
+    page = (await open_page("advice", "emil")).page
+    sampler = page.get_by_role("article", name=re.compile("dpmpp_sde"))
+    await sampler.get_by_role("button", name="Show the evidence").click()
+    job = sampler.get_by_role("heading", name="Jobs that show it").locator("..").get_by_role("link")
+    await job.first.click()
+    advice = page.get_by_role("region", name="Advice")
+    await advice.get_by_role("link", name=re.compile("dpmpp_sde")).click()
+    await expect(sampler).to_contain_text("Mann–Whitney")

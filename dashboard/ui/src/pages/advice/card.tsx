@@ -49,7 +49,7 @@ export function Card(props: Props) {
       <p>{advice.cause}</p>
       <ul class="advice-remedies" aria-label="What to do">
         {advice.remedies.map((remedy) => (
-          <li key={remedy}>{remedy}</li>
+          <li key={remedy}><Words text={remedy} /></li>
         ))}
       </ul>
       {advice.dismissal && <Dismissed advice={advice} now={now} />}
@@ -59,7 +59,7 @@ export function Card(props: Props) {
         </button>
         <span class="muted">
           {advice.ended_ms === null
-            ? `for ${ago(advice.since_ms, now).replace(/ ago$/, "")}`
+            ? `first seen ${ago(advice.since_ms, now)}`
             : `over since ${when(advice.ended_ms, now)}`}
           {whose(advice, session)}
         </span>
@@ -72,6 +72,11 @@ export function Card(props: Props) {
       {open && <Evidence advice={advice} session={session} now={now} />}
     </article>
   );
+}
+
+/** Text with `code` in it. */
+function Words({ text }: { text: string }) {
+  return <>{text.split("`").map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part))}</>;
 }
 
 function whose(advice: Advice, session: Session): string {

@@ -9,6 +9,7 @@ import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
 import { Take } from "../../recording/take";
 import { href, type Query, setQuery } from "../../router";
+import { JobAdvice } from "../advice/of_job";
 import { CompareWith } from "./compare_with";
 import { Findings } from "./findings";
 import { Lanes } from "./lanes";
@@ -48,6 +49,7 @@ export function Job({ id, query }: { id: string; query: Query }) {
       {data.attempt > 0 && <Take job={data.job.id} {...(query.user ? { user: query.user } : {})} />}
       {problem && <Problem message={problem.message} retry={reload} />}
       <Findings detail={data} />
+      <JobAdvice job={data.job.id} />
       <Story detail={data} />
       <Run key={`${data.job.id} ${data.attempt}`} detail={data} query={query} running={!done} />
       <div class="panels">
