@@ -222,8 +222,15 @@ def _with_store(ground: Ground, do: Callable[[SqlAlerts, AsyncEngine], Awaitable
     from store.engine import open_engine
     from store.migrate import migrate
 
+    settings, file = ground.source.current(), ground.data_dir / "vramgate.db"
+    if settings.store.url is None and not file.is_file():
+        raise CliError(
+            f"there is no store in {ground.data_dir}: name the folder of `vramgate up` with "
+            "--data-dir, or set store.url in the config file"
+        )
+
     async def run() -> _T:
-        engine = open_engine(store_url(ground.source.current(), ground.data_dir))
+        engine = open_engine(store_url(settings, ground.data_dir))
         try:
             await migrate(engine)
             return await do(SqlAlerts(engine, time.time, lambda: uuid.uuid4().hex[:12]), engine)
@@ -234,8 +241,7 @@ def _with_store(ground: Ground, do: Callable[[SqlAlerts, AsyncEngine], Awaitable
         return asyncio.run(run())
     except (SQLAlchemyError, OSError) as error:
         raise CliError(
-            f"the store does not answer ({type(error).__name__}); is store.url right, or was "
-            "`vramgate up` ever run on this --data-dir?"
+            f"the store does not answer ({type(error).__name__}): is store.url right?"
         ) from error
 
 
