@@ -39,6 +39,7 @@ from dashboard.api.asking import (
 )
 from dashboard.api.described import PAGE, SPAN, Described, Json, body, inquiry, part, read, ref
 from dashboard.api.posted import posted_as
+from dashboard.looks import looked_at
 from dashboard.shapes import Failed
 from store.alert_messages import SqlAlertMessages
 from store.alert_records import Message
@@ -151,6 +152,8 @@ class Alerts:
         alert = await self._alerts.one(request.match_info["alert"])
         if alert is None or asking.only() not in (None, alert.user_name):
             raise Refused(404, NO_ALERT)
+        if alert.user_name:
+            looked_at(request, f"alert:{alert.id}", alert.user_name)
         return answer(request, alert_row(alert, self._rules()))
 
     async def rules(self, request: web.Request) -> web.Response:
