@@ -45,9 +45,7 @@ class Described:
 @pytest.fixture
 async def described(start: Start, pages: Pages) -> Described:
     parts = {"/dashboard": describe(), "/metrics": describe_metrics()}
-    # the agent reports once: it counts as alive for as long as the longest of these tests
-    settings = {**SETTINGS, "scheduler": {"heartbeat": 3600}}
-    gateway = await start(settings, workers=2, extra=pages, described=parts)
+    gateway = await start(SETTINGS, workers=2, extra=pages, described=parts)
     gateway.agent.routes.update(_TOLD)
     estate = await settle(gateway)
     answer = await estate.gateway.client.get("/openapi.json", headers=headers("bob"))
