@@ -191,7 +191,7 @@ class Alerts(Model):
 
     enabled: bool = True
     """`false`: nothing is looked at."""
-    every: Seconds = Field(10.0, ge=1, le=300)
+    every: Seconds = Field(10.0, ge=1, le=60)
     """Time between two looks."""
     rules: tuple[AlertRule, ...] = ()
     """Changes of rules, and new ones."""

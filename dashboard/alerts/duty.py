@@ -11,7 +11,7 @@ from typing import Final
 from scheduler.ledger import NoteSide
 
 #: After so long without a word from its holder anybody may take it.
-KEPT_MS: Final = 60_000
+KEPT_MS: Final = 90_000
 
 
 class Duty:
