@@ -2,6 +2,7 @@ import { Chip, type Tone } from "../../parts/chip";
 import { Ask } from "./ask";
 import { type OpenApi, type Operation, replyOf, typeOf } from "./document";
 import { SchemaTree } from "./schema";
+import { Words } from "./words";
 
 const TONES: Record<string, Tone> = { GET: "info", POST: "good", PUT: "good", PATCH: "good", DELETE: "bad" };
 
@@ -34,7 +35,11 @@ function About({ document, operation }: { document: OpenApi; operation: Operatio
   const bodies = Object.entries(operation.requestBody?.content ?? {});
   return (
     <div class="api-about">
-      {operation.description && <p>{operation.description}</p>}
+      {operation.description && (
+        <p>
+          <Words text={operation.description} />
+        </p>
+      )}
       {operation.alsoUnderApi && (
         <p class="muted">
           Also as <code>/api{operation.path}</code>.
@@ -50,7 +55,7 @@ function About({ document, operation }: { document: OpenApi; operation: Operatio
                   <code>{one.name}</code> <span class="muted">{one.required ? "needed" : one.in}</span>
                 </dt>
                 <dd>
-                  {one.schema && <code>{typeOf(one.schema)}</code>} {one.description}
+                  {one.schema && <code>{typeOf(one.schema)}</code>} <Words text={one.description} />
                 </dd>
               </div>
             ))}
@@ -89,7 +94,7 @@ function Replies({ document, operation }: { document: OpenApi; operation: Operat
               <code>{status}</code>
             </dt>
             <dd>
-              {reply.description}{" "}
+              <Words text={reply.description} />{" "}
               {shapes.map((schema, n) => (
                 <SchemaTree key={n} document={document} schema={schema} />
               ))}

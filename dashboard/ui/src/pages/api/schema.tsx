@@ -1,4 +1,5 @@
 import { type OpenApi, nameOf, partsOf, type Schema, schemaOf, typeOf } from "./document";
+import { Words } from "./words";
 
 interface Props {
   document: OpenApi;
@@ -25,7 +26,11 @@ function Part({ document, schema }: Props) {
   return (
     <details class="api-schema">
       <summary>{name}</summary>
-      {found.description && <p class="muted">{found.description}</p>}
+      {found.description && (
+        <p class="muted">
+          <Words text={found.description.replaceAll("``", "`")} />
+        </p>
+      )}
       <dl>
         {fields.map(([field, inner]) => (
           <div key={field}>
