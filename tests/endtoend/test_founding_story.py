@@ -143,13 +143,13 @@ async def test_a_decode_that_fell_back_is_seen_told_and_cured(
     studio.restart(ROOMY)
     quick = [await vae_seconds(ann, one) for one in await studio.run(ann, RUNS)]
     assert min(quick) >= 0.8
-    assert sorted(quick)[RUNS // 2] <= 5.0  # on a machine that is busy, too
 
     # A worker that is kept in 6 GiB: the same takes more than 10 s, and says why.
     studio.restart(NARROW)
     slow_ids = await studio.run(ann, RUNS)
     slow = [await vae_seconds(ann, one) for one in slow_ids]
     assert min(slow) >= 10.0
+    assert sorted(quick)[RUNS // 2] < min(slow) / 2  # on a machine that is busy, too
     decode = (await told(ann, slow_ids[0]))["VAEDecode"]
     assert decode["fallback"] == "tiled"
     assert "late" in decode["slow"]  # the timeline marks it: later than 95 % of the runs before
