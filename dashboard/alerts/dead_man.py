@@ -6,7 +6,7 @@ from typing import Final
 
 #: Looks that may be missed, and a time that may pass in any case: a role that is started anew.
 _LOOKS: Final = 6
-_LEAST_MS: Final = 90_000
+_LEAST_MS: Final = 150_000
 
 
 def longest_ms(every_s: float) -> int:

@@ -78,6 +78,7 @@ export function alertColumns(now: number, seesAll: boolean): Column<Alert>[] {
         return link ? <a href={link.to}>{link.text}</a> : "–";
       },
       sortable: false,
+      wide: true,
     },
   ];
 }

@@ -62,6 +62,7 @@ function columns(session: Session): Column<Rule>[] {
         </span>
       ),
       sortable: false,
+      wide: session.seesAll,
     },
   ];
   const seen: Column<Rule>[] = [
