@@ -95,6 +95,8 @@ class Live:
                 while True:
                     seen = self._sampler.version
                     await self._tell(page)
+                    if _now() - page.sent_at >= self._still_s:
+                        await page.send(_STILL)  # all that changes is others'
                     await asyncio.sleep(LIVE_SECONDS)
                     await self._news(page, seen)
         except TimeoutError:
