@@ -27,13 +27,13 @@ export default function GpusPage({ route, session }: PageProps) {
   const one = route.args[0];
   const span = useSpan("1h");
   const view = useLive();
-  const now = useLiveNow(view);
   const by = BY.find(([name]) => name === route.query.by)?.[0] ?? "user";
   const history = useApi<GpuHistories>("samples/gpus", { ...span.query, gpu: one });
   const told = history.data;
 
   // Nothing is drawn anew before it would be a pixel further.
   const pixelMs = Math.max(500, (span.until - span.from) / (one ? PIXELS : PIXELS_OF_MANY));
+  const now = useLiveNow(view, Math.max(1000, pixelMs));
   const until = span.moving ? Math.ceil(Math.max(now, span.until) / pixelMs) * pixelMs : span.until;
   const names = useMemo(
     () => namesOf([...Object.values(told?.gpus ?? {}), ...Object.values(view.curves)], by),
