@@ -15,13 +15,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bench import history_jobs
 from bench import history_rows as rows
 from bench.machine import describe
 from cli.valkey import EmbeddedValkey
@@ -55,7 +56,7 @@ Query = Callable[[], Awaitable[Any]]
 
 async def fill(engine: AsyncEngine, season: rows.Season) -> None:
     """All rows of a season, and what the regular work makes of them."""
-    for some in _batches(rows.jobs(season), 1000):
+    for some in _batches(chain(rows.jobs(season), history_jobs.large(season)), 1000):
         await _insert(engine, schema.jobs, (one.job for one in some))
         await _insert(engine, schema.attempts, (one.attempt for one in some))
         await _insert(engine, history.prompt_runs, (one.prompt for one in some))
@@ -142,6 +143,7 @@ async def queries(engine: AsyncEngine, season: rows.Season) -> dict[str, Query]:
         "gpus: all, 7 days": lambda: samples.gpus(now - 7 * _DAY_MS, now),
         "gpus: all, 90 days": lambda: samples.gpus(start, now),
         "overview: queue, a day": lambda: samples.pool(now - _DAY_MS, now),
+        **await history_jobs.queries(engine, season),
     }
 
 

@@ -106,6 +106,8 @@ def _job(season: Season, rng: Random, number: int, ended_ms: int) -> JobRows:
         _node(rng, job, place, started_ms + int(place * seconds * 1000 / season.nodes_each))
         for place in range(season.nodes_each)
     ]
+    if failed:
+        nodes[-1] |= {"result": "failure", "error": "ValueError"}
     return JobRows(job, attempt, prompt, nodes)
 
 

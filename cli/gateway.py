@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +94,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
     from dashboard.reading import reading
     from gateway.announce import address
     from gateway.app import build, make_services
+    from gateway.captures import capture
     from gateway.request_metrics import RequestMetrics
     from store.archive import SqlArchive
     from store.documents import SqlDocuments
@@ -130,6 +132,7 @@ async def serve(ground: Ground, server: socket.socket, others: Sequence[socket.s
             reading=kept,
             ask_what_if=asking(ground),
             progress=services.standings,
+            captures=partial(capture, services.agents),
             operations=operations(ground, ledger, engine, token),
         )
         requests = RequestMetrics()

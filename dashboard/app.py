@@ -19,7 +19,7 @@ from dashboard.api.advice import Advices
 from dashboard.api.alerts import Alerts
 from dashboard.api.asking import Clock, answer, refuse
 from dashboard.api.contention import Contentions
-from dashboard.api.jobs import Jobs
+from dashboard.api.jobs import Captures, Jobs
 from dashboard.api.perf import Perf
 from dashboard.api.queue import QueueList
 from dashboard.api.samples import Samples
@@ -54,6 +54,7 @@ def build(
     progress: Progress | None = None,
     ask_what_if: Ask = nobody,
     operations: Operations | None = None,
+    captures: Captures | None = None,
     static: Path = STATIC,
     still_s: float = STILL_SECONDS,
     clock: Clock = time.time,
@@ -68,6 +69,7 @@ def build(
         progress: tells where running jobs stand; None: nobody does.
         ask_what_if: puts a question of what would have been into the jobs' queue.
         operations: what admins may do; None: nothing but with jobs.
+        captures: gives previews that workers' probes keep, by worker and id; None: there are none.
         reading: what is kept; None: only the present is shown.
         static: folder of the built page.
         still_s: silence after which a live page is told that its line is up.
@@ -118,7 +120,7 @@ def build(
         estimates = Estimates(ledger, settings, who, try_out)
         app.router.add_post(ESTIMATE_PATH, estimates.handle)
     if reading is not None:
-        app.add_routes(_kept(reading, ledger, who, clock))
+        app.add_routes(_kept(reading, ledger, who, clock, captures))
         app.add_routes(_sums(reading, settings, who, ask_what_if, clock))
         app.add_routes(_alerts(reading, settings, who, clock))
         app.add_routes(Perf(reading, who, clock, static / "report.html").routes())
@@ -127,12 +129,14 @@ def build(
     return app
 
 
-def _kept(reading: Reading, ledger: Ledger, who: Who, clock: Clock) -> Iterator[web.RouteDef]:
+def _kept(
+    reading: Reading, ledger: Ledger, who: Who, clock: Clock, captures: Captures | None
+) -> Iterator[web.RouteDef]:
     """Every resource over the store."""
     names = Names(reading.jobs)
     yield from Samples(reading.samples, who, clock).routes()
     yield from Advices(reading.advice, reading.audit, reading.jobs, ledger, who, clock).routes()
-    yield from Jobs(reading.jobs, reading.timelines, names, ledger, who, clock).routes()
+    yield from Jobs(reading.jobs, reading.timelines, names, ledger, who, clock, captures).routes()
     yield from Workflows(
         reading.jobs, reading.workflows, reading.workflow_nodes, names, ledger, who, clock
     ).routes()

@@ -12,6 +12,7 @@ The agent serves one endpoint, guarded by the cluster token
                                            no such file; null: the worker's folders are out of sight
     *    /v1/workers/{worker}/pack/{path}  a route of a node pack, any method; never ComfyUI's own
     GET  /v1/workers/{worker}/log          ?tail=LINES; text without people's; 404: not started here
+    GET  /v1/workers/{worker}/capture/{id} a probe's preview of what a node gave, JPEG; 404: gone
     GET  /v1/health                        {"agent": id, "version": …, "protocol": n}
 
 A request that names another ``X-Vramgate-Protocol`` than the agent's is answered 412.

@@ -120,6 +120,13 @@ class SqlJobs:
         async with self._engine.connect() as connection:
             return {job: at_ms for job, at_ms in (await connection.execute(query)).all()}
 
+    async def worker_of(self, job_id: str, attempt: int) -> str:
+        """Where an attempt ran; "": nowhere that is known."""
+        tries = schema.attempts.c
+        query = select(tries.worker).where(tries.job_id == job_id, tries.attempt == attempt)
+        async with self._engine.connect() as connection:
+            return await connection.scalar(query) or ""
+
     async def bodies(self, job_id: str) -> tuple[bytes | None, bytes | None]:
         """Prompt and result, JSON; None: not kept."""
         query = select(_jobs.prompt, _jobs.result).where(_jobs.id == job_id)

@@ -22,8 +22,8 @@ COMPARED_RUNS: Final = 200
 _EVER_MS: Final = 2**62
 #: Nodes of these runs that are read at most, so that a page of 2,000 nodes opens as quickly; but
 #: so many runs in any case.
-_COMPARED_NODES: Final = 20_000
-_LEAST_COMPARED: Final = 10
+_COMPARED_NODES: Final = 10_000
+_LEAST_COMPARED: Final = 5
 #: Nodes of one job that are read at most.
 _MOST_NODES: Final = 5000
 #: Pieces of a memory curve, of about a second each.
@@ -142,6 +142,7 @@ class SqlTimelines:
         fingerprint: str | None = None,
         now_ms: int | None = None,
         shapes: bool = True,
+        compare: bool = True,
     ) -> Timeline | None:
         """An attempt of a job; None: there is nothing of it.
 
@@ -151,6 +152,7 @@ class SqlTimelines:
             fingerprint: of a job that has not ended, whose row does not say it yet.
             now_ms: up to when an attempt that has not ended is read.
             shapes: whether nodes' inputs and outputs are read; they are most of the bytes.
+            compare: whether nodes are told how usual they are.
         """
         async with self._engine.connect() as connection:
             if attempt is None:
@@ -167,7 +169,9 @@ class SqlTimelines:
                 select(runs).where(runs.c.job_id == job_id, runs.c.attempt == attempt),
             )
             rows = await _node_rows(connection, job_id, attempt, shapes=shapes)
-            usual = await _usual(connection, job_id, fingerprint, len(rows))
+            usual = Usual()
+            if compare:
+                usual = await _usual(connection, job_id, fingerprint, len(rows))
             ran = _ran(prompt, tries, attempt, now_ms)
             return Timeline(
                 job=job_id,
@@ -195,7 +199,8 @@ class SqlTimelines:
                 return None
             count = select(func.count()).where(_nodes.job_id == job_id, _nodes.attempt == attempt)
             nodes = await connection.scalar(count)
-            usual = await _usual(connection, job_id, fingerprint, nodes or 1)
+            name = rows[0]["class_type"]
+            usual = await _usual(connection, job_id, fingerprint, nodes or 1, name)
             moves = await _rows(connection, _moves(job_id, attempt))
         run = _node_run(rows[0], usual)
         return OneNode(
@@ -240,11 +245,20 @@ class SqlTimelines:
 
 
 async def _usual(
-    connection: AsyncConnection, job_id: str, fingerprint: str | None, nodes: int
+    connection: AsyncConnection,
+    job_id: str,
+    fingerprint: str | None,
+    nodes: int,
+    class_type: str | None = None,
 ) -> Usual:
     """What the compared runs' nodes took: runs before the job's end, or the newest ones.
 
-    ``nodes``: of this run; of graphs with very many, fewer runs are compared.
+    Args:
+        connection: to the store.
+        job_id: of the run that is compared.
+        fingerprint: of a job that has not ended.
+        nodes: of this run; of graphs with very many, fewer runs are compared.
+        class_type: only nodes of this class; None: all.
     """
     job = (
         await connection.execute(
@@ -262,6 +276,8 @@ async def _usual(
         .join_from(recent, history_schema.node_runs, _same_try(recent))
         .where(~_nodes.cached)
     )
+    if class_type is not None:
+        wanted = wanted.where(_nodes.class_type == class_type)
     usual = Usual()
     for past_job, class_type, node, seconds in (await connection.execute(wanted)).all():
         usual.add(past_job, class_type, node, seconds)

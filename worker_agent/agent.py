@@ -21,6 +21,7 @@ from config.tls import serving, trusting
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.states import Agent as AgentRecord
 from worker_agent import endpoint, verdict
+from worker_agent.captures import Captures
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.crew import run_together, stop_all
 from worker_agent.files import WorkerFiles
@@ -194,9 +195,9 @@ class Agent:
         files = WorkerFiles(self._client_of, self._folders_of)
         logs = WorkerLogs(self._log_of)
         packs = PackRoutes(self._client_of)
-        judge = Judge(self._probe_of)
+        judge, captures = Judge(self._probe_of), Captures(self._probe_of)
         app = endpoint.build(
-            self.id, self._version, self._token, self._hub, files, packs, logs, judge
+            self.id, self._version, self._token, self._hub, files, packs, logs, judge, captures
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from scheduler.fleet import PROTOCOL
 from scheduler.live import PROTOCOL_HEADER
+from worker_agent.captures import Captures
 from worker_agent.files import WorkerFiles
 from worker_agent.judge import Judge
 from worker_agent.live import Feed, LiveHub
@@ -42,6 +43,7 @@ def build(
     packs: PackRoutes,
     logs: WorkerLogs,
     judge: Judge,
+    captures: Captures,
 ) -> web.Application:
     """The endpoint as an aiohttp application."""
     guard = _guarded(token)
@@ -63,6 +65,7 @@ def build(
             web.get("/v1/workers/{worker}/log", logs.serve),
             web.get("/v1/workers/{worker}/comfy/{path:.*}", files.page),
             web.post("/v1/workers/{worker}/validate", judge.validate),
+            web.get("/v1/workers/{worker}/capture/{id}", captures.serve),
             web.route("*", "/v1/workers/{worker}/pack/{path:.*}", packs.serve),
         ]
     )

@@ -199,6 +199,15 @@ class ProbeClient:
         """Judge a prompt in the worker's names."""
         return await self._call("POST", "/validate", Judgement, {"prompt": prompt})
 
+    async def capture(self, picture: str) -> bytes | None:
+        """A preview's JPEG; None: it is not kept (any more)."""
+        async with self._asked("GET", f"/capture/{picture}") as reply:
+            if reply.status == 404:
+                return None
+            if reply.status != 200:
+                raise ProbeFailed(f"/capture answered {reply.status}")
+            return await reply.read()
+
     async def _call(
         self, method: str, path: str, type_: type[_T], body: Mapping[str, Any] | None = None
     ) -> _T:

@@ -209,13 +209,17 @@ class PastRun(TypedDict):
 
 
 class NodeDetail(TypedDict):
-    """One node: what it was given (texts redacted by the probe) and gave, and how usual that is."""
+    """One node: what it was given (texts redacted by the probe) and gave, and how usual that is.
+
+    ``picture``: the probe has taken one, for the owner; it may be gone.
+    """
 
     bar: NodeBar
     inputs: dict[str, Any]
     #: by output slot
     results: dict[str, Any]
     files: list[Output]
+    picture: bool
     past: list[PastRun]
     compared: int
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
 
+from dashboard.api import described
 from dashboard.api import job_shapes as shapes
 from dashboard.api.asking import (
     Asker,
@@ -27,6 +28,7 @@ from dashboard.api.job_finder import JobFinder
 from dashboard.insight import comparison, memory, nodes, outputs, record, story
 from dashboard.insight.names import Names
 from dashboard.looks import looked_at
+from dashboard.shapes import Failed
 from scheduler.ledger import Ledger, LedgerUnavailable
 from scheduler.rehearsal import WINDOW
 from scheduler.states import TERMINAL, Job, JobState
@@ -38,6 +40,9 @@ _LIST_MS: Final = 30 * 86_400_000
 _CURSOR: Final = re.compile(r"([0-9]{1,15})-(.{1,200})", re.DOTALL)
 #: Of a job in one of these, rows may still be on their way: it is shown as far as it is known.
 _STATES: Final = tuple(state.value for state in JobState)
+NO_PICTURE: Final = "No picture of it is kept: probes keep few, and none over a restart."
+#: Gives a worker's preview by its id; None: it is gone.
+Captures = Callable[[str, str], Awaitable[bytes | None]]
 NO_NODE: Final = "The probe has told no such node of this attempt; the job's page lists its nodes."
 
 
@@ -52,13 +57,16 @@ class Jobs:
         ledger: Ledger,
         who: Who,
         clock: Clock = time.time,
+        captures: Captures | None = None,
     ) -> None:
+        """``captures``: gives previews of workers' probes; None: there are none."""
         self._jobs = jobs
         self._timelines = timelines
         self._names = names
         self._ledger = ledger
         self._who = who
         self._clock = clock
+        self._captures = captures
         self._finder = JobFinder(jobs, ledger)
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,6 +75,7 @@ class Jobs:
             web.get("/api/v1/jobs", refusing(self.all)),
             web.get("/api/v1/jobs/{job_id}", refusing(self.one)),
             web.get("/api/v1/jobs/{job_id}/node", refusing(self.node)),
+            web.get("/api/v1/jobs/{job_id}/picture", refusing(self.picture)),
             web.get("/api/v1/jobs/{job_id}/compare", refusing(self.compare)),
         ]
 
@@ -122,6 +131,7 @@ class Jobs:
             "bar": nodes.bar(run, nodes.read_graph(prompt), loading, titles=owner),
             "inputs": dict(run.shapes.get("inputs") or {}),
             "results": dict(run.shapes.get("outputs") or {}),
+            "picture": owner and self._captures is not None and bool(run.capture),
             "files": [file for file in files if file["node"] in (run.node, run.display)],
             "past": [
                 {"job": old.job, "ended_ms": old.ended_ms, "seconds": old.seconds} for old in past
@@ -129,6 +139,24 @@ class Jobs:
             "compared": one.compared,
         }
         return answer(request, body)
+
+    async def picture(self, request: web.Request) -> web.Response:
+        """What a node (``node=``) handed on, as its probe saw it: the owner's alone, as a JPEG."""
+        asking = asker(self._who, request)
+        found = await self._find(request, request.match_info["job_id"], asking)
+        head, name = found.head, request.query.get("node", "")
+        attempt = number(request, "attempt", head.attempts, most=10_000)
+        if head.user_name != asking.user or self._captures is None:
+            raise Refused(404, NO_PICTURE)
+        one = await self._timelines.node(head.id, attempt, name, fingerprint="")
+        worker = await self._jobs.worker_of(head.id, attempt)
+        if one is None or not one.run.capture or not worker:
+            raise Refused(404, NO_PICTURE)
+        jpeg = await self._captures(worker, one.run.capture)
+        if jpeg is None:
+            raise Refused(404, NO_PICTURE)
+        headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=jpeg, content_type="image/jpeg", headers=headers)
 
     async def compare(self, request: web.Request) -> web.Response:
         """The job beside another one (``with=``)."""
@@ -224,7 +252,9 @@ class Jobs:
 
     async def _side(self, found: record.Found) -> comparison.Side:
         head, now_ms = found.head, self._now_ms()
-        seen = await self._timelines.read(head.id, fingerprint=head.fingerprint, now_ms=now_ms)
+        seen = await self._timelines.read(
+            head.id, fingerprint=head.fingerprint, now_ms=now_ms, compare=False
+        )
         runs = seen.nodes if seen else ()
         bars = nodes.bars(runs, seen.moves if seen else (), {}, succeeded=True, titles=False)
         ran = seen.prompt["seconds"] if seen and seen.prompt else head.run_seconds
@@ -311,6 +341,7 @@ def describe() -> Described:
                     missing=missing,
                 )
             },
+            f"{one}/picture": {"get": _picture(job_id, owner, attempt, node)},
             f"{one}/compare": {
                 "get": read(
                     "Two jobs side by side", shapes.Comparison, job_id, owner,
@@ -322,4 +353,17 @@ def describe() -> Described:
     )  # fmt: skip
 
 
+def _picture(*parameters: dict[str, Any]) -> dict[str, Any]:
+    failed = {status: described.body(text, Failed) for status, text in _PICTURE_FAILS.items()}
+    jpeg = {"description": "A JPEG.", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
+    summary = "What a node handed on, as its probe saw it"
+    return {"summary": summary, "parameters": list(parameters), "responses": {"200": jpeg} | failed}
+
+
+_PICTURE_FAILS: Final = {
+    "400": "A parameter is wrong; the text says which.",
+    "403": "The caller's role does not allow it.",
+    "404": "There is no such job of the caller's, or no picture is kept.",
+    "503": "The store does not answer.",
+}
 _WHOLE: Final = {"type": "integer", "minimum": 0}

@@ -54,7 +54,9 @@ async def open_kept(folder: Path) -> AsyncEngine:
     kept = job_row(KEPT, ended_ms, fingerprint=fingerprint, ooms=1, **bodies)
     await fill(engine, schema.jobs, [kept])
     await fill(engine, schema.attempts, [attempt_row(KEPT, ended_ms)])
-    await fill(engine, history_schema.node_runs, [node_row(KEPT, ended_ms - 9_000)])
+    await fill(
+        engine, history_schema.node_runs, [node_row(KEPT, ended_ms - 9_000, capture="a-picture")]
+    )
     samples = [sample_row(ended_ms - 1000 * n) for n in range(10)]
     await fill(engine, history_schema.gpu_samples, samples)
     await account(engine, ended_ms)
@@ -83,6 +85,11 @@ def _advice(advice_id: str, users: tuple[str, ...]) -> FoundAdvice:
     )  # fmt: skip
 
 
+async def _picture(worker: str, picture: str) -> bytes | None:
+    """What a worker's probe keeps of the owner's."""
+    return SECRET.encode()
+
+
 async def _taken(_id: str) -> None:
     """A jobs' queue that nobody works off."""
 
@@ -105,6 +112,7 @@ def pages_over(engine: AsyncEngine, static: Path) -> Pages:
             try_out=trier(services),
             reading=kept,
             ask_what_if=_taken,
+            captures=_picture,
             operations=Done(services.settings, logs={"host-0": "a line"}).operations(),
             static=static,
         )

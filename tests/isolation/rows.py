@@ -359,6 +359,10 @@ def _kept_jobs(api: str) -> Rows:
             Try(f"{one}/node?node=3"),
             Try(f"{one}/node?node=3&user=ann&attempt=1"),
         ],
+        ("GET", f"{api}/jobs/{{job_id}}/picture"): [
+            Try(f"{one}/picture?node=3", shows=True),
+            Try(f"{one}/picture?node=3&user=ann&attempt=1"),
+        ],
         ("GET", f"{api}/jobs/{{job_id}}/compare"): [
             Try(f"{one}/compare?with={KEPT}"),
             Try(f"{one}/compare?with={KEPT}&user=ann"),

@@ -30,6 +30,7 @@ from tests.factories import GIB, gpu, worker
 from tests.integration.gateway_info.conftest import ANN, KEYS, TOKEN, Clock
 from tests.integration.gateway_prompt.stage import LEASE_MS, Tab, graph, object_info
 from worker_agent import endpoint
+from worker_agent.captures import Captures
 from worker_agent.judge import Judge
 from worker_agent.live import LiveHub
 from worker_agent.packs import PackRoutes
@@ -200,6 +201,7 @@ async def pool(ledger: RedisLedger) -> AsyncIterator[Pool]:
         PackRoutes(lambda worker: None),
         WorkerLogs(lambda worker: None),
         Judge(lambda worker: None),
+        Captures(lambda _: None),
     )  # type: ignore[arg-type]
     async with TestServer(app, host="127.0.0.1") as server:
         await ledger.report(

@@ -44,6 +44,7 @@ class FakeProbe:
             web.post(f"{ROOT}/validate", self._guarded(self.validate)),
             web.post(f"{ROOT}/subscribe", self._guarded(self.subscribe)),
             web.get(f"{ROOT}/records", self._guarded(self.records)),
+            web.get(f"{ROOT}/capture/{{id}}", self._guarded(self.capture)),
             web.post("/fake/probe", self.set),
             web.get("/fake/probe", self.show),
         ]
@@ -109,6 +110,11 @@ class FakeProbe:
         found = self.ring[: int(request.query.get("most", "1000"))]
         told = {"boot": self.boot, "records": found, "last": self.seq, "lost": 0}
         return web.json_response(told)
+
+    async def capture(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] != "kept-picture":
+            return web.json_response({"error": "no such preview"}, status=404)
+        return web.Response(body=b"\xff\xd8jpeg", content_type="image/jpeg")
 
     async def note(self, *records: dict[str, Any]) -> None:
         """Something happened: into the ring, and to the agent unless it is mute."""

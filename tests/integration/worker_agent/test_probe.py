@@ -366,3 +366,22 @@ async def test_a_probe_that_fails_at_first_keeps_no_worker_from_its_work(
             return (await worker(bed)).has_probe
 
         await bed.until(is_back)
+
+
+async def test_a_gateway_gets_a_picture_that_a_probe_keeps(probed: Bed) -> None:
+    base = f"{probed.agent.url}/v1/workers"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{base}/host-0/capture/kept-picture") as reply:
+            assert reply.status == 401
+        async with session.get(f"{base}/host-0/capture/kept-picture", headers=headers) as reply:
+            assert (reply.status, reply.content_type) == (200, "image/jpeg")
+            assert await reply.read() == b"\xff\xd8jpeg"
+        gone = (
+            "host-0/capture/gone-picture",
+            "host-0/capture/..%2frecords",
+            "x/capture/kept-picture",
+        )
+        for path in gone:
+            async with session.get(f"{base}/{path}", headers=headers) as reply:
+                assert reply.status == 404, path

@@ -16,6 +16,7 @@ from store.engine import open_engine
 from store.migrate import migrate
 from tests.unit.cli.place import TOKEN, Place
 from worker_agent import endpoint
+from worker_agent.captures import Captures
 from worker_agent.comfy_client import ComfyClient, new_session
 from worker_agent.files import WorkerFiles
 from worker_agent.judge import Judge
@@ -46,6 +47,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             packs,
             WorkerLogs(lambda worker: None),
             Judge(lambda worker: None),
+            Captures(lambda _: None),
         )
         async with TestServer(app) as server:
             agent = Agent(id="host", url=str(server.make_url("")), version="1", heartbeat_ms=0)

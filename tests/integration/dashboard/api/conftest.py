@@ -40,11 +40,12 @@ async def serve() -> AsyncIterator[Serve]:
             method: str = "GET",
             status: int = 200,
             json: Any = None,
+            raw: bool = False,
         ) -> Any:
             headers = {"X-User": user, "X-Role": role}
             answer = await client.request(method, path, headers=headers, json=json)
             assert answer.status == status, await answer.text()
-            return await answer.json()
+            return await (answer.read() if raw else answer.json())
 
         return ask
 

@@ -44,9 +44,13 @@ RESULT = json.dumps(
 ).encode()
 
 
+async def captures(worker: str, picture: str) -> bytes | None:
+    return f"{worker} {picture}".encode() if picture == "kept" else None
+
+
 def app(engine: AsyncEngine, ledger: Ledger) -> Any:
     jobs = SqlJobs(engine)
-    return Jobs(jobs, SqlTimelines(engine), Names(jobs), ledger, who).routes()
+    return Jobs(jobs, SqlTimelines(engine), Names(jobs), ledger, who, captures=captures).routes()
 
 
 @pytest.fixture
@@ -253,3 +257,16 @@ async def test_a_clients_own_id_leads_to_its_job(ask: Ask, floor: Floor) -> None
     await ask("/api/v1/jobs/my-own", "bob", status=404)
     told = await ask("/api/v1/jobs/my-own?user=ann", "root", "admin")
     assert told["job"]["id"] == job.id
+
+
+async def test_a_picture_of_a_node_is_its_owners(ask: Ask, engine: AsyncEngine) -> None:
+    seen = {"5": "kept", "6": "gone"}
+    some = [node_row("fast", NOW_MS, node=node, capture=one) for node, one in seen.items()]
+    await fill(engine, history.node_runs, some)
+    path = "/api/v1/jobs/fast/picture?node="
+    assert await ask(f"{path}5", raw=True) == b"host-0 kept"
+    assert (await ask("/api/v1/jobs/fast/node?node=5"))["picture"] is True
+    for node in ("6", "3", "77"):
+        assert "No picture" in (await ask(path + node, status=404))["error"]
+    assert "No picture" in (await ask(f"{path}5", "root", "admin", status=404))["error"]
+    assert (await ask("/api/v1/jobs/fast/node?node=5", "root", "admin"))["picture"] is False

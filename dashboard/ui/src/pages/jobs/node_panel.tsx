@@ -1,4 +1,5 @@
-import { useApi } from "../../api";
+import { useState } from "preact/hooks";
+import { useApi, useSource } from "../../api";
 import { bytes, count, took, when } from "../../format";
 import { Chip } from "../../parts/chip";
 import { Problem } from "../../parts/problem";
@@ -51,10 +52,29 @@ export function NodePanel({ job, attempt, bar, running }: Props) {
               <Files files={data.files} />
             </section>
           )}
+          {data.picture && <Picture job={job} attempt={attempt} bar={bar} />}
           <NodeHistory job={job} bar={bar} detail={data} />
         </div>
       )}
     </article>
+  );
+}
+
+/** What it handed on, small, as the probe saw it; gone after the worker's restart. */
+function Picture({ job, attempt, bar }: Omit<Props, "running">) {
+  const source = useSource();
+  const [gone, lose] = useState(false);
+  const address = source.url(`jobs/${encodeURIComponent(job.id)}/picture`, { node: bar.node, attempt });
+  if (!address) return null;
+  return (
+    <section>
+      <h4>Preview</h4>
+      {gone ? (
+        <p class="empty">The probe keeps few pictures, and this one no more.</p>
+      ) : (
+        <img class="capture" src={address} alt={`What ${nodeName(bar)} gave`} onError={() => lose(true)} />
+      )}
+    </section>
   );
 }
 

@@ -142,6 +142,8 @@ export interface NodeDetail {
   inputs: Record<string, unknown>;
   results: Record<string, unknown>;
   files: Output[];
+  /** The probe has taken a small picture of what it gave. */
+  picture: boolean;
   past: { job: string; ended_ms: number; seconds: number }[];
   compared: number;
 }
