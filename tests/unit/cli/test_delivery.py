@@ -125,7 +125,7 @@ def test_delivery_is_asked_for_only_where_it_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("redis: {url: 'redis://localhost:1'}\n")
     names = [errand.name for errand in errands(read_ground(file, tmp_path, environ={}))]
-    assert names == ["sums", "advice"]
+    assert names == ["sums", "advice", "budgets"]
     file.write_text("redis: {url: 'redis://localhost:1'}\nfiles: {deliver: '/mnt/x/{user}'}\n")
     ground = read_ground(file, tmp_path, environ={})
     (*_, errand) = errands(ground)
