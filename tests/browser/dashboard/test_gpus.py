@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
@@ -34,8 +36,14 @@ async def test_an_artist_is_not_told_who_holds_it(open_page: Open) -> None:
 async def test_a_brush_zooms_into_history_and_back_leads_out_again(open_page: Open) -> None:
     page = (await open_page("gpus/GPU-a0?last=24h")).page
     chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
-    box = await chart.locator(".u-over").bounding_box()
-    assert box is not None
+    # the chart is made anew when its figures have come
+    await expect(page.get_by_role("table", name="Memory of")).to_contain_text("GiB")
+    over = chart.locator(".u-over")
+    box = None
+    async with asyncio.timeout(30):
+        while box is None or box != await over.bounding_box():
+            box = await over.bounding_box()
+            await page.evaluate("() => new Promise(requestAnimationFrame)")
     await page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 20)
     await page.mouse.down()
     await page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20, steps=5)
