@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, CursorResult, ScalarResult, Select, create_engine, select
 from sqlalchemy.exc import OperationalError
 
 from store import schema
@@ -23,6 +23,8 @@ class Archive:
         self._engine = create_engine("sqlite://")
         metadata.create_all(self._engine)
         self._open: Connection = self._engine.connect()
+        #: one transaction writes at a time, as in SQLite
+        self._writing = asyncio.Lock()
         #: chance that a transaction fails, before or after it was committed
         self.failing = 0.0
         #: the longest a statement takes, seconds
@@ -43,12 +45,13 @@ class Archive:
         await self._pass()
         if self.down or self._rng.random() < self.failing / 2:
             raise _away()
-        transaction = _Transaction(self)
-        yield transaction
-        # all at once and without a pause: nobody sees half of it
-        for statement, rows in transaction.statements:
-            self._open.execute(statement, rows)
-        self._open.commit()
+        async with self._writing:
+            transaction = _Transaction(self)
+            yield transaction
+            # all at once and without a pause: nobody sees half of it
+            for statement, rows in transaction.statements:
+                self._open.execute(statement, rows)
+            self._open.commit()
         if self._rng.random() < self.failing / 2:
             raise _away()
 
@@ -67,17 +70,30 @@ class Archive:
 
 
 class _Transaction:
-    """Collects statements until the end."""
+    """Collects what is written until the end; what is read was there when it began."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self.dialect = archive._engine.dialect
         self.statements: list[tuple[Any, list[dict[str, Any]]]] = []
 
-    async def execute(self, statement: Any, rows: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Note a statement; takes a while."""
+    async def execute(
+        self, statement: Any, rows: Sequence[Mapping[str, Any]] = ()
+    ) -> CursorResult[Any] | None:
+        """Read now, or note what is to be written; takes a while."""
         await self._archive._pass()
+        if isinstance(statement, Select):
+            # the recorder reads before it writes: nothing that is noted could change the answer
+            assert not self.statements, "a read after a write would not see it"
+            return self._archive._open.execute(statement)
         self.statements.append((statement, [dict(row) for row in rows]))
+        return None
+
+    async def scalars(self, statement: Select[Any]) -> ScalarResult[Any]:
+        """The first column of what is read now; takes a while."""
+        result = await self.execute(statement)
+        assert result is not None
+        return result.scalars()
 
 
 def _away() -> OperationalError:

@@ -21,7 +21,7 @@ from cli.valkey import EmbeddedValkey, find_binary
 from scheduler.ledger import Admitted, Duplicate, LedgerUnavailable, OrderKind, Submitted
 from scheduler.redis_ledger import RedisLedger
 from tests.factories import new_job
-from tests.integration.ledger.conftest import Studio, free_port
+from tests.integration.ledger.conftest import Studio, free_port, two_workers
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 MASTER = "books"
@@ -133,7 +133,9 @@ async def test_the_ledger_goes_on_with_the_replica(watched: Watched, books: Redi
         assert isinstance(again, Duplicate)
         assert again.job_id == job.id
     assert (await studio.job(running.id)).worker == "host-0"
-    # Reservations, leadership and turns are where they were.
+    # Reservations, leadership and turns are where they were; the promotion may have taken longer
+    # than an agent may be silent.
+    await books.report(two_workers())
     assert await studio.admit(await studio.job(jobs[0].id), "host-1") == Admitted(1)
     order = await waiting or await books.next_order("host", 5)
     assert order is not None

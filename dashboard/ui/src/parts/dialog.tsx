@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 interface Props {
   open: boolean;
@@ -14,7 +14,8 @@ interface Props {
 export function Dialog({ open, title, onClose, actions, children }: Props) {
   const place = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // before the next key press: one dialog's Escape must not be taken by another that is gone
+  useLayoutEffect(() => {
     const dialog = place.current;
     if (open && dialog && !dialog.open) dialog.showModal();
     if (!open && dialog?.open) dialog.close();
