@@ -91,7 +91,7 @@ def _cheapest(scene: Scene, job: Job) -> Start | None:
 
     Idle seats stand emptiest first: of those where nothing is thrown out the first is best.
     """
-    whole = scene.room.wants_a_whole_gpu(job)
+    whole = scene.room.whole.wants(job)
     least = load_seconds(job, ()) if job.needs_gpu and not whole else -1.0
     found: list[Start] = []
     for seat in scene.idle:

@@ -12,12 +12,13 @@ no more than a few additions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from scheduler.sharing import hold_beside_load
 from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
+from scheduler.whole import WholeGpus
 
 #: What an idle ComfyUI process holds with no model loaded, at most: its CUDA context (0.7 GiB
 #: after a release on an H200) and what kernels and workspaces add (1.2 GiB were seen).
@@ -282,11 +283,10 @@ class Room:
             safety: what is never promised.
             floors: bytes that a worker still held after its last release.
             heartbeat_ms: what has been silent for longer takes no job; its holds count.
-            resigned_ms: after so long a job no longer waits for other processes to leave.
+            resigned_ms: after so long a job no longer waits for other processes to leave, and
+                none for a GPU that has been silent for so long.
         """
-        self._resigned_at = now_ms - resigned_ms
         self._now_ms = now_ms
-        self._safety = safety
         since = now_ms - heartbeat_ms
         self._since = since
         sizes: dict[tuple[int, int], int] = {}
@@ -304,10 +304,12 @@ class Room:
             self._seat(worker, known.get(worker.id, 0), since)
         for job in snapshot.active.values():
             self._run(job)
-        #: ids of the GPUs on which a job may run at all; None: on all of them
-        self.cards_of: Callable[[Job], frozenset[str] | None] = lambda job: None
-        self._largest: dict[frozenset[str] | None, int] = {}
-        self._largest_empty: dict[frozenset[str] | None, int] = {}
+        self.whole = WholeGpus(
+            self.cards,
+            lambda card: empty_capacity_bytes(card.gpu, safety),
+            reports_since_ms=since,
+            resigned_at_ms=now_ms - resigned_ms,
+        )
 
     def _seat(self, worker: Worker, floor: int, since: int) -> None:
         card = self.cards.get(worker.gpu) if worker.gpu else None
@@ -338,34 +340,6 @@ class Room:
         if not weights:
             return began_ms + load * 1000 > self._now_ms
         return seat.used < min(_LEAST_CONTEXT + weights, seat.reserved)
-
-    def largest_capacity(self, job: Job) -> int:
-        """The most any one GPU can promise that reports and that the job may use; 0 without one."""
-        ids = self.cards_of(job)
-        if ids not in self._largest:
-            heard = [c for c in self._among(ids) if c.gpu.heartbeat_ms >= self._since]
-            self._largest[ids] = max((c.capacity - c.leftovers for c in heard), default=0)
-        return self._largest[ids]
-
-    def wants_a_whole_gpu(self, job: Job) -> bool:
-        """No GPU that it may use could promise the job's need: it gets all of one, and its limit.
-
-        Memory that other processes hold today counts as free, as they may leave, and what a
-        worker did not give back, as it may be started anew; a silent GPU counts, as it may
-        come back. A job that has waited for that too long takes what there is.
-        """
-        if job.submitted_ms <= self._resigned_at:
-            return job.need_bytes > self.largest_capacity(job)
-        ids = self.cards_of(job)
-        if ids not in self._largest_empty:
-            free = (
-                empty_capacity_bytes(c.gpu, self._safety) - c.contexts for c in self._among(ids)
-            )
-            self._largest_empty[ids] = max(free, default=0)
-        return job.need_bytes > self._largest_empty[ids]
-
-    def _among(self, ids: frozenset[str] | None) -> Iterable[Card]:
-        return [card for card in self.cards.values() if ids is None or card.gpu.id in ids]
 
     def up(self, *, needs_gpu: bool) -> list[Seat]:
         """Seats for such a job that run and whose agent reports, busy ones included.

@@ -50,8 +50,9 @@ def _way_on(job: Job, seat: Seat, room: Room, warmth: Warmth) -> Way | None:
     if card is None:
         return None
     candidates = [other for other in card.seats if other.releasable]
-    if room.wants_a_whole_gpu(job):
-        if not candidates or any(other.job for other in card.seats):
+    if room.whole.wants(job):
+        busy = any(other.job for other in card.seats)
+        if busy or not candidates or not room.whole.offers(job, card):
             return None
         return _way(job, seat, candidates, warmth)
     short = least_bytes(job, seat) - seat.headroom

@@ -78,9 +78,9 @@ def fitting_bytes(job: Job, seat: Seat, room: Room) -> int | None:
     if observed and seat.sole and job.need_bytes <= headroom:
         # with the card to itself it makes room among its own models
         return headroom
-    if room.wants_a_whole_gpu(job) and seat.alone and not seat.releasable:
-        return headroom
-    return None
+    if not seat.alone or seat.releasable or not room.whole.wants(job):
+        return None
+    return headroom if seat.card and room.whole.offers(job, seat.card) else None
 
 
 def choose_step(job: Job, seat: Seat, most: int, waiting: Sequence[Job]) -> Step:

@@ -57,7 +57,7 @@ class Scene:
         self._cards: dict[tuple[str, str, str], frozenset[str] | None] = {}
         #: kinds of jobs that may run on no worker of the pool
         self._stranded: dict[tuple[str, str, str, bool], bool] = {}
-        self.room.cards_of = self._cards_of
+        self.room.whole.cards_of = self._cards_of
 
     def look_again(self, at_ms: int) -> None:
         """Something changes then, by time alone."""

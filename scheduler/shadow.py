@@ -56,9 +56,11 @@ def cast_shadow(
         forced: it has waited long enough to be given what it may start with; else no GPU is
             emptied for a job that could bear to run with what is free.
     """
-    whole = room.wants_a_whole_gpu(job)
+    whole = room.whole.wants(job)
     best: Shadow | None = None
     for card in cards:
+        if whole and not room.whole.offers(job, card):
+            continue
         need = card.capacity if whole else _least(job, card, forced=forced)
         if need > card.capacity:
             continue

@@ -60,10 +60,10 @@ def shortage(job: Job, seats: Sequence[Seat], room: Room) -> Wait:
     """No idle worker has the bytes: what is needed, and the most that is free."""
     with_gpu = [seat for seat in seats if seat.card is not None]
     best = max(with_gpu, key=lambda seat: seat.headroom, default=None)
-    if room.wants_a_whole_gpu(job):
+    if room.whole.wants(job):
         text = (
             f"needs {gib(job.need_bytes)}, more than any GPU can promise "
-            f"({gib(room.largest_capacity(job))}): waits for a whole GPU"
+            f"({gib(room.whole.capacity(job))}): waits for the largest, all of it"
         )
         return Wait(job, WaitReason.NO_HEADROOM, text)
     free = max(0, best.headroom) if best is not None else 0

@@ -140,7 +140,7 @@ def _on_card(job: Job, card: Card, scene: Scene) -> Fit:
         return Fit.NOW if free else Fit.WHEN_FREE
     if any(fitting_bytes(job, seat, room) is not None for seat in free):
         return Fit.NOW
-    if room.wants_a_whole_gpu(job):
+    if room.whole.wants(job) and room.whole.offers(job, card):
         return Fit.ALONE
     told = any(seat.worker.limit is not MemoryLimit.OBSERVED for seat in seats)
     least = job.curve[0].bytes if told and job.curve else job.need_bytes

@@ -15,10 +15,11 @@ from scheduler.catalogue import Catalogue, describe, missing, requires
 from scheduler.decisions import Admit, Release, Reserve
 from scheduler.equipment import Equipment
 from scheduler.explanation import explain
-from scheduler.placement import Card, Seat, capacity_bytes
+from scheduler.placement import BASE_BYTES, Card, Seat, capacity_bytes
 from scheduler.plan_config import Limits
 from scheduler.policy import plan
 from scheduler.states import Job, MemoryLimit, Snapshot, Step, WorkerState
+from scheduler.whole import WholeGpus
 from tests.pools import GIB, NO_SAFETY, config, gpu, job, running, snapshot, worker
 
 MODELS = ("checkpoints/a", "checkpoints/b", "checkpoints/c")
@@ -117,6 +118,7 @@ def check(pool: Snapshot) -> None:
         assert grant.seconds > 0
         assert grant.user_charge > 0
         _check_enough(decision)
+        _check_largest(pool, decision)
         hold[target.id] = max(target.used_bytes, grant.bytes)
     _check_bob(pool, made.decisions)
     queued = {j.id for b in pool.backlogs for j in b.jobs}
@@ -131,6 +133,20 @@ def _check_enough(admit: Admit) -> None:
     if admit.worker.limit is MemoryLimit.OBSERVED:
         floor = admit.job.need_bytes
     assert admit.grant.bytes >= min(floor, 6 * GIB)
+
+
+def _check_largest(pool: Snapshot, admit: Admit) -> None:
+    """Who is given less than that gets it on the GPU that could promise most of all it may use."""
+    if admit.grant.bytes >= min([admit.job.need_bytes, *(s.bytes for s in admit.job.curve)]):
+        return
+    empty = dict.fromkeys((g.id for g in pool.gpus), BASE_BYTES + 24 * GIB)
+    usable = set()
+    for one in pool.workers:
+        empty[one.gpu] -= BASE_BYTES
+        offered = pool.catalogues.get(one.catalogue)
+        if offered is None or not missing(offered, admit.job.requires):
+            usable.add(one.gpu)
+    assert empty[admit.worker.gpu] == max(empty[name] for name in usable)
 
 
 def _check_bob(pool: Snapshot, decisions: tuple[object, ...]) -> None:
@@ -194,6 +210,25 @@ def test_what_is_gone_in_time_or_leaves_room_may_pass(seconds: float, need: floa
     assert [d.job.id for d in made.decisions if isinstance(d, Admit)] == ["small"]
 
 
+#: a GPU of 24 GiB that is free beside one of 48 that is not
+UNLIKE = snapshot(
+    [gpu("gpu0"), gpu("gpu1", 48, used=4)],
+    [worker("w0"), worker("w1", on="gpu1", used=4, reserved=4, job="x")],
+    [job("big", "ann", need=60)],
+    active=[running("x", "w1", gpu="gpu1", seconds=20)],
+)
+
+
+@given(st.integers(49, 400), st.integers(0, 20), st.sampled_from([0, 3]))
+def test_what_no_gpu_can_hold_waits_for_the_largest(need: int, foreign: int, skips: int) -> None:
+    big = job("big", "ann", need=need, skips=skips)
+    gpus = (UNLIKE.gpus[0], gpu("gpu1", 48, used=4, foreign=foreign))
+    pool = replace(UNLIKE, gpus=gpus, backlogs=snapshot([], [], [big]).backlogs)
+    made = plan(pool, pool.now_ms, config(max_skips=3))
+    assert not [d for d in made.decisions if isinstance(d, Admit)]
+    assert [d.gpu for d in made.decisions if isinstance(d, Reserve)] == ["gpu1"]
+
+
 def _residency_ignored(seat: Seat) -> int:
     others = [s for s in seat.card.seats if s is not seat] if seat.card else []
     return (seat.card.capacity if seat.card else 0) - sum(s.reserved for s in others)
@@ -214,6 +249,7 @@ MUTANTS: dict[str, tuple[object, str, object, str]] = {
     "equipment ignored": (Equipment, "offers", lambda self, job, worker: True, "check"),
     "caps ignored": (policy, "find_start", None, "check"),
     "floor ignored": (reservation, "least_bytes", lambda job, seat: 1, "check"),
+    "any whole GPU will do": (WholeGpus, "offers", lambda self, job, card: True, "whole"),
     "unbounded passing": (lines, "is_forced", lambda scene, job: False, "serve"),
     "kept places ignored": (policy, "cast_shadow", lambda *args, **_: None, "backfill"),
 }
@@ -249,6 +285,7 @@ def test_a_planted_mutant_is_killed(name: str, monkeypatch: pytest.MonkeyPatch) 
     kill = {
         "check": hunt,
         "serve": test_a_job_is_passed_a_bounded_number_of_times,
+        "whole": test_what_no_gpu_can_hold_waits_for_the_largest,
         "backfill": test_nothing_that_runs_late_is_admitted_past_a_kept_place,
     }[finder]
     with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
