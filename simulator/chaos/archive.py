@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, ScalarResult, Select, create_engine, select
 from sqlalchemy.exc import OperationalError
 
+from simulator.chaos.violation import Violation, require
 from store import schema
 from store.tables import metadata
 
@@ -84,7 +85,7 @@ class _Transaction:
         await self._archive._pass()
         if isinstance(statement, Select):
             # the recorder reads before it writes: nothing that is noted could change the answer
-            assert not self.statements, "a read after a write would not see it"
+            require(not self.statements, "a read follows a write that it would not see")
             return self._archive._open.execute(statement)
         self.statements.append((statement, [dict(row) for row in rows]))
         return None
@@ -92,7 +93,8 @@ class _Transaction:
     async def scalars(self, statement: Select[Any]) -> ScalarResult[Any]:
         """The first column of what is read now; takes a while."""
         result = await self.execute(statement)
-        assert result is not None
+        if result is None:
+            raise Violation("what should be read is written")
         return result.scalars()
 
 
