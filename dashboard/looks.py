@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Role
 from store.audit import LOOK_MS, SqlAudit
-from store.errors import StoreError
 
 _log = structlog.get_logger()
 _SEEN: Final[web.RequestKey[list[tuple[str, str]]]] = web.RequestKey("looked_at", list)
@@ -79,7 +78,7 @@ class Looks:
             return
         try:
             await self._audit.note(by_user, action, subject, {"user": user})
-        except (SQLAlchemyError, StoreError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:
             # it is done; the log has the entry in its place
             _log.warning(
                 "deed_not_recorded",
@@ -98,7 +97,7 @@ class Looks:
             return
         try:
             await self._audit.note_look(by_user, subject, {"user": user})
-        except (SQLAlchemyError, StoreError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:
             # the page is no secret of the admin's: the log has the entry in its place
             _log.warning(
                 "look_not_recorded", by=by_user, subject=subject, error=type(error).__name__

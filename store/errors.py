@@ -23,8 +23,11 @@ class BadPath(StoreError, ValueError):
     """Nothing may be written there."""
 
 
-class StoreFull(StoreError):
-    """The database's disk is full: make room, nothing was written."""
+class StoreFull(StoreError, OSError):
+    """The database's disk is full: make room, nothing was written.
+
+    An ``OSError``, so that whoever waits for a store that is away waits for this one, too.
+    """
 
 
 class BrokenCopy(StoreError):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -28,6 +27,7 @@ from dashboard.api.asking import (
 )
 from dashboard.api.described import PAGE, Described, body, inquiry, part, read
 from dashboard.api.job_finder import JobFinder
+from dashboard.api.posted import posted
 from scheduler.ledger import Ledger
 from store.advice import ADMINS, KeptAdvice, SqlAdvice
 from store.audit import SqlAudit
@@ -180,13 +180,7 @@ async def _why(request: web.Request) -> str:
     Raises:
         Refused: there is none, or it is no text.
     """
-    raw = await request.content.read(_MOST_BYTES + 1)
-    if len(raw) > _MOST_BYTES:
-        raise Refused(413, f"A reason may have {_MOST_WHY} characters.")
-    try:
-        why = msgspec.json.decode(raw or b"{}", type=dict[str, Any]).get("why")
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise Refused(400, 'Post a JSON object: {"why": "…"}.') from error
+    why = (await posted(request, _MOST_BYTES, '{"why": "…"}')).get("why")
     if not isinstance(why, str) or not 0 < len(why.strip()) <= _MOST_WHY:
         raise Refused(400, f"`why` must say why, in at most {_MOST_WHY} characters.")
     return why.strip()
@@ -258,7 +252,7 @@ def describe() -> Described:
 
 def _changing(summary: str, *, posts: bool = False) -> dict[str, Any]:
     text = {"type": "string", "minLength": 1, "maxLength": _MOST_WHY}
-    posted = {"type": "object", "properties": {"why": text}, "required": ["why"]}
+    asked = {"type": "object", "properties": {"why": text}, "required": ["why"]}
     responses = {
         "200": body("As it is now.", advice_shapes.Advice),
         "403": body("The caller is a viewer.", shapes.Failed),
@@ -274,6 +268,6 @@ def _changing(summary: str, *, posts: bool = False) -> dict[str, Any]:
         responses["400"] = body("It does not say why.", shapes.Failed)
         responses["413"] = body("The reason is too long.", shapes.Failed)
         found["requestBody"] = {
-            "required": True, "content": {"application/json": {"schema": posted}},
+            "required": True, "content": {"application/json": {"schema": asked}},
         }  # fmt: skip
     return found

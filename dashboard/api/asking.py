@@ -19,6 +19,7 @@ from config.settings import Role
 from dashboard import shapes
 from dashboard.looks import looked_at
 from scheduler.ledger import LedgerUnavailable
+from store.errors import StoreFull
 
 _log = structlog.get_logger()
 
@@ -34,6 +35,7 @@ _LAST_MS: Final = 4_102_444_800_000
 #: Characters of a user's name.
 _LONGEST_NAME: Final = 64
 NO_QUEUE: Final = "Redis does not answer: the queue is safe, but nothing can be shown just now."
+FULL: Final = "The database's disk is full: nothing was changed. Make room there, then try again."
 NO_STORE: Final = "The store does not answer: nothing is lost, ask again when it is back."
 
 Clock = Callable[[], float]
@@ -65,14 +67,14 @@ class Asker:
         """The user whose rows may be read; None: everybody's.
 
         Args:
-            wanted: the user that was asked for, if any.
+            wanted: the user that was asked for; None or empty: nobody in particular.
 
         Raises:
             Refused: it is somebody else, and the asker is no admin.
         """
         if self.sees_all:
-            return wanted
-        if wanted not in (None, self.user):
+            return wanted or None
+        if wanted and wanted != self.user:
             raise Refused(403, "Only admins see other people's work.")
         return self.user
 
@@ -184,6 +186,8 @@ def refusing(handler: Handler) -> Handler:
             return refuse(refused.status, refused.message)
         except LedgerUnavailable:
             return refuse(503, NO_QUEUE)
+        except StoreFull:
+            return refuse(503, FULL)
         except (SQLAlchemyError, OSError) as error:
             # the text of a database's error may hold what was asked for
             _log.warning("store_unavailable", error=type(error).__name__, path=request.path)

@@ -187,7 +187,7 @@ class Jobs:
             raise Refused(400, f"`state` must be some of: {', '.join(_STATES)}.")
         wanted = span(request, self._clock, _LIST_MS)
         return JobFilter(
-            user=asking.only(request.query.get("user") or None),
+            user=asking.only(request.query.get("user")),
             states=tuple(asked) or None,
             fingerprint=request.query.get("workflow") or None,
             from_ms=wanted.from_ms,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,22 +11,28 @@ from dashboard.api.asking import Refused
 from dashboard.api.described import Json
 
 MOST_BYTES: Final = 65_536
+_NO_OBJECT: Final = "Send a JSON object."
 T = TypeVar("T")
 
 
-async def posted(request: web.Request) -> dict[str, Any]:
-    """The request's JSON object.
+async def posted(
+    request: web.Request, most_bytes: int = MOST_BYTES, like: str = ""
+) -> dict[str, Any]:
+    """The request's JSON object: no NaN, no infinity and no half of a character is in it.
+
+    Args:
+        request: whose body is read.
+        most_bytes: of it.
+        like: an example, for whoever sends something else.
 
     Raises:
         Refused: it is none, or too long.
     """
+    text = await _text(request, most_bytes)
     try:
-        found = json.loads(await _text(request, MOST_BYTES))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(400, "Send a JSON object.")
-    return found
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, f"Send a JSON object: {like}." if like else _NO_OBJECT) from error
 
 
 async def posted_as(request: web.Request, shape: type[T], most_bytes: int = 4096) -> T:
@@ -41,8 +46,8 @@ async def posted_as(request: web.Request, shape: type[T], most_bytes: int = 4096
         return msgspec.json.decode(text, type=shape)
     except msgspec.ValidationError as error:
         raise Refused(400, f"The body is wrong: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, "Send a JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, _NO_OBJECT) from error
 
 
 async def _text(request: web.Request, most_bytes: int) -> bytes:

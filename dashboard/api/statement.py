@@ -53,7 +53,7 @@ class Statements:
 
     async def statement(self, request: web.Request) -> web.Response:
         """Of ``?month=2026-11``, else of ``?from=&until=``."""
-        user = asker(self._who, request).only(request.query.get("user") or None)
+        user = asker(self._who, request).only(request.query.get("user"))
         if user is not None:
             looked_at(request, f"user:{user}", user)
         by = By(choice(request, "by", tuple(one.value for one in By), By.USER.value))

@@ -166,7 +166,7 @@ class Users:
         return asker(self._who, request), whole_hours(span(request, self._clock)), by
 
     def _whose(self, request: web.Request, asking: Asker) -> str | None:
-        user = asking.only(request.query.get("user") or None)
+        user = asking.only(request.query.get("user"))
         if user is not None:
             looked_at(request, f"user:{user}", user)
         return user

@@ -30,6 +30,7 @@ from dashboard.api.asking import (
     span,
 )
 from dashboard.api.described import PREFIX, SPAN, Described, body, part, read
+from dashboard.api.posted import posted
 from dashboard.api.users import whole_hours
 from store.change import Change, Numbers, WrongChange, nothing, read_change
 from store.past import PlayedGpu, SqlPast
@@ -40,7 +41,6 @@ _log = structlog.get_logger()
 _PATH: Final = "/api/v1/contention/what-ifs"
 #: Longest time that is played: more jobs than are played at most, in most studios.
 _LONGEST_MS: Final = 7 * 86_400_000
-_MOST_BYTES: Final = 64 * 1024
 #: Whoever is not done after so long was killed.
 _LOST_MS: Final = 1_200_000
 #: Puts the question of this id into the jobs' queue; OSError: the queue does not answer.
@@ -159,17 +159,7 @@ class WhatIfs:
         Raises:
             Refused: something is wrong with them.
         """
-        if (request.content_length or 0) > _MOST_BYTES:
-            raise Refused(413, f"A change may have {_MOST_BYTES >> 10} KiB.")
-        raw = await request.content.read(_MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            raise Refused(413, f"A change may have {_MOST_BYTES >> 10} KiB.")
-        try:
-            told = msgspec.json.decode(raw, type=dict[str, Any])
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            raise Refused(
-                400, 'Post a JSON object: {"from_ms": …, "until_ms": …, "change": {…}}.'
-            ) from error
+        told = await posted(request, like='{"from_ms": …, "until_ms": …, "change": {…}}')
         wanted = _span(told)
         try:
             change = read_change(told.get("change"))
@@ -233,7 +223,7 @@ def _gpu(gpu: PlayedGpu) -> what_if_shapes.PlayedGpu:
 def describe() -> Described:
     """For the document of the API."""
     at = {"type": "integer", "minimum": 0}
-    posted = {
+    question = {
         "type": "object",
         "properties": {
             "from_ms": at,
@@ -245,7 +235,7 @@ def describe() -> Described:
     none = "There is no such question any more."
     asked = {
         "summary": "Ask what a change would have made of a recorded time; for admins",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": posted}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": question}}},
         "responses": {
             "202": body("It is asked; its answer comes later.", what_if_shapes.WhatIf),
             "400": body("It cannot be asked so; the text says why.", shapes.Failed),

@@ -69,7 +69,7 @@ class Workflows:
     async def all(self, request: web.Request) -> web.Response:
         """Those with most GPU time first."""
         asking, wanted = asker(self._who, request), self._span(request)
-        user = asking.only(request.query.get("user") or None)
+        user = asking.only(request.query.get("user"))
         found = await self._workflows.all(wanted.from_ms, wanted.until_ms, user=user)
         names = await self._names.of(one.fingerprint for one in found)
         body: shapes.WorkflowList = {
@@ -83,7 +83,7 @@ class Workflows:
         """Trend, nodes, what was learned, and how right the estimates were."""
         asking, wanted = asker(self._who, request), self._span(request)
         kind = request.match_info["fingerprint"]
-        user = asking.only(request.query.get("user") or None)
+        user = asking.only(request.query.get("user"))
         of = JobFilter(
             user=user, fingerprint=kind, from_ms=wanted.from_ms, until_ms=wanted.until_ms
         )

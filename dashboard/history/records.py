@@ -117,6 +117,9 @@ Record = PromptRecord | NodeRecord | ModelRecord | SampleRecord | GapRecord | Tr
 _decode_all = msgspec.json.Decoder(list[Record]).decode
 _decode_one = msgspec.json.Decoder(Record).decode
 _decode_apart = msgspec.json.Decoder(list[msgspec.Raw]).decode
+#: What decoding something that is no record may raise: also of text that is no UTF-8, and of lists
+#: within lists without end.
+_NO_RECORD: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 @dataclass(slots=True)
@@ -153,17 +156,17 @@ def _records(told: ToldRecords, rows: Rows) -> Iterator[Record]:
     try:
         yield from _decode_all(told.records)
         return
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except _NO_RECORD:
         pass
     try:
         apart = _decode_apart(told.records)
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except _NO_RECORD:
         rows.unknown += 1
         return
     for one in apart:
         try:
             yield _decode_one(one)
-        except (msgspec.ValidationError, msgspec.DecodeError):
+        except _NO_RECORD:
             rows.unknown += 1
 
 

@@ -33,8 +33,8 @@ def without_secrets(body: bytes) -> bytes:
         return body
     try:
         parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:  # no body of a gateway's: what is in it, nobody knows
-        return body
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return body  # no gateway's: what is in it, nobody knows
     parts.pop("secrets", None)
     return msgspec.json.encode(parts)
 

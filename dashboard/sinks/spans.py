@@ -71,7 +71,7 @@ def link_of(prompt: bytes | None) -> tuple[int, int] | None:
         return None
     try:
         told = _decode(prompt).extra_data.vramgate.traceparent
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     found = _PARENT.fullmatch(told)
     if found is None or found[1] == "ff":
