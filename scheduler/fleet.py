@@ -122,6 +122,8 @@ class Worker:
     catalogue: str = ""
     #: why it is down, or what is being done to it, for admins; "": nothing special
     detail: str = ""
+    #: the job whose models have come to the GPU, as far as its agent saw that; "": none
+    loaded: str = ""
 
     @property
     def hold_bytes(self) -> int:

@@ -45,7 +45,7 @@ _NUDGES: Final = frozenset(
 _IDLE_S: Final = 1.0
 #: A plan that asks to be made again by time alone is not made sooner than this.
 _SOONEST_S: Final = 0.02
-#: The same while somebody waits for a load to be over: no event tells when a process holds its models.
+#: The same while somebody waits for a load to be over, for agents that do not tell.
 _LOADED_S: Final = 0.2
 #: Waiting jobs are told why at most this often.
 _EXPLAIN_S: Final = 0.5

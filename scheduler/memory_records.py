@@ -185,6 +185,7 @@ class WorkerRecord:
         "id",
         "job",
         "limit",
+        "loaded",
         "models",
         "noun",
         "state",
@@ -210,6 +211,7 @@ class WorkerRecord:
         self.told_ms = 0
         self.catalogue = ""
         self.detail = ""
+        self.loaded = ""
         self.call = ""
         #: as the last snapshot showed it; None: it has changed since
         self.noun: Worker | None = None
@@ -233,6 +235,7 @@ class WorkerRecord:
             failed_ms=self.failed_ms,
             catalogue=self.catalogue,
             detail=self.detail,
+            loaded=self.loaded,
         )
         return self.noun
 

@@ -96,6 +96,8 @@ class BooksReport(BooksBase):
             news.tell(worker.id, gpu, "catalogue")
         elif known.models != worker.models:
             news.tell(worker.id, gpu, "models")
+        elif worker.loaded and worker.loaded == known.job and worker.loaded != known.loaded:
+            news.tell(worker.id, gpu, "loaded")
         record = known or self._new_worker(worker.id)
         if state is WorkerState.RELEASING and now - record.told_ms > TELL_AGAIN_MS:
             self.tell(agent, Order(OrderKind.RELEASE, worker.id))
@@ -105,6 +107,7 @@ class BooksReport(BooksBase):
         record.limit, record.host_used_bytes = worker.limit, worker.host_used_bytes
         record.heartbeat_ms, record.noun = now, None
         record.catalogue, record.detail = worker.catalogue, worker.detail
+        record.loaded = worker.loaded
         self.holds_of(gpu).used[worker.id] = worker.used_bytes
         fleet.workers[worker.id] = gpu
 

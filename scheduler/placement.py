@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from scheduler.loading import loaded_bytes
 from scheduler.sharing import hold_beside_load
 from scheduler.states import Gpu, GpuState, Job, Snapshot, Worker, WorkerState
 from scheduler.whole import WholeGpus
@@ -23,11 +24,8 @@ from scheduler.whole import WholeGpus
 #: What an idle ComfyUI process holds with no model loaded, at most: its CUDA context (0.7 GiB
 #: after a release on an H200) and what kernels and workspaces add (1.2 GiB were seen).
 BASE_BYTES: Final = 1536 * 2**20
-#: A load is over when its process holds this share of the files' bytes (the VAE's come last) …
-_LOADED_SHARE: Final = 0.9
-#: … beside its context, of which this is the least that was measured …
-_LEAST_CONTEXT: Final = 640 * 2**20
-#: … or after so many times its expected seconds: some models never come to the GPU whole.
+#: A load is taken to be over after so many times its expected seconds: some models never come
+#: to the GPU whole.
 _LOAD_PATIENCE: Final = 4.0
 #: An overdue job is taken to run at least so long yet.
 _OVERDUE_MS: Final = 500
@@ -334,12 +332,10 @@ class Room:
     def _is_loading(self, job: Job, seat: Seat, load: float) -> bool:
         """Its process does not hold yet what the job's models take, and that may be so."""
         began_ms = job.started_ms or job.admitted_ms
-        if began_ms + load * _LOAD_PATIENCE * 1000 <= self._now_ms:
+        if seat.worker.loaded == job.id or began_ms + load * _LOAD_PATIENCE * 1000 <= self._now_ms:
             return False
-        weights = int(_LOADED_SHARE * sum(job.model_bytes))
-        if not weights:
-            return began_ms + load * 1000 > self._now_ms
-        return seat.used < min(_LEAST_CONTEXT + weights, seat.reserved)
+        enough = loaded_bytes(job)
+        return seat.used < enough if enough else began_ms + load * 1000 > self._now_ms
 
     def up(self, *, needs_gpu: bool) -> list[Seat]:
         """Seats for such a job that run and whose agent reports, busy ones included.

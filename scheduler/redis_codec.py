@@ -216,6 +216,7 @@ def decode_worker(worker_id: str, fields: Fields, holds: Fields) -> Worker | Non
         failed_ms=_int(fields, b"failed_ms"),
         catalogue=_text(fields, b"catalogue"),
         detail=_text(fields, b"detail"),
+        loaded=_text(fields, b"loaded"),
     )
 
 

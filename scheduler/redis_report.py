@@ -14,8 +14,8 @@ from scheduler.states import Gpu, Worker
 
 #: The ``fleet:<agent>`` hash: what the ledger knows the agent to have.
 Fleet = dict[bytes, bytes]
-#: Arguments of a worker that the agent no longer names: state … detail.
-_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0, "", "")
+#: Arguments of a worker that the agent no longer names: state … loaded.
+_GONE_WORKER: tuple[Arg, ...] = ("", 0, "", 0, "", 0, "", "", "")
 #: Arguments of a GPU that the agent no longer names: index … vitals.
 _GONE_GPU: tuple[Arg, ...] = (0, "", 0, 0, 0, "", "", "")
 
@@ -84,6 +84,7 @@ def _worker_args(worker: Worker | None) -> Sequence[Arg]:
         worker.host_used_bytes,
         worker.catalogue,
         worker.detail,
+        worker.loaded,
     )
 
 

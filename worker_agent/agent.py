@@ -157,6 +157,7 @@ class Agent:
             new_id=self._new_id,
             sample=lambda: self.heartbeat.sample(now=True),
             report=self.heartbeat.report,
+            wake=self.heartbeat.wake,
             client_of=self._client_of,
         )
         for place in self._places():

@@ -24,6 +24,7 @@ from worker_agent.crew import stop_all
 from worker_agent.follow import Follower, Host, Stop
 from worker_agent.frames import Frame
 from worker_agent.inputs import InputGone, InputsUnavailable
+from worker_agent.load import Load, load_of
 from worker_agent.services import Services, patiently
 from worker_agent.teller import Teller
 from worker_agent.tenancy import Names
@@ -49,6 +50,7 @@ class Attempt:
         self._follower = Follower(services, host, uuid)
         self._began = services.clock()
         self._clean = False
+        self.load = Load("", 0)
         #: when its worker was done with it, and what its probe measured; 0: not
         self._ended = 0.0
         self._measured = 0
@@ -63,6 +65,8 @@ class Attempt:
     def feed(self, frame: Frame) -> None:
         """A frame of the worker's socket, in order. Never waits."""
         self._follower.feed(frame)
+        if self.load.ends_with(frame):
+            self._services.wake()
 
     def cancel(self) -> None:
         """Stop the prompt; it settles as whatever it becomes."""
@@ -163,7 +167,7 @@ class Attempt:
 
     async def _play(self, claimed: Claimed) -> Outcome | None:
         """Start the prompt and follow it to its end; None: drop everything."""
-        job, names = claimed.job, both_names(claimed.job)
+        job, names, kinds = claimed.job, both_names(claimed.job), classes(claimed.prompt)
         self._clean = self._host.clean_for(job) and not claimed.again
         self._services.book.start_peak(self._host.id)
         try:
@@ -172,6 +176,7 @@ class Attempt:
                 await self._host.probe.before_prompt(job, self._uuid)
                 if self._follower.unwanted:
                     return self._never_started(names)
+                self.load = load_of(job, kinds)
                 rejected = await self._post(body)
                 if rejected is not None:
                     self._host.refused()
@@ -184,7 +189,7 @@ class Attempt:
             return verdict.lost(self._figures(job.reserved_bytes))
         except InputGone as error:
             return self._failed(str(error), FailReason.NODE_ERROR, names)
-        return await self._follow(job, names, classes(claimed.prompt))
+        return await self._follow(job, names, kinds)
 
     async def _translate(self, claimed: Claimed) -> tuple[dict[str, Any], Names]:
         """The prompt's body in the worker's names, its files in place."""

@@ -36,7 +36,7 @@ def _worker_differs(last: Worker, now: Worker, *, moved: bool) -> bool:
         return True
     if last.catalogue != now.catalogue:
         return True
-    if last.detail != now.detail:
+    if last.detail != now.detail or last.loaded != now.loaded:
         return True
     return moved and abs(last.used_bytes - now.used_bytes) > STEP_BYTES
 

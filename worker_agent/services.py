@@ -56,6 +56,8 @@ class Services:
     sample: Callable[[], Awaitable[None]]
     #: tell the ledger what ``book`` and workers look like now
     report: Callable[[], Awaitable[None]]
+    #: something has happened: the ledger is told soon, without anybody waiting
+    wake: Callable[[], None]
     #: another worker of this agent, None: not ours
     client_of: Callable[[str], ComfyClient | None]
 

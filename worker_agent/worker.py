@@ -189,18 +189,20 @@ class WorkerDriver:
     def report(self) -> Worker:
         """Its line of the agent's heartbeat."""
         takes = self.up and not self.outputs.full and not self.rest
+        current, used = self._current, self._services.book.used(self.id)
         return Worker(
             id=self.id,
             agent=self._services.agent,
             gpu=self._gpu,
             state=WorkerState.READY if takes else WorkerState.DOWN,
-            used_bytes=self._services.book.used(self.id),
+            used_bytes=used,
             models=self._residency.models,
             has_probe=self.probe.present,
             limit=self.probe.limit,
             host_used_bytes=self._services.host.used(self.id),
             catalogue=self._inventory.digest,
             detail=self.rest.value or ("disk full" if self.outputs.full else ""),
+            loaded=current.load.told(used) if current is not None else "",
         )
 
     # ── orders ───────────────────────────────────────────────────────────────

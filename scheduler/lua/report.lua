@@ -5,7 +5,7 @@
 -- ARGV  1 agent, 2 url, 3 version, 4 fleet rev (as the caller believes), 5 workers, 6 GPUs,
 --       7 host_total_bytes, 8 host_available_bytes, 9 boot ('': not told), 10 protocol,
 --       then for each worker: id, named (1/0), GPU it had, GPU it has, state, used_bytes, models,
---       has_probe, limit, host_used_bytes, catalogue, detail;
+--       has_probe, limit, host_used_bytes, catalogue, detail, loaded (job, '': none);
 --       then for each GPU: id, named (1/0), index, name, total, used, foreign, state, memory_source,
 --       vitals
 -- Reply {'OK', protocol of the leader ('': none has led), then for each GPU that another agent
@@ -72,10 +72,13 @@ local function merge_worker(key, old_holds, new_holds, a)
     changed(id, gpu, 'catalogue')
   elseif known.models ~= models then
     changed(id, gpu, 'models')
+  elseif ARGV[a + 12] ~= '' and ARGV[a + 12] == known.job and ARGV[a + 12] ~= known.loaded then
+    changed(id, gpu, 'loaded')  -- what waits for that load may start
   end
   redis.call('HSET', key, 'agent', agent, 'gpu', gpu, 'state', state, 'models', models,
     'has_probe', ARGV[a + 7], 'limit', ARGV[a + 8], 'host_used_bytes', ARGV[a + 9],
-    'heartbeat_ms', now, 'catalogue', ARGV[a + 10], 'detail', ARGV[a + 11])
+    'heartbeat_ms', now, 'catalogue', ARGV[a + 10], 'detail', ARGV[a + 11],
+    'loaded', ARGV[a + 12])
   redis.call('HSET', holds, 'u:' .. id, ARGV[a + 5])
   redis.call('SADD', KEYS[3], id)
   enlist('w:' .. id, gpu)
@@ -158,7 +161,7 @@ for _ = 1, tonumber(ARGV[5]) do
   else
     lose_worker(KEYS[k], KEYS[k + 1], a)
   end
-  k, a = k + 3, a + 12
+  k, a = k + 3, a + 13
 end
 for _ = 1, tonumber(ARGV[6]) do
   if ARGV[a + 1] == '1' then merge_gpu(KEYS[k], KEYS[k + 1], a) else lose_gpu(KEYS[k], a) end

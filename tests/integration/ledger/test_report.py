@@ -220,6 +220,17 @@ async def test_what_a_plan_cares_for_is_news_once(
     assert await events_of(studio.ledger, heartbeat) == []
 
 
+async def test_that_a_jobs_models_are_loaded_is_news_once_and_of_no_other_job(
+    studio: Studio,
+) -> None:
+    job = await studio.run()
+    for said, news in (("", []), ("another", []), (job.id, ["loaded"]), (job.id, [])):
+        both = [worker("host-0", loaded=said), worker("host-1")]
+        events = await events_of(studio.ledger, report(workers=both, gpus=[gpu()]))
+        assert [one.reason for one in events] == news
+        assert (await studio.ledger.pool()).workers["host-0"].loaded == said
+
+
 async def test_headroom_is_news_when_it_grew_by_more_than_64_mib(studio: Studio) -> None:
     def using(mib: int, foreign: int = 0) -> Report:
         return report(

@@ -110,7 +110,9 @@ class Bed:
         await self.ledger.submit(job, json.dumps(prompt).encode(), max_queued=None)
         return job
 
-    async def admit(self, job_id: str, worker: str = f"{AGENT}-0", bytes_: int = 0) -> None:
+    async def admit(
+        self, job_id: str, worker: str = f"{AGENT}-0", bytes_: int = 0, load_s: float = 0.0
+    ) -> None:
         epoch = await self.ledger.lead("test", 60_000)
         assert epoch is not None
 
@@ -120,7 +122,7 @@ class Bed:
             queued = [job for lines in snapshot.backlogs for job in lines.jobs if job.id == job_id]
             if place is None or not queued:
                 return False
-            grant = replace(NOTHING, bytes=bytes_)
+            grant = replace(NOTHING, bytes=bytes_, load_seconds=load_s)
             reply = await self.ledger.admit(epoch, queued[0], place, grant, 3000)
             return hasattr(reply, "attempt")
 

@@ -103,8 +103,8 @@ def test_nothing_starts_beside_a_load_that_it_would_stretch() -> None:
     idle = worker("w1", used=3, models=(B,))
     warm = job("j", models=(B,))
 
-    def admitted(used: float) -> int:
-        now = worker("w0", used=used, reserved=10, job="x", models=(A,))
+    def admitted(used: float, told: str = "") -> int:
+        now = worker("w0", used=used, reserved=10, job="x", models=(A,), loaded=told)
         pool = snapshot([gpu(used=used + 3)], [now, idle], [warm], active=[loading])
         made = plan(pool, pool.now_ms, config())
         return sum(isinstance(d, Admit) for d in made.decisions)
@@ -112,3 +112,6 @@ def test_nothing_starts_beside_a_load_that_it_would_stretch() -> None:
     assert busy.used_bytes < 2 * GIB
     assert admitted(1.4) == 0
     assert admitted(8.0) == 1
+    # its agent has seen the first step, whatever the driver shows
+    assert admitted(1.4, told="x") == 1
+    assert admitted(1.4, told="before") == 0

@@ -43,6 +43,11 @@ def test_memory_that_our_workers_take_can_wait_and_that_of_others_cannot() -> No
     assert differs(before, others, moved=False)
 
 
+def test_the_end_of_a_load_is_news() -> None:
+    before = report(workers=[worker()], gpus=[gpu()])
+    assert differs(before, report(workers=[worker(loaded="job")], gpus=[gpu()]), moved=False)
+
+
 def test_what_is_done_to_a_worker_is_news() -> None:
     before = report(workers=[worker()], gpus=[gpu()])
     assert differs(before, report(workers=[worker(detail="draining")], gpus=[gpu()]))
