@@ -270,13 +270,17 @@ class Frontend(ABC):
 
     async def widgets(self, node_type: str) -> dict[str, Any]:
         """Name → value of the widgets of the only node of a type, once it is there."""
-        found = await self.page.wait_for_function(
-            """type => {
-                const [node] = window.app.graph._nodes.filter(node => node.type === type);
-                return node && Object.fromEntries(node.widgets.map(w => [w.name, w.value]));
-            }""",
-            arg=node_type,
-        )
+        try:
+            found = await self.page.wait_for_function(
+                """type => {
+                    const [node] = window.app.graph._nodes.filter(node => node.type === type);
+                    return node && Object.fromEntries(node.widgets.map(w => [w.name, w.value]));
+                }""",
+                arg=node_type,
+            )
+        except PageTimeoutError:
+            types = await self.page.evaluate("() => window.app.graph._nodes.map(node => node.type)")
+            raise TimeoutError(f"no {node_type} came, the graph has {types}") from None
         values: dict[str, Any] = await found.json_value()
         return values
 
