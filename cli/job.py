@@ -127,6 +127,8 @@ def _show_list(found: Json) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cli.cell import cell
+
     rows = [*found["unfinished"], *found["jobs"]]
     if not rows:
         print("no such jobs")
@@ -134,10 +136,10 @@ def _show_list(found: Json) -> None:
     table = Table("id", "user", "state", "workflow", "ended", "wait", "ran", "peak", box=None)
     for row in rows:
         table.add_row(
-            row["prompt_id"],
+            cell(row["prompt_id"]),
             row["user"],
             f"{row['state'].lower()} {row['reason']}".strip(),
-            row["workflow"]["name"],
+            cell(row["workflow"]["name"]),
             _moment(row["ended_ms"]),
             _took(row["wait_seconds"]),
             _took(row["run_seconds"] or None),
@@ -152,9 +154,13 @@ def _show_one(found: Json) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cli.cell import cell, plain
+
     job = found["job"]
-    print(f"{job['prompt_id']} of {job['user']}: {job['state'].lower()} {job['reason']}".rstrip())
-    print(f"  workflow  {job['workflow']['name']} ({job['workflow']['fingerprint']})")
+    print(
+        f"{plain(job['prompt_id'])} of {job['user']}: {job['state'].lower()} {job['reason']}".rstrip()
+    )
+    print(f"  workflow  {plain(job['workflow']['name'])} ({job['workflow']['fingerprint']})")
     print(f"  worker    {job['worker'] or 'none yet'} {job['gpu']}".rstrip())
     waited = f"waited {_took(job['wait_seconds'])}" if job["wait_seconds"] is not None else ""
     print(f"  times     {waited} ran {_took(job['run_seconds'])}, {job['attempts']} tries")
@@ -164,12 +170,12 @@ def _show_one(found: Json) -> None:
     table = Table("node", "class", "took", "usually", "peak", "", box=None)
     for node in found["nodes"]:
         table.add_row(
-            node["node"],
-            node["class_type"],
+            cell(node["node"]),
+            cell(node["class_type"]),
             _took(node["seconds"]) if node["reached"] else node["state"],
             _took(node["usual_seconds"]),
             f"{node['peak_bytes'] / _GIB:.1f} GiB" if node["peak_bytes"] else "",
-            _remark(node),
+            cell(_remark(node)),
         )
     Console().print(table)
 

@@ -199,10 +199,12 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cli.cell import cell
+
     table = Table("workflow", "runs", "bytes", "off by", "under", "run", "load", "within", box=None)
     for row in rows:
         table.add_row(
-            f"{row['fingerprint'][:8]} {row['about']}",
+            cell(f"{row['fingerprint'][:8]} {row['about']}"),
             str(row["runs"]),
             f"{row['last_bytes'] / _GIB:.1f} GiB" if row["last_bytes"] else "",
             _percent(row["byte_error"], row["byte_runs"], "up to "),

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli.cell import cell
+
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
 _GIB: Final = 2**30
@@ -117,8 +119,8 @@ def gpu_table(gpus: Rows) -> Table:
         total, used = gpu["total_bytes"], gpu["total_bytes"] - gpu["free_bytes"]
         busy, warmth, power = (gpu.get(name) for name in ("utilisation", "temperature", "power_mw"))
         table.add_row(
-            f"{gpu['index']} {gpu['name']}",
-            gpu["agent"],
+            cell(f"{gpu['index']} {gpu['name']}"),
+            cell(gpu["agent"]),
             _bar(gpu),
             f"{used / _GIB:.1f}/{total / _GIB:.0f} GiB",
             f"{gpu['free_bytes'] / _GIB:.1f}",
@@ -156,8 +158,8 @@ def worker_table(workers: Rows) -> Table:
     for id_, worker in sorted(workers.items()):
         does = f"job of {worker['user']}" if worker["busy"] else worker["state"].lower()
         table.add_row(
-            id_,
-            worker["gpu"],
+            cell(id_),
+            cell(worker["gpu"]),
             "silent" if worker["silent"] else does,
             f"{worker['used_bytes'] / _GIB:.1f} GiB",
             f"{worker['reserved_bytes'] / _GIB:.1f} GiB" if worker["reserved_bytes"] else "",
@@ -173,11 +175,11 @@ def _running_table(pool: Pool, running: Rows, most: int) -> Table:
     for id_, job in list(running.items())[:most]:
         stands = at.get(id_, {})
         table.add_row(
-            job["prompt_id"][:8],
+            cell(job["prompt_id"][:8]),
             job["user"],
-            job["worker"],
+            cell(job["worker"]),
             _span(pool.now_ms - job["since_ms"]),
-            stands.get("class_type") or stands.get("node", ""),
+            cell(stands.get("class_type") or stands.get("node", "")),
             _steps(stands),
             f"{stands['done']}/{stands['nodes']}" if stands.get("nodes") else "",
         )
@@ -199,10 +201,10 @@ def _waiting_table(pool: Pool, waiting: Rows, most: int) -> Table:
         age_ms = pool.now_ms - job["since_ms"]
         why = ": ".join(part for part in (job["wait_reason"], job["wait_detail"]) if part)
         table.add_row(
-            job["prompt_id"][:8],
+            cell(job["prompt_id"][:8]),
             job["user"],
             Text(_span(age_ms), style="red" if age_ms > _LONG_WAIT_S * 1000 else ""),
-            why,
+            cell(why),
             _outlook(job, pool.now_ms),
         )
     _tell_rest(table, len(waiting) - most)

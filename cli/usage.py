@@ -87,13 +87,15 @@ def _show(statement: Statement) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cli.cell import cell
+
     table = Table(
         statement.by.value, "GPU hours", "GiB hours", "kWh", "jobs", "failed", "mean wait s",
         box=None,
     )  # fmt: skip
     for row in statement.rows:
         table.add_row(
-            row.name or "(none)",
+            cell(row.name or "(none)"),
             f"{row.gpu_us / 3.6e9:.2f}",
             f"{row.byte_ms / 2**30 / 3.6e6:.1f}",
             f"{row.energy_mj / 3.6e9:.2f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -66,13 +66,19 @@ def _web_address(value: str) -> str:
         raise ValueError("write an address as https://hooks.example/alerts")
     if parts.username is not None or parts.password is not None:
         raise ValueError("no user and password in it: messages are signed with `secret`")
-    try:
-        if ip_address(parts.hostname).is_link_local:
-            raise ValueError("link-local addresses belong to machines' own services")
-    except ValueError as error:
-        if "link-local" in str(error):
-            raise
+    if is_link_local(parts.hostname):
+        raise ValueError("link-local addresses belong to machines' own services")
     return value
+
+
+def is_link_local(host: str) -> bool:
+    """Whether this is the number of a machine's own services, also as an IPv4 one within IPv6."""
+    try:
+        address = ip_address(host)
+    except ValueError:  # a name: looked up by whoever connects, and asked about then
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_link_local
 
 
 Limit = Annotated[float, BeforeValidator(parse_limit), Field(ge=0)]

@@ -11,7 +11,7 @@ from functools import partial
 
 from config.settings import Role
 from dashboard import live_shapes as shapes
-from dashboard.overview import ENDED_MINUTES, MAX_ROWS, OTHERS, anonymous, blocker_seen
+from dashboard.overview import ENDED_MINUTES, MAX_ROWS, OTHERS, anonymous, blockers_seen
 from dashboard.sample import EndedCounts, GpuSample, JobSample, Sample, WorkerSample
 from dashboard.tables import Row, Tables
 from scheduler.live import Standing
@@ -28,6 +28,8 @@ class LiveRows:
         #: by kind and id: what a row was made of, and the row
         self._old: dict[tuple[str, str], tuple[object, Row]] = {}
         self._made: dict[tuple[str, str], tuple[object, Row]] = {}
+        #: what may be told to be in a job's way; None: everything
+        self._blockers: frozenset[str] | None = frozenset()
 
     @property
     def sees_all(self) -> bool:
@@ -37,6 +39,7 @@ class LiveRows:
     def tables(self, sample: Sample, standings: Standings) -> Tables:
         """Everything that the page shows of this moment."""
         self._old, self._made = self._made, {}
+        self._blockers = None if self.sees_all else blockers_seen(sample, self.user)
         running = [job for job in sample.running if self._may_see(job)][:MAX_ROWS]
         waiting = [job for job in sample.waiting if self._may_see(job)][:MAX_ROWS]
         queue = sample.queue if self.sees_all else anonymous(sample.queue, self.user)
@@ -44,8 +47,8 @@ class LiveRows:
         return {
             "pool": {"": self._pool(sample)},
             "queue": {one.user: {"queued": one.queued, "running": one.running} for one in queue},
-            "running": {job.id: self._job(job, sample) for job in running},
-            "waiting": {job.id: self._job(job, sample) for job in waiting},
+            "running": {job.id: self._job(job) for job in running},
+            "waiting": {job.id: self._job(job) for job in waiting},
             "gpus": {
                 one.id: self._row("gpu", one.id, one, partial(_gpu, one)) for one in sample.gpus
             },
@@ -65,8 +68,9 @@ class LiveRows:
         self._made[kind, id_] = (source, made)
         return made
 
-    def _job(self, job: JobSample, sample: Sample) -> Row:
-        blocker = blocker_seen(job.wait_blocker, sample, self.user, self.sees_all)
+    def _job(self, job: JobSample) -> Row:
+        seen = self._blockers is None or job.wait_blocker in self._blockers
+        blocker = job.wait_blocker if seen else ""
         return self._row("job", job.id, (job, blocker), partial(_job, job, blocker))
 
     def seen(self, user: str) -> str:

@@ -28,6 +28,7 @@ def overview(sample: Sample, user: str, role: Role) -> shapes.Overview:
     waiting = [job for job in sample.waiting if sees_all or job.user == user]
     queue = sample.queue if sees_all else anonymous(sample.queue, user)
     queued = sum(row.queued for row in queue if row.user != OTHERS or sees_all)
+    seen = None if sees_all else blockers_seen(sample, user)
     return {
         "now_ms": sample.now_ms,
         "user": user,
@@ -42,7 +43,7 @@ def overview(sample: Sample, user: str, role: Role) -> shapes.Overview:
         "running": [_job(job, sample.now_ms) for job in running[:MAX_ROWS]],
         "running_more": max(0, len(running) - MAX_ROWS),
         "waiting": [
-            {**_job(job, sample.now_ms), **_outlook(job, sample, user, sees_all)}
+            {**_job(job, sample.now_ms), **_outlook(job, sample.now_ms, seen)}
             for job in waiting[:MAX_ROWS]
         ],
         "waiting_more": max(0, queued - len(waiting[:MAX_ROWS])),
@@ -86,20 +87,24 @@ def _job(job: JobSample, now_ms: int) -> shapes.JobRow:
     }
 
 
-def _outlook(job: JobSample, sample: Sample, user: str, sees_all: bool) -> shapes.Outlook:
-    """What is in a waiting job's way, and in how many seconds it should start."""
+def _outlook(job: JobSample, now_ms: int, seen: frozenset[str] | None) -> shapes.Outlook:
+    """What is in a waiting job's way (``seen``: of these), and in how many seconds it should start."""
     return {
-        "blocker": blocker_seen(job.wait_blocker, sample, user, sees_all),
-        "start_p50_seconds": _from_now(job.start_p50_ms, sample.now_ms),
-        "start_p90_seconds": _from_now(job.start_p90_ms, sample.now_ms),
+        "blocker": job.wait_blocker if seen is None or job.wait_blocker in seen else "",
+        "start_p50_seconds": _from_now(job.start_p50_ms, now_ms),
+        "start_p90_seconds": _from_now(job.start_p90_ms, now_ms),
     }
 
 
-def blocker_seen(blocker: str, sample: Sample, user: str, sees_all: bool) -> str:
-    """GPUs and workers are everybody's to see; another's job is not."""
-    hardware = {gpu.id for gpu in sample.gpus} | {worker.id for worker in sample.workers}
-    own = {job.id for job in (*sample.running, *sample.waiting) if job.user == user}
-    return blocker if sees_all or blocker in hardware or blocker in own else ""
+def blockers_seen(sample: Sample, user: str) -> frozenset[str]:
+    """What may be told to be in a job's way: GPUs and workers are everybody's to see, others' jobs not.
+
+    One set for all of a page's jobs: a sample has thousands.
+    """
+    own = (job.id for job in (*sample.running, *sample.waiting) if job.user == user)
+    return frozenset(
+        (*(gpu.id for gpu in sample.gpus), *(worker.id for worker in sample.workers), *own)
+    )
 
 
 def _from_now(at_ms: int, now_ms: int) -> float | None:

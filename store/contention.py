@@ -105,7 +105,7 @@ class SqlContention:
         async with self._engine.connect() as connection:
             # what is not yet summed up by the hour is there in shorter steps
             mark = select(_marks.at_ms).where(_marks.name == f"waits:{_HOUR_S}")
-            hours_ms = await connection.scalar(mark) or until_ms
+            hours_ms = await connection.scalar(mark) or from_ms
             hourly = and_(_waits.step_s == _HOUR_S, _waits.at_ms >= from_ms)
             newest = and_(_waits.step_s == WAIT_STEPS[0], _waits.at_ms >= max(from_ms, hours_ms))
             wanted = (

@@ -59,12 +59,17 @@ class SqlFacts:
         recent = _recent(from_ms, until_ms)
         async with self._engine.connect() as connection:
             idle = await _idle(connection, from_ms, until_ms)
+            jobs = await _read_jobs(connection, from_ms, until_ms)
+            # a job may be recorded between two questions: what belongs to it waits for the next time
+            known = {job.id for job in jobs}
+            nodes = await _read_nodes(connection, recent)
+            prompts = await _read_prompts(connection, recent)
             return Facts(
                 from_ms=from_ms,
                 until_ms=until_ms,
-                jobs=await _read_jobs(connection, from_ms, until_ms),
-                nodes=await _read_nodes(connection, recent),
-                prompts=await _read_prompts(connection, recent),
+                jobs=jobs,
+                nodes=tuple(node for node in nodes if node.job in known),
+                prompts=tuple(prompt for prompt in prompts if prompt.job in known),
                 moves=await _read_moves(connection, from_ms, until_ms),
                 waits=await _read_waits(connection, from_ms, until_ms),
                 hours=await _read_hours(connection, from_ms, until_ms),
@@ -83,7 +88,7 @@ def _recent(from_ms: int, until_ms: int) -> Subquery:
     return (
         select(_jobs.id, _jobs.attempts)
         .where(_jobs.ended_ms >= from_ms, _jobs.ended_ms < until_ms)
-        .order_by(_jobs.ended_ms.desc())
+        .order_by(_jobs.ended_ms.desc(), _jobs.id)
         .limit(MOST_JOBS)
         .subquery()
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Protocol
@@ -123,6 +123,8 @@ class Finding:
     about: About = About()
     #: whose jobs it concerns; they and admins see it
     users: tuple[str, ...] = ()
+    #: user → models of that user's own, where the texts have others' too; {}: they have not
+    models_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -47,8 +47,8 @@ class Scene:
     days: float = field(init=False)
     #: the most that a job may be promised on any GPU, bytes; 0: nothing is known of one
     capacity: int = field(init=False)
-    #: the largest GPU
-    total_bytes: int = field(init=False)
+    #: GPU → its memory
+    totals: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         facts = self.facts
@@ -69,7 +69,7 @@ class Scene:
         self.days = max(1.0, (facts.until_ms - max(first, facts.from_ms)) / _DAY_MS)
         seen: dict[str, CardFact | GpuHour] = {hour.gpu: hour for hour in facts.hours}
         cards: tuple[CardFact | GpuHour, ...] = facts.cards or tuple(seen.values())
-        self.total_bytes = max((card.total_bytes for card in cards), default=0)
+        self.totals = {card.gpu: card.total_bytes for card in (*seen.values(), *facts.cards)}
         self.capacity = max(
             (_capacity(card.total_bytes - card.foreign_bytes) for card in cards), default=0
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,6 +18,8 @@ _log = structlog.get_logger()
 
 #: Seconds between two readings.
 _EVERY_S: Final = 5.0
+#: A store whose tables another process is just making answers at the second or third reading.
+_TOLD_FROM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,10 @@ class Badges:
         alerts: CountSide,
         settings: Callable[[], Alerts],
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``clock``: seconds since the epoch."""
+        """``clock``: seconds since the epoch; ``sleep``: waits for so many seconds."""
+        self._sleep = sleep
         self._alerts = alerts
         self._settings = settings
         self._clock = clock
@@ -76,13 +80,17 @@ class Badges:
         return self._badge
 
     async def run(self) -> None:
-        """Read until cancelled. A store out of reach is waited for."""
+        """Read until cancelled. A store out of reach is waited for, and told of when that lasts."""
+        failures = 0
         while True:
             try:
                 await self.read()
+                failures = 0
             except (SQLAlchemyError, OSError) as error:
-                _log.warning("alerts_not_counted", error=type(error).__name__)
-            await asyncio.sleep(_EVERY_S)
+                failures += 1
+                if failures >= _TOLD_FROM:
+                    _log.warning("alerts_not_counted", error=type(error).__name__)
+            await self._sleep(_EVERY_S)
 
     async def read(self) -> None:
         """Read once.

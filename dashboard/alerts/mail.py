@@ -29,8 +29,8 @@ async def send(smtp: Smtp, receiver: MailReceiver, message_id: str, body: str) -
         message_id: the same at each try, in ``Message-ID``: a server or reader drops the second.
         body: JSON text, as for webhooks.
     """
-    letter = letter_of(smtp, receiver, message_id, body)
     try:
+        letter = letter_of(smtp, receiver, message_id, body)
         # smtplib has no asyncio; a message is rare and short
         await asyncio.to_thread(_hand_over, smtp, receiver, letter)
     except smtplib.SMTPRecipientsRefused as error:
@@ -46,6 +46,8 @@ async def send(smtp: Smtp, receiver: MailReceiver, message_id: str, body: str) -
         return Unsent(f"no encrypted way to the server ({type(error).__name__})")
     except (smtplib.SMTPException, OSError) as error:
         return Unsent(f"the server does not answer ({type(error).__name__})")
+    except ValueError as error:  # a password or an address that no e-mail can have
+        return Unsent(f"it cannot be put into words of SMTP ({type(error).__name__})", again=False)
     return Sent()
 
 

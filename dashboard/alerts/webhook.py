@@ -6,7 +6,6 @@ status; link-local addresses (the metadata services of clouds) are refused by na
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from config.alerts import Webhook
+from config.alerts import Webhook, is_link_local
 from dashboard.alerts.sending import Outcome, Sent, Unsent
 from dashboard.alerts.signature import headers
 
@@ -44,7 +43,7 @@ class _Resolver(AbstractResolver):
             OSError: there is none, or one of them is link-local.
         """
         found = await self._names.resolve(host, port, family)
-        if any(ipaddress.ip_address(one["host"]).is_link_local for one in found):
+        if any(is_link_local(one["host"]) for one in found):
             raise _Forbidden(f"{host} leads to a link-local address")
         return found
 

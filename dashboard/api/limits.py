@@ -193,7 +193,7 @@ class _Shown:
         limits = [self.limit(path, field) for path, field in paths]
         return {"name": name, "group": "", "role": "", "limits": limits}
 
-    def limit(self, path: str, field: str) -> shapes.Limit:
+    def limit(self, path: str, field: str) -> shapes.LimitValue:
         """One setting."""
         edit = edit_of(path, self.settings)
         if edit is None:

@@ -12,7 +12,7 @@ class LimitEdited(TypedDict):
     at_ms: int
 
 
-class Limit(TypedDict):
+class LimitValue(TypedDict):
     """One setting: what is in force, and why."""
 
     path: str
@@ -33,7 +33,7 @@ class LimitsOf(TypedDict):
     #: of a user; "" else
     group: str
     role: str
-    limits: list[Limit]
+    limits: list[LimitValue]
 
 
 class LimitField(TypedDict):
@@ -78,7 +78,7 @@ class LimitSet(TypedDict):
     """A setting after its change, and the revision that all replicas come to."""
 
     revision: int
-    limit: Limit
+    limit: LimitValue
 
 
 class Conflict(TypedDict):

@@ -25,7 +25,6 @@ _RESULTS: Final = {Ending.SUCCEEDED: "success", Ending.FAILED: "error", Ending.O
 
 def rows_of(days: Days) -> dict[str, list[Row]]:
     """By table: jobs, attempts, prompts, nodes, moves, curves, gaps."""
-    [one for one in days.played if one.end is not None and _ms(days, one.end) < days.until_ms]
     return {
         "jobs": _jobs(days),
         "attempts": list(_attempts(days.events)),

@@ -86,12 +86,12 @@ def _finding(
     rate = slope([at for at, _ in floors], [float(value) for _, value in floors])
     if grown < _WORTH or rate.low <= 0:
         return None
-    total = scene.total_bytes or max(1, runs[-1][0].allocated_after or 1)
+    gpu = runs[-1][0].gpu
+    total = scene.totals.get(gpu, 0) or max(1, runs[-1][0].allocated_after or 1)
     # what is lost stays held until the worker ends: on average half of it, all day
     each_day = [rate_ * len(runs) / 2 / total * _DAY_S for rate_ in (rate.by, rate.low, rate.high)]
     prompts = [prompt for prompt, _ in runs]
-    until_full = (scene.total_bytes - (prompts[-1].allocated_after or 0)) / rate.by
-    gpu = prompts[-1].gpu
+    until_full = (total - (prompts[-1].allocated_after or 0)) / rate.by
     return Finding(
         kind=Leak.kind,
         subject=worker,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -125,9 +126,26 @@ def _finding(scene: Scene, card: _Card, p_value: float) -> Finding:
             (job, words.seconds(sum(move.seconds for move in some)) + " of loads")
             for job, some in card.again.items()
         )),
-        about=About(tuple(flows), models=tuple(sorted(lost)), gpus=(card.gpu,)),
+        about=About(tuple(flows), models=_models(lost, pair), gpus=(card.gpu,)),
         users=users_of(scene.jobs[job] for job in card.again),
+        models_of=_models_of(scene, card),
     )  # fmt: skip
+
+
+def _models(lost: Iterable[str], pair: tuple[str, str] | None) -> tuple[str, ...]:
+    """All that the texts name."""
+    return tuple(sorted({*lost, *(pair or ())}))
+
+
+def _models_of(scene: Scene, card: _Card) -> dict[str, tuple[str, ...]]:
+    """User → models of the user's own jobs."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for job in card.jobs:
+        found[job.user].add(job.model)
+    for move in scene.facts.moves:
+        if move.job in scene.jobs:
+            found[scene.jobs[move.job].user].add(move.model)
+    return {user: tuple(sorted(models - {""})) for user, models in found.items()}
 
 
 def _pair(card: _Card) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from store import fact_graph, schema
 from store import history_schema as history
 from store.advice import ADMINS, SqlAdvice
 from store.fact_graph import picture
-from store.fact_reader import SqlFacts
+from store.fact_reader import MOST_JOBS, SqlFacts
 from tests.day import UNTIL_MS, DayStore
 from tests.integration.history.rows import HOUR_MS, fill, job_row, node_row, sample_row
 
@@ -91,6 +91,17 @@ async def test_facts_are_of_the_span_and_of_last_attempts(engine: AsyncEngine) -
     (wait_fact,) = facts.waits
     assert (wait_fact.minute_ms, wait_fact.job_ms) == (minute, 18)
     assert [(row.class_type, row.runs) for row in facts.classes] == [("KSampler", 1)]
+
+
+async def test_of_jobs_that_ended_at_once_facts_belong_to_those_that_were_read(
+    engine: AsyncEngine,
+) -> None:
+    ids = [f"j{number}" for number in range(MOST_JOBS + 3)]
+    await fill(engine, schema.jobs, [job_row(one, NOW_MS - HOUR_MS) for one in ids])
+    await fill(engine, history.node_runs, [node_row(one, NOW_MS - HOUR_MS) for one in ids])
+    facts = await SqlFacts(engine).read(NOW_MS - 10 * HOUR_MS, NOW_MS)
+    assert len(facts.jobs) == MOST_JOBS
+    assert {node.job for node in facts.nodes} == {job.id for job in facts.jobs}
 
 
 async def test_a_studios_day_has_advice_and_keeps_it(day: DayStore) -> None:

@@ -161,8 +161,10 @@ async def test_a_receiver_that_is_gone_from_the_file_is_told_nothing(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "http://u:p@hook/x"]
-)
+    "url",
+    ["http://169.254.169.254/latest/meta-data", "http://[::ffff:169.254.169.254]/latest",
+     "http://[::ffff:a9fe:a9fe]/", "http://[fe80::1]/", "file:///etc/passwd", "http://u:p@hook/x"],
+)  # fmt: skip
 def test_addresses_that_are_none_for_messages_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"link-local|https://|signed"):
         told(url)

@@ -111,6 +111,7 @@ async def test_blocked_time_says_by_what(engine: AsyncEngine) -> None:
         {**base, "blocker": "gpu:g", "job_ms": 99, "step_s": 10},
     ]
     await fill(engine, history.waits, rows)
+    await fill(engine, history.marks, [{"name": "waits:3600", "at_ms": MONDAY_MS + HOUR_MS}])
     contention = SqlContention(engine)
     assert await contention.blocked(MONDAY_MS, NOW_MS) == [
         Blocked("", "no_headroom", "gpu:g", 9), Blocked("", "no_headroom", "user:bob", 7),
@@ -134,6 +135,13 @@ async def test_blocked_time_of_the_hour_that_is_not_summed_up_yet_is_there(
     await fill(engine, history.marks, [mark])
     (found,) = await SqlContention(engine).blocked(MONDAY_MS, NOW_MS)
     assert found.job_ms == 12
+
+
+async def test_blocked_time_is_there_before_any_hour_is_summed_up(engine: AsyncEngine) -> None:
+    row = {"user_name": "ann", "reason": "cap", "blocker": "", "step_s": 10, "job_ms": 10_000}
+    await fill(engine, history.waits, [{**row, "at_ms": MONDAY_MS + n * 10_000} for n in range(3)])
+    (found,) = await SqlContention(engine).blocked(MONDAY_MS, MONDAY_MS + HOUR_MS)
+    assert found.job_ms == 30_000
 
 
 async def test_the_least_free_memory_of_each_gpu_has_its_moment(engine: AsyncEngine) -> None:

@@ -94,3 +94,8 @@ async def test_the_description_is_for_those_who_may_come_in(described: Described
     answer = await client.get("/openapi.json", headers=headers("vic"))
     assert answer.status == 200
     assert answer.content_type == "application/json"
+
+
+async def test_names_of_schemas_are_words(described: Described) -> None:
+    names = described.document["components"]["schemas"]
+    assert [name for name in names if not name.isidentifier()] == []

@@ -110,3 +110,26 @@ def test_where_there_is_little_room_the_bar_stays_whole() -> None:
     text = shown(pool, width=80)
     assert f"{'█' * 10}{'▓' * 3}{'▒' * 2}{'·' * 5}" in text
     assert "18.0/24 GiB" in text
+
+
+def test_an_id_that_is_markup_to_a_terminal_is_shown_as_it_is() -> None:
+    pool = Pool()
+    pool.hear(SNAPSHOT)
+    odd = {"prompt_id": "[/bold]", "wait_detail": "[red]\x1b[2Jgone"}
+    pool.hear(
+        {
+            "type": "update",
+            "version": 2,
+            "now_ms": 41_000,
+            "put": {
+                "running": {"j1": odd},
+                "waiting": {"j2": odd},
+                "progress": {"j1": {"class_type": "", "node": "[/x]"}},
+            },
+            "gone": {},
+        }
+    )
+    text = shown(pool)
+    assert "[/bold]" in text
+    assert "[/x]" in text
+    assert "[red]?[2Jgone" in text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from dashboard.advice.body import found_of, seen_by
 from dashboard.advice.engine import advise
 from dashboard.advice.finding import Finding, What
 from store.facts import ClassCount, Sampling
@@ -114,6 +116,25 @@ def test_models_that_push_each_other_off_are_told_with_the_pin_that_helps() -> N
     assert found.about.fingerprints
 
 
+def test_an_artist_is_not_told_the_models_of_others_that_push_off_ones_own() -> None:
+    pool = quiet_pool(5)
+    for number, job in enumerate(pool.jobs):
+        if job.gpu == "gpu-0" and number % 2:
+            mine = f"checkpoints/{job.user}s-film.safetensors"
+            pool.jobs[number] = replace(job, model=mine)
+            pool.load(pool.jobs[number], model=mine, seconds=9.0)
+    found = only(pool, "thrash")
+    assert set(found.users) == {"ann", "bob", "cleo", "dan"}
+    body = found_of(found).body
+    told = json.dumps(seen_by(body, "ann"))
+    assert "anns-film" in told
+    assert not [name for name in ("bob", "cleo", "dan") if name in told]
+    assert "another model" in told
+    everything = json.dumps(seen_by(body, None))
+    assert "bobs-film" in everything
+    assert "models_of" not in everything
+
+
 def test_batches_that_cost_each_picture_more_are_told() -> None:
     pool = quiet_pool(6)
     change(pool, 3.0, class_type="KSampler", batch=4)
@@ -216,6 +237,14 @@ def test_a_worker_that_leaks_is_told_with_its_rate() -> None:
     assert found.effect.low < 40 * 2**20 < found.effect.high
     assert found.gain.what is What.MEMORY
     assert found.users == ()
+
+
+def test_when_a_leaking_worker_is_full_is_a_matter_of_its_own_gpu() -> None:
+    pool = leaking(40 * 2**20)
+    (small,) = [one for one in advise(pool.facts(), Random(1)) if one.kind == "leak"]
+    pool.hours.append(replace(pool.hours[0], gpu="large", total_bytes=900 * GIB))
+    (beside,) = [one for one in advise(pool.facts(), Random(1)) if one.kind == "leak"]
+    assert beside.remedies == small.remedies
 
 
 def test_what_models_and_the_cache_explain_is_no_leak() -> None:

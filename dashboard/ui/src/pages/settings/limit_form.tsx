@@ -2,11 +2,11 @@ import { useState } from "preact/hooks";
 import { useSource } from "../../api";
 import { when } from "../../format";
 import { Chip } from "../../parts/chip";
-import { type Field, type Limit } from "./shapes";
+import { type Field, type LimitValue } from "./shapes";
 import { choices, read, shown, titled, written } from "./values";
 
 interface Props {
-  limit: Limit;
+  limit: LimitValue;
   field: Field;
   revision: number;
   /** After a change, or when somebody else was faster. */

@@ -12,7 +12,7 @@ import { ChangeList } from "./changes";
 import { Forget } from "./forget";
 import { LimitForm } from "./limit_form";
 import { MaintenancePanel } from "./maintenance";
-import { fieldOf, type Limit, type Limits, type LimitsOf } from "./shapes";
+import { fieldOf, type LimitValue, type Limits, type LimitsOf } from "./shapes";
 import { shown, titled } from "./values";
 
 /** Columns of users and groups; the dialog has the rest. */
@@ -65,7 +65,7 @@ export default function SettingsPage({ route }: PageProps) {
 
 interface Opened {
   title: string;
-  limits: Limit[];
+  limits: LimitValue[];
   user: string | null;
 }
 
@@ -131,8 +131,8 @@ function columnOf(field: string, told: Limits): Column<LimitsOf> {
 }
 
 function Pool({ told }: { told: Limits }) {
-  const words = (one: Limit): string => told.fields[one.path]?.words ?? "text";
-  const columns: Column<Limit>[] = [
+  const words = (one: LimitValue): string => told.fields[one.path]?.words ?? "text";
+  const columns: Column<LimitValue>[] = [
     {
       key: "path",
       title: "Setting",
@@ -162,7 +162,7 @@ function Pool({ told }: { told: Limits }) {
   );
 }
 
-function edited(one: LimitsOf): Limit[] {
+function edited(one: LimitsOf): LimitValue[] {
   return one.limits.filter((limit) => limit.origin === "edited");
 }
 

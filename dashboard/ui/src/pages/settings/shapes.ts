@@ -1,5 +1,5 @@
 /** As `GET api/v1/limits` tells it. */
-export interface Limit {
+export interface LimitValue {
   path: string;
   field: string;
   value: unknown;
@@ -12,7 +12,7 @@ export interface LimitsOf {
   name: string;
   group: string;
   role: string;
-  limits: Limit[];
+  limits: LimitValue[];
 }
 
 export interface Field {
@@ -45,6 +45,6 @@ export interface Changes {
 }
 
 /** What a setting is: those of users and groups go by field, the pool's by path. */
-export function fieldOf(limit: Limit, fields: Record<string, Field>): Field {
+export function fieldOf(limit: LimitValue, fields: Record<string, Field>): Field {
   return fields[limit.path] ?? fields[limit.field] ?? { words: "text", help: "", default: null };
 }
