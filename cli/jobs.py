@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cli.boot import redis_url, store_url
+from cli.boot import redis_url
+from cli.chores import work_for
 from cli.errors import CliError
 from cli.logs import set_up_logging
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
-from config.history import History
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -46,6 +46,7 @@ def jobs(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
             " Redis or Valkey"
         )
     set_up_logging(settings.log, "jobs")
+    work_for(ground)
     work(url, lambda: chores(ground), lambda: errands(ground))
 
 
@@ -56,53 +57,34 @@ class Chore:
     name: str
     #: dotted name of a function that may be called twice, and killed
     function: str
-    args: tuple[Any, ...]
+    args: tuple[Any, ...] = ()
     #: seconds between two runs
     every_s: int = UPKEEP_S
 
 
 def chores(ground: Ground) -> list[Chore]:
-    """What is to be done each hour, by the settings as they are now.
-
-    Raises:
-        CliError: there is no ledger's server to be found.
-    """
+    """What is to be done each hour, by the settings as they are now."""
     ground.source.reload()
-    settings, data_dir = ground.source.current(), ground.data_dir
     # by name: keys and tokens in it must not lie about in Redis
     config = str(ground.loaded.file or "")
-    store, ledger = store_url(settings, data_dir), redis_url(settings, data_dir)
     return [
-        Chore("upkeep", "dashboard.history.upkeep.tend", (store, str(data_dir / "files"))),
-        Chore(
-            "week",
-            "cli.week.learn_week",
-            (store, ledger, settings.redis.pool, settings.scheduler.rhythm_zone),
-        ),
-        Chore("files", "cli.retention.tend_files", (config, str(data_dir))),
-        Chore("history", "dashboard.history.chores.tidy", (store, _kept(settings.history))),
+        Chore("upkeep", "cli.chores.tend"),
+        Chore("week", "cli.chores.learn_week"),
+        Chore("files", "cli.retention.tend_files", (config, str(ground.data_dir))),
+        Chore("history", "cli.chores.tidy"),
     ]
-
-
-def _kept(history: History) -> dict[str, float | None]:
-    """Spans of the settings, seconds, by the names that the chore has for them."""
-    spans = {name: getattr(history, name) for name in type(history).model_fields}
-    return {name.removeprefix("keep_"): span for name, span in spans.items() if name != "inputs"}
 
 
 def errands(ground: Ground) -> list[Chore]:
     """What is to be done every few seconds, by the settings as they are now."""
     ground.source.reload()
     settings = ground.source.current()
-    store = store_url(settings, ground.data_dir)
     often = [
-        Chore("sums", "dashboard.history.chores.add_up", (store,), SUMS_S),
-        Chore("advice", "dashboard.advice.chores.advise_if_due", (store,), SUMS_S),
+        Chore("sums", "cli.chores.add_up", (), SUMS_S),
+        Chore("advice", "cli.chores.advise", (), SUMS_S),
+        # always: admins may give a budget while all runs
+        Chore("budgets", "cli.chores.tell_spent", (), SUMS_S),
     ]
-    # always: admins may give a budget while all runs
-    ledger, zone = redis_url(settings, ground.data_dir), settings.scheduler.rhythm_zone
-    of_ledger = (store, ledger, settings.redis.pool, zone)
-    often.append(Chore("budgets", "cli.budgets.tell_spent", of_ledger, SUMS_S))
     # by name: keys and secrets in it must not lie about in Redis
     args = (str(ground.loaded.file or ""), str(ground.data_dir))
     if settings.alerts.webhooks or settings.alerts.mails:
@@ -151,7 +133,7 @@ def _tick(
     while not stopping.is_set():
         try:
             _ask(queue, due())
-        except (redis.RedisError, CliError) as error:
+        except (redis.RedisError, CliError, OSError) as error:
             logging.getLogger(__name__).warning("upkeep could not be queued: %s", error)
         stopping.wait(every_s - time.time() % every_s)
 

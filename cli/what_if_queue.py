@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from cli.boot import redis_url, store_url
+from cli.boot import redis_url
 from cli.jobs import QUEUE
 from cli.options import Ground
 
@@ -22,7 +22,6 @@ def asking(ground: Ground) -> Callable[[str], Awaitable[None]]:
     """
     settings = ground.source.current()
     url = settings.jobs.redis_url or redis_url(settings, ground.data_dir)
-    store = store_url(settings, ground.data_dir)
 
     def enqueue(id_: str) -> None:
         import redis
@@ -33,8 +32,8 @@ def asking(ground: Ground) -> Callable[[str], Awaitable[None]]:
         connection = redis.Redis.from_url(url, socket_timeout=_CONNECT_S)
         try:
             Queue(QUEUE, connection=connection, serializer="json").enqueue(
-                "cli.what_if.work_off",
-                args=(store, id_),
+                "cli.chores.play",
+                args=(id_,),
                 job_id=f"what-if-{id_}",
                 job_timeout=_TIMEOUT_S,
                 result_ttl=_RESULT_KEPT_S,

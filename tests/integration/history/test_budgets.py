@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.budgets import spent_of, tell_spent
+from cli import chores
+from cli.budgets import spent_of
 from cli.jobs import errands
 from cli.options import read_ground
 from scheduler.budgets import SPENT_NOTE, decode_spent
@@ -48,10 +49,11 @@ async def test_it_is_always_told_as_an_admin_may_give_a_budget_while_all_runs(
     file = tmp_path / "a.yaml"
     redis = f"redis: {{url: '{valkey_url}', pool: {pool_name}}}\nstore: {{url: '{store_url}'}}\n"
     file.write_text(redis)
-    chores = {one.name: one for one in errands(read_ground(file, tmp_path, environ={}))}
-    chore = chores["budgets"]
-    assert chore.function == "cli.budgets.tell_spent"
-    await asyncio.to_thread(tell_spent, *chore.args)
+    ground = read_ground(file, tmp_path, environ={})
+    chore = {one.name: one for one in errands(ground)}["budgets"]
+    assert (chore.function, chore.args) == ("cli.chores.tell_spent", ())
+    chores.work_for(ground)
+    await asyncio.to_thread(chores.tell_spent)
     spent = decode_spent(await ledger.noted(SPENT_NOTE))
     assert spent is not None
     assert spent.groups == {"film": 7}

@@ -132,3 +132,16 @@ def test_delivery_is_asked_for_only_where_it_is_wanted(tmp_path: Path) -> None:
     assert errand.every_s == DELIVERY_S
     assert errand.name not in {chore.name for chore in chores(ground)}
     assert errand.name == "delivery"
+
+
+def test_no_password_lies_about_in_the_queue_of_chores(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "redis: {url: 'redis://:hunter2@localhost:1'}\n"
+        "store: {url: 'postgresql://vg:hunter2@db/vg'}\n"
+        "files: {deliver: '/mnt/x/{user}'}\n"
+    )
+    ground = read_ground(file, tmp_path, environ={})
+    due = [*chores(ground), *errands(ground)]
+    assert len(due) == 8
+    assert not [chore.name for chore in due if "hunter2" in repr(chore)]

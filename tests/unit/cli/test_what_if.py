@@ -11,6 +11,7 @@ import redis
 from rq import Queue
 from rq.worker import SimpleWorker
 
+from cli.chores import work_for
 from cli.jobs import QUEUE
 from cli.options import read_ground
 from cli.what_if_queue import asking
@@ -43,6 +44,8 @@ def test_the_jobs_role_plays_what_a_gateway_asks(
     asyncio.run(asking(read_ground(config, tmp_path, environ={}))("q1"))
     connection = redis.Redis.from_url(valkey_url)
     queue = Queue(QUEUE, connection=connection, serializer="json")
+    assert [[*job.args] for job in queue.jobs] == [["q1"]]  # no address: a password may be in it
+    work_for(read_ground(config, tmp_path, environ={}))
     SimpleWorker([queue], connection=connection, serializer="json").work(burst=True)
     connection.close()
     one = asyncio.run(found(store))
