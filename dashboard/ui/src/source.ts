@@ -35,7 +35,7 @@ export interface Source {
 
 const NO_ANSWER = "The server does not answer. Is it running, and is this machine on its network?";
 /** Answers kept with their ETags, so that what has not changed is not sent again. */
-const KEPT = 64;
+const KEPT = 16;
 
 /** The API of the server that this page came from. */
 export function httpSource(): Source {
@@ -59,9 +59,15 @@ export function httpSource(): Source {
     if (kept.size > KEPT && oldest !== undefined) kept.delete(oldest);
   };
 
+  /** The door answers as it does a socket; past it, it says that it wanted one (400). */
+  const refused = async (): Promise<Problem | null> => {
+    const answer = await asked(url("live"), {}, read);
+    return !answer.ok && [401, 403, 503].includes(answer.problem.status) ? answer.problem : null;
+  };
+
   return {
     url,
-    watch,
+    watch: (show) => watch(show, refused),
     session: null,
     pages: null,
     async get<T>(path: string, query: QueryChange, signal?: AbortSignal): Promise<Answer<T>> {

@@ -7,15 +7,18 @@ export type Wish = Theme | "auto";
 const KEY = "vramgate-theme";
 const DARK = window.matchMedia("(prefers-color-scheme: dark)");
 const CHANGED = "vramgate-theme";
+/** Where a browser keeps nothing. */
+let wanted: Wish | null = null;
 
 /** What this browser wants; kept in it. */
 export function wish(): Wish {
-  const kept = storage()?.getItem(KEY);
+  const kept = wanted ?? storage()?.getItem(KEY);
   return kept === "light" || kept === "dark" ? kept : "auto";
 }
 
 /** Keep a wish and follow it. */
 export function want(next: Wish): void {
+  wanted = next;
   storage()?.setItem(KEY, next);
   document.documentElement.dataset.theme = shown(next);
   window.dispatchEvent(new Event(CHANGED));
@@ -25,6 +28,17 @@ export function want(next: Wish): void {
 export function followTheme(): void {
   want(wish());
   DARK.addEventListener("change", () => want(wish()));
+}
+
+/** The wish now; renders anew when it changes. */
+export function useWish(): Wish {
+  const [now, set] = useState(wish);
+  useEffect(() => {
+    const changed = (): void => set(wish());
+    window.addEventListener(CHANGED, changed);
+    return () => window.removeEventListener(CHANGED, changed);
+  }, []);
+  return now;
 }
 
 /** The theme now; renders anew when it changes (colours of a canvas have to be read again). */

@@ -1,5 +1,6 @@
 // Why a job waits and until when, in words.
 import { duration, reason, shortId } from "./format";
+import { gpuName } from "./gpu_names";
 import type { View } from "./live";
 
 /** A waiting job's reason. */
@@ -9,8 +10,7 @@ export function why(job: { wait_reason: string }): string {
 
 /** What is in its way: a GPU, a worker, or another job. */
 export function inItsWay(id: string, view: Pick<View, "gpus" | "running">): string {
-  const gpu = view.gpus.find((one) => one.id === id);
-  if (gpu) return `in its way: ${gpu.agent} GPU ${gpu.index}`;
+  if (view.gpus.some((one) => one.id === id)) return `in its way: ${gpuName(view.gpus, id)}`;
   const job = view.running.find((one) => one.id === id);
   if (job) return `in its way: job ${shortId(job.prompt_id)} of ${job.user}`;
   return `in its way: ${shortId(id)}`;

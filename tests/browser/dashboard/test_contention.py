@@ -63,7 +63,9 @@ async def test_one_more_gpu_is_played_beside_the_truth(open_page: Open) -> None:
     await expect(button).to_be_disabled()
     await page.get_by_label("More GPUs like").select_option("GPU-a0")
     await page.get_by_label("Preemption").select_option("on")
-    await expect(page.get_by_text("one more GPU like GPU-a0, preemption on")).to_be_visible()
+    await expect(
+        page.get_by_text("one more GPU like studio-a GPU 0, preemption on")
+    ).to_be_visible()
     await button.click()
     table = page.get_by_role("table", name="Waits as recorded, played again, and with the change")
     await expect(table).to_be_visible(timeout=30_000)

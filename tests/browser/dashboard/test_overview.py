@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.dashboard.conftest import Open
 from tests.studio import Studio
@@ -53,3 +55,30 @@ async def test_keys_open_pages_and_the_list_of_keys(open_page: Open) -> None:
     await expect(keys).to_contain_text("Go to Overview")
     await page.keyboard.press("Escape")
     await expect(keys).to_be_hidden()
+
+
+async def test_who_is_logged_out_is_told_so_and_is_live_again_once_back_in(
+    open_page: Open, studio: Studio
+) -> None:
+    opened = await open_page("", "anna")
+    page, sockets = opened.page, list[WebSocketRoute]()
+
+    def through(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    await page.route_web_socket("**/api/v1/live*", through)
+    await page.reload()
+    await expect(page.get_by_role("list", name="Running jobs")).to_be_visible()
+    opened.problems.expect(r".* 401", ".*WebSocket")
+    kept = await page.context.cookies()
+    await page.context.clear_cookies()
+    await sockets[-1].close()
+    said = page.get_by_role("alert").filter(has_text=re.compile("log(ged)? in|key", re.IGNORECASE))
+    await expect(said).to_be_visible()
+    await expect(page.get_by_role("button", name="Reload")).to_be_visible()
+    await page.context.add_cookies([{**one} for one in kept])  # type: ignore[typeddict-item]
+    # as when its tab is looked at again
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_text("live", exact=True)).to_be_visible()
+    await expect(said).to_have_count(0)

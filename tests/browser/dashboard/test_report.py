@@ -163,7 +163,7 @@ async def test_alerts_and_advice_are_read_and_nothing_in_them_runs(
     content["nodes"][0]["class"] = evil
     page = (await from_disk(packed(built / "report.html", content, tmp_path / "r.html"))).page
     advice = page.get_by_role("list").filter(has_text="VAEDecode fell back")
-    await expect(advice).to_contain_text("about 2 h 00 min a day GPU time")
+    await expect(advice).to_contain_text("about 2 h 00 min of GPU time a day")
     await expect(advice).to_contain_text("Use tiles.")
     alerts = page.get_by_role("table", name="Alerts")
     await expect(alerts).to_contain_text("12.35")

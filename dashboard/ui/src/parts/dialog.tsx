@@ -20,11 +20,29 @@ export function Dialog({ open, title, onClose, actions, children }: Props) {
     if (open && dialog && !dialog.open) dialog.showModal();
     if (!open && dialog?.open) dialog.close();
   }, [open]);
+  // Who is gone while it is open is closed all the same: that gives the focus back.
+  const gone = useRef(false);
+  useLayoutEffect(() => {
+    const dialog = place.current;
+    return () => {
+      gone.current = true;
+      dialog?.close();
+    };
+  }, []);
+  // A text that was marked as far as beyond the edge has begun inside.
+  const began = useRef<EventTarget | null>(null);
   const outside = (event: MouseEvent): void => {
-    if (event.target === place.current) onClose();
+    if (event.target === place.current && began.current === place.current) onClose();
   };
   return (
-    <dialog ref={place} class="dialog" aria-labelledby={id} onClose={onClose} onClick={outside}>
+    <dialog
+      ref={place}
+      class="dialog"
+      aria-labelledby={id}
+      onClose={() => !gone.current && onClose()}
+      onPointerDown={(event) => (began.current = event.target)}
+      onClick={outside}
+    >
       {open && (
         <div class="dialog-body">
           <h2 id={id}>{title}</h2>

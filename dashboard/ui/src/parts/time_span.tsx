@@ -1,4 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
+import { useLive } from "../live";
 import { useNow } from "../now";
 import { setQuery, useRoute } from "../router";
 
@@ -28,13 +29,13 @@ export interface Span {
 /**
  * The span of `?from=&until=` (ms since the epoch) or `?last=`, else the last `preset`.
  *
- * A moving span is renewed ten times while a chart of 300 columns moves on by one column.
+ * Now is the server's. A moving span is renewed ten times while a chart of 300 columns moves on by one column.
  */
 export function useSpan(preset: Preset = "24h"): Span {
   const { query } = useRoute();
   const [, , lengthMs] = PRESETS.find(([name]) => name === (query.last ?? preset)) ?? PRESETS[3];
   const everyMs = Math.min(600_000, Math.max(10_000, lengthMs / 300));
-  const now = Math.ceil(useNow(10_000) / everyMs) * everyMs;
+  const now = Math.ceil((useNow(10_000) + useLive().skewMs) / everyMs) * everyMs;
   const from = Number(query.from);
   const until = Number(query.until);
   const fixed = query.from !== undefined && query.until !== undefined && until > from;

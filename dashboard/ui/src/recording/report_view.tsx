@@ -5,6 +5,7 @@ import { Chip } from "../parts/chip";
 import { Empty } from "../parts/empty";
 import { Plot } from "../parts/plot";
 import { type Column, Table } from "../parts/table";
+import { Words } from "../parts/words";
 import type { View } from "./draw";
 import { LeftOut } from "./left_out";
 import { type GpuTrack, type Model, model as modelOf, runBegin } from "./model";
@@ -147,10 +148,10 @@ function Wrong({ perf }: { perf: Perf }) {
 }
 
 const GAINS: Record<string, string> = {
-  gpu_time: "GPU time",
-  waiting: "waiting",
-  memory: "of a GPU's memory",
-  spare: "of a GPU that nobody asked for",
+  gpu_time: " of GPU time",
+  waiting: " of waiting",
+  memory: " of a whole GPU's memory",
+  spare: " of idle time",
 };
 
 function Advised({ perf }: { perf: Perf }) {
@@ -164,12 +165,13 @@ function Advised({ perf }: { perf: Perf }) {
             <strong>{one.title}</strong>
             {one.gain ? (
               <span class="detail">
-                to be gained: about {duration(one.gain)} a day {GAINS[one.gain_in ?? ""] ?? ""}
+                to be gained: about {duration(one.gain)}
+                {GAINS[one.gain_in ?? ""] ?? ""} a day
               </span>
             ) : null}
             {(one.remedies ?? []).map((remedy) => (
               <span key={remedy} class="detail">
-                {remedy}
+                <Words text={remedy} />
               </span>
             ))}
           </li>
@@ -231,7 +233,7 @@ function Users({ perf }: { perf: Perf }) {
   return (
     <section class="panel">
       <h2>Who used what, in whole hours</h2>
-      <Table caption="Usage by user" columns={USERS} rows={perf.usage} id={(one) => one.user} empty={<Empty title="Nothing was added up yet">Usage is summed up each minute by `vramgate jobs`.</Empty>} sort={{ key: "gpu", down: true }} />
+      <Table caption="Usage by user" columns={USERS} rows={perf.usage} id={(one) => one.user} empty={<Empty title="Nothing was added up yet">Usage is summed up each minute by <code>vramgate jobs</code>.</Empty>} sort={{ key: "gpu", down: true }} />
     </section>
   );
 }

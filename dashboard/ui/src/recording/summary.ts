@@ -70,8 +70,8 @@ function memory(perf: Perf): { held: number | null; unknown: number | null } {
     known += piece.at_ms.length * piece.step_s * 1000;
     for (let n = 0; n < piece.at_ms.length; n += 1) {
       const used = (piece.foreign_bytes[n] ?? 0) + (piece.resident_bytes[n] ?? 0) + (piece.reserved_bytes[n] ?? 0);
-      held += used;
-      whole += used + (piece.free_bytes[n] ?? 0);
+      held += used * piece.step_s;
+      whole += (used + (piece.free_bytes[n] ?? 0)) * piece.step_s;
     }
   }
   const all = span * perf.gpus.length;

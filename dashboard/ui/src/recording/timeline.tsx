@@ -179,6 +179,10 @@ function usePointer(latest: Latest, rows: readonly Row[], room: { current: HTMLE
       const width = Math.max(1, (room.current?.clientWidth ?? 1) - gutter);
       latest.current.onView(kept(held.from - ((x - held.x) / width) * span, span, lengthOf(latest.current)));
     },
+    // a finger that scrolls the page
+    onPointerCancel: (): void => {
+      pull.current = null;
+    },
     onPointerUp: (event: PointerEvent): void => {
       const held = pull.current;
       pull.current = null;

@@ -52,9 +52,9 @@ function App({ source }: { source: Source }) {
 function Waiting({ view }: { view: View }) {
   return (
     <p class="first" role="status">
-      {view.line === "unavailable" && view.notice}
-      {view.line === "disconnected" && "The server does not answer. This page tries again by itself."}
-      {view.line !== "unavailable" && view.line !== "disconnected" && "Connecting…"}
+      {view.notice}
+      {!view.notice && view.line === "disconnected" && "The server does not answer. This page tries again by itself."}
+      {!view.notice && view.line !== "disconnected" && "Connecting…"}
     </p>
   );
 }

@@ -1,5 +1,5 @@
 import { duration } from "../format";
-import { useLive } from "../live";
+import { useLive, type View } from "../live";
 import { useNow } from "../now";
 
 /** Says when the live figures are old, and why. */
@@ -9,16 +9,22 @@ export function LineBanner() {
   const old = view.nowMs
     ? `Live figures are ${duration((now + view.skewMs - view.nowMs) / 1000)} old.`
     : "There are no live figures.";
+  const said = view.user ? saidOf(view) : "";
   return (
-    <div role="alert">
-      {view.user && view.line === "disconnected" && (
-        <p class="banner">Disconnected. {old} Trying again by itself.</p>
-      )}
-      {view.line === "unavailable" && (
-        <p class="banner">
-          {view.notice}. {old}
-        </p>
+    <div class={said ? "banner" : ""}>
+      {/* the age counts on each second: it is not read out anew */}
+      <span role="alert">{said}</span>
+      {said && ` ${old}`}{" "}
+      {said && view.line === "refused" && (
+        <button type="button" onClick={() => location.reload()}>
+          Reload
+        </button>
       )}
     </div>
   );
+}
+
+function saidOf({ line, notice }: View): string {
+  if (line === "disconnected") return "Disconnected. Trying again by itself.";
+  return line === "unavailable" || line === "refused" ? `${notice.replace(/\.$/, "")}.` : "";
 }

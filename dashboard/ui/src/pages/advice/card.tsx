@@ -1,5 +1,9 @@
+import { useEffect, useRef } from "preact/hooks";
 import { ago, count, shortId, when } from "../../format";
 import { Chip, type Tone } from "../../parts/chip";
+import { gpuName, withGpuNames } from "../../gpu_names";
+import { useLive } from "../../live";
+import { Words } from "../../parts/words";
 import { href } from "../../router";
 import type { Session } from "../../session";
 import { Dots } from "./dots";
@@ -36,20 +40,27 @@ interface Props {
 /** One piece of advice: what, why, what to do; the evidence folds out. */
 export function Card(props: Props) {
   const { advice, session, open, now, onFold } = props;
+  const { gpus } = useLive();
+  const said = (text: string): string => withGpuNames(text, gpus);
+  const place = useRef<HTMLElement>(null);
+  // a link to it leads to it, wherever in the list it is
+  useEffect(() => {
+    if (open) place.current?.scrollIntoView();
+  }, []);
   const [kind, tone] = KINDS[advice.kind] ?? [advice.kind.replaceAll("_", " "), "plain"];
   return (
-    <article class="panel advice" aria-labelledby={`advice-${advice.id}`}>
+    <article class="panel advice" ref={place} aria-labelledby={`advice-${advice.id}`}>
       <header class="card-head">
         <Chip tone={tone}>{kind}</Chip>
-        <h2 id={`advice-${advice.id}`}>{advice.title}</h2>
+        <h2 id={`advice-${advice.id}`}>{said(advice.title)}</h2>
         <span class="push advice-gain" title={bounds(advice.gain)}>
           {gained(advice.gain)}
         </span>
       </header>
-      <p>{advice.cause}</p>
+      <p>{said(advice.cause)}</p>
       <ul class="advice-remedies" aria-label="What to do">
         {advice.remedies.map((remedy) => (
-          <li key={remedy}><Words text={remedy} /></li>
+          <li key={remedy}><Words text={said(remedy)} /></li>
         ))}
       </ul>
       {advice.dismissal && <Dismissed advice={advice} now={now} />}
@@ -74,11 +85,6 @@ export function Card(props: Props) {
   );
 }
 
-/** Text with `code` in it. */
-function Words({ text }: { text: string }) {
-  return <>{text.split("`").map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part))}</>;
-}
-
 function whose(advice: Advice, session: Session): string {
   if (session.seesAll) return advice.users.length > 0 ? ` · concerns ${advice.users.join(", ")}` : "";
   return advice.others > 0 ? ` · concerns you and ${count(advice.others, "other")}` : "";
@@ -97,6 +103,7 @@ function Dismissed({ advice, now }: { advice: Advice; now: number }) {
 
 function Evidence({ advice, session, now }: { advice: Advice; session: Session; now: number }) {
   const { effect, proof, about } = advice;
+  const { gpus } = useLive();
   return (
     <div class="advice-evidence">
       <dl class="advice-figures">
@@ -133,8 +140,8 @@ function Evidence({ advice, session, now }: { advice: Advice; session: Session; 
           </a>
         ))}
         {about.gpus.map((one) => (
-          <a key={one} href={href("gpus", [], { gpu: one })}>
-            GPU {shortId(one)}
+          <a key={one} href={href("gpus", [one])}>
+            {gpuName(gpus, one)}
           </a>
         ))}
       </p>

@@ -1,3 +1,4 @@
+import { count } from "../../format";
 import type { Chart } from "./shapes";
 import { figure } from "./words";
 
@@ -12,7 +13,7 @@ export function Dots({ chart }: { chart: Chart }) {
   if (values.length === 0 || most <= 0) return null;
   const said = chart.rows
     .filter((row) => row.values.length > 0)
-    .map((row) => `${row.name}: ${row.values.length} values, middle ${figure(middle(row.values), chart.unit)}`);
+    .map((row) => `${row.name}: ${count(row.values.length, "value")}, middle ${figure(middle(row.values), chart.unit)}`);
   return (
     <figure class="dots">
       <figcaption>

@@ -23,6 +23,10 @@ export function AlertDialog({ id, now, session, onClose, onChange }: Props) {
   const one = useApi<Alert>(id === null ? null : `alerts/one/${encodeURIComponent(id)}`);
   const [wanted, want] = useState<Wanted | null>(null);
   const alert = one.data;
+  const changed = (): void => {
+    one.reload();
+    onChange();
+  };
   return (
     <>
       <Dialog
@@ -40,7 +44,7 @@ export function AlertDialog({ id, now, session, onClose, onChange }: Props) {
         {one.problem && <Problem message={one.problem.message} />}
         {alert && <Facts alert={alert} now={now} />}
       </Dialog>
-      <SilenceDialog wanted={wanted} onClose={() => want(null)} onDone={onChange} />
+      <SilenceDialog wanted={wanted} onClose={() => want(null)} onDone={changed} />
     </>
   );
 }

@@ -1,7 +1,7 @@
 import "./alerts.css";
-import { useEffect } from "preact/hooks";
 import { useApi } from "../../api";
 import { ago, count } from "../../format";
+import { useFresh } from "../../fresh";
 import { useLive } from "../../live";
 import type { PageProps } from "../../pages";
 import { Problem } from "../../parts/problem";
@@ -22,7 +22,7 @@ export default function AlertsPage({ route, session }: PageProps) {
   const rules = useApi<{ rules: Rule[] }>("alerts/rules", {}, EVERY_S);
   const live = useLive().pool?.alerts;
   // the badge changed: so has the list
-  useEffect(told.reload, [live, told.reload]);
+  useFresh(live, told.reload, 0);
   const now = told.data?.now_ms ?? Date.now();
   const known = rules.data?.rules ?? [];
   const tabs: Tab[] = [

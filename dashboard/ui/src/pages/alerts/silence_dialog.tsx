@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { usePost } from "../../api";
+import { useLive } from "../../live";
 import { Dialog } from "../../parts/dialog";
 import { Problem } from "../../parts/problem";
 
@@ -32,6 +33,7 @@ export function SilenceDialog({ wanted, onClose, onDone }: Props) {
   const [why, setWhy] = useState("");
   const [problem, say] = useState("");
   const post = usePost();
+  const { skewMs } = useLive();
   useEffect(() => {
     if (!wanted) return;
     setRule(wanted.rule);
@@ -41,7 +43,7 @@ export function SilenceDialog({ wanted, onClose, onDone }: Props) {
 
   const silence = async (event: Event): Promise<void> => {
     event.preventDefault();
-    const until = Date.now() + hours * 3_600_000;
+    const until = Date.now() + skewMs + hours * 3_600_000;
     const answer = await post("alerts/silences", { rule, subject, why, until_ms: until });
     if (!answer.ok) return say(answer.problem.message);
     setWhy("");

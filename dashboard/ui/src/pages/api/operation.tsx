@@ -2,7 +2,7 @@ import { Chip, type Tone } from "../../parts/chip";
 import { Ask } from "./ask";
 import { type OpenApi, type Operation, replyOf, typeOf } from "./document";
 import { SchemaTree } from "./schema";
-import { Words } from "./words";
+import { Words } from "../../parts/words";
 
 const TONES: Record<string, Tone> = { GET: "info", POST: "good", PUT: "good", PATCH: "good", DELETE: "bad" };
 

@@ -1,5 +1,5 @@
 import { type OpenApi, nameOf, partsOf, type Schema, schemaOf, typeOf } from "./document";
-import { Words } from "./words";
+import { Words } from "../../parts/words";
 
 interface Props {
   document: OpenApi;

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import { useApi, useSource } from "../../api";
-import { when } from "../../format";
+import { shortId, when } from "../../format";
 import type { PageProps } from "../../pages";
 import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
@@ -42,8 +42,12 @@ export default function AuditPage({ route }: PageProps) {
   const source = useSource();
   const span = useSpan("30d");
   const { action, by } = route.query;
-  const [before, setBefore] = useState<string | null>(null);
   const wanted = { ...(span.moving ? { from: span.from } : span.query), action, by };
+  // a place in one list is none in another
+  const list = JSON.stringify(route.query);
+  const [place, setPlace] = useState<{ list: string; before: string | null }>({ list, before: null });
+  const before = place.list === list ? place.before : null;
+  const setBefore = (next: string | null): void => setPlace({ list, before: next });
   const found = useApi<AuditPageShape>("audit", { ...wanted, before, rows: 100 });
   const told = found.data;
   return (
@@ -134,7 +138,7 @@ const COLUMNS: Column<Entry>[] = [
 function Subject(one: Entry) {
   const [kind, ...rest] = one.subject.split(":");
   const name = rest.join(":");
-  if (kind === "job" && !name.startsWith("(")) return <a href={href("jobs", [name])}>job {name.slice(0, 8)}</a>;
+  if (kind === "job" && !name.startsWith("(")) return <a href={href("jobs", [name])}>job {shortId(name)}</a>;
   if (kind === "worker" || kind === "log") return <a href={href("workers", [name])}>{`${kind} ${name}`}</a>;
   return name ? `${kind} ${name}` : kind;
 }

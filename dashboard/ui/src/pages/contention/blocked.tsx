@@ -1,4 +1,7 @@
 import { duration, percent, reason } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
+import type { Gpu } from "../../live_tables";
 import { Bar } from "../../parts/bar";
 import { Empty } from "../../parts/empty";
 import { type Column, Table } from "../../parts/table";
@@ -84,13 +87,10 @@ interface BlockerProps {
 
 function Blocker({ row, session, query }: BlockerProps) {
   const { blocker_kind: kind, blocker } = row;
+  const { gpus } = useLive();
   if (!blocker) return <span class="muted">nothing in particular</span>;
   if (kind === "gpu") {
-    return (
-      <>
-        GPU <a href={href("gpus", [blocker], times(query))}>{blocker}</a>
-      </>
-    );
+    return <a href={href("gpus", [blocker], times(query))}>{gpuName(gpus, blocker)}</a>;
   }
   if (kind === "user" && session.seesAll) {
     return (
@@ -104,10 +104,11 @@ function Blocker({ row, session, query }: BlockerProps) {
 
 /** The same, users by what was in their way. */
 function Matrix({ rows }: { rows: readonly BlockedRow[] }) {
+  const { gpus } = useLive();
   const sums = new Map<string, Map<string, number>>();
   const totals = new Map<string, number>();
   for (const row of rows) {
-    const name = row.blocker ? `${row.blocker_kind === "user" ? "job of " : ""}${row.blocker}` : words(row);
+    const name = columnOf(row, gpus);
     const of = sums.get(row.user) ?? new Map<string, number>();
     sums.set(row.user, of.set(name, (of.get(name) ?? 0) + row.job_ms));
     totals.set(name, (totals.get(name) ?? 0) + row.job_ms);
@@ -151,6 +152,12 @@ function Matrix({ rows }: { rows: readonly BlockedRow[] }) {
       </table>
     </div>
   );
+}
+
+function columnOf(row: BlockedRow, gpus: readonly Gpu[]): string {
+  if (!row.blocker) return words(row);
+  if (row.blocker_kind === "gpu") return gpuName(gpus, row.blocker);
+  return row.blocker_kind === "user" ? `job of ${row.blocker}` : row.blocker;
 }
 
 /** A cell's background: 0 to 1. */

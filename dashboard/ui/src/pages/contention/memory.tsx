@@ -1,4 +1,7 @@
 import { gib, percent, shortId, when } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
+import type { Gpu } from "../../live_tables";
 import { Bar } from "../../parts/bar";
 import { Chip } from "../../parts/chip";
 import { Empty } from "../../parts/empty";
@@ -11,13 +14,14 @@ const QUARTER_MS = 900_000;
 
 /** How near to the edge memory came. */
 export function Memory({ told, session }: { told: Contention; session: Session }) {
+  const { gpus } = useLive();
   return (
     <div class="stack">
       <section class="panel">
         <h2>Least free memory of each GPU</h2>
         <Table
           caption="Least free memory of each GPU"
-          columns={LEAST}
+          columns={leastOf(gpus)}
           rows={told.least_free}
           id={(one) => one.gpu}
           empty={<Empty title="No GPU has reported in this time">Choose another time.</Empty>}
@@ -31,7 +35,7 @@ export function Memory({ told, session }: { told: Contention; session: Session }
         </p>
         <Table
           caption="Near misses"
-          columns={misses(session)}
+          columns={misses(session, gpus)}
           rows={told.near_misses}
           id={(one) => one.job}
           tone={(one) => (one.ooms ? "bad" : "")}
@@ -42,53 +46,55 @@ export function Memory({ told, session }: { told: Contention; session: Session }
   );
 }
 
-const LEAST: readonly Column<LeastFree>[] = [
-  {
-    key: "gpu",
-    title: "GPU",
-    value: (one) => one.gpu,
-    show: (one) => <a href={href("gpus", [one.gpu], around(one.at_ms))}>{one.gpu}</a>,
-  },
-  {
-    key: "free",
-    title: "Least free",
-    value: (one) => one.free_bytes,
-    show: (one) => `${gib(one.free_bytes)} of ${gib(one.total_bytes)}`,
-    number: true,
-  },
-  {
-    key: "bar",
-    title: "Then",
-    value: (one) => one.free_bytes,
-    show: (one) => {
-      const held = one.total_bytes - one.free_bytes - one.foreign_bytes;
-      return (
-        <Bar
-          total={one.total_bytes}
-          label={`held ${gib(held)}, other programs ${gib(one.foreign_bytes)}, free ${gib(one.free_bytes)}`}
-          parts={[
-            { label: "held", value: held, tone: "reserved" },
-            { label: "other programs", value: one.foreign_bytes, tone: "foreign" },
-          ]}
-        />
-      );
+function leastOf(gpus: readonly Gpu[]): readonly Column<LeastFree>[] {
+  return [
+    {
+      key: "gpu",
+      title: "GPU",
+      value: (one) => gpuName(gpus, one.gpu),
+      show: (one) => <a href={href("gpus", [one.gpu], around(one.at_ms))}>{gpuName(gpus, one.gpu)}</a>,
     },
-    sortable: false,
-    wide: true,
-  },
-  {
-    key: "foreign",
-    title: "Other programs",
-    hint: "Held by processes that are not our workers",
-    value: (one) => one.foreign_bytes,
-    show: (one) => gib(one.foreign_bytes),
-    number: true,
-    wide: true,
-  },
-  { key: "at", title: "When", value: (one) => one.at_ms, show: (one) => when(one.at_ms), wide: true },
-];
+    {
+      key: "free",
+      title: "Least free",
+      value: (one) => one.free_bytes,
+      show: (one) => `${gib(one.free_bytes)} of ${gib(one.total_bytes)}`,
+      number: true,
+    },
+    {
+      key: "bar",
+      title: "Then",
+      value: (one) => one.free_bytes,
+      show: (one) => {
+        const held = one.total_bytes - one.free_bytes - one.foreign_bytes;
+        return (
+          <Bar
+            total={one.total_bytes}
+            label={`held ${gib(held)}, other programs ${gib(one.foreign_bytes)}, free ${gib(one.free_bytes)}`}
+            parts={[
+              { label: "held", value: held, tone: "reserved" },
+              { label: "other programs", value: one.foreign_bytes, tone: "foreign" },
+            ]}
+          />
+        );
+      },
+      sortable: false,
+      wide: true,
+    },
+    {
+      key: "foreign",
+      title: "Other programs",
+      hint: "Held by processes that are not our workers",
+      value: (one) => one.foreign_bytes,
+      show: (one) => gib(one.foreign_bytes),
+      number: true,
+      wide: true,
+    },
+    { key: "at", title: "When", value: (one) => one.at_ms, show: (one) => when(one.at_ms), wide: true },
+  ];
+}
 
-function misses(session: Session): readonly Column<NearMiss>[] {
+function misses(session: Session, gpus: readonly Gpu[]): readonly Column<NearMiss>[] {
   return [
     {
       key: "job",
@@ -123,7 +129,7 @@ function misses(session: Session): readonly Column<NearMiss>[] {
         ),
       number: true,
     },
-    { key: "gpu", title: "GPU", value: (one) => one.gpu, wide: true },
+    { key: "gpu", title: "GPU", value: (one) => gpuName(gpus, one.gpu), wide: true },
     {
       key: "at",
       title: "Ended",

@@ -1,6 +1,8 @@
 import "./contention.css";
 import { useApi } from "../../api";
 import { duration, gib } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
 import type { PageProps } from "../../pages";
 import { Problem } from "../../parts/problem";
 import { type Tab, Tabs } from "../../parts/tabs";
@@ -52,6 +54,7 @@ function Waits({ told, session }: { told: Contention; session: Session }) {
 }
 
 function Totals({ told, session }: { told: Contention; session: Session }) {
+  const { gpus } = useLive();
   const own = told.blocked.reduce((sum, row) => sum + row.job_ms, 0);
   const peak = told.peaks[0];
   const least = [...told.least_free].sort((a, b) => a.free_bytes - b.free_bytes)[0];
@@ -59,7 +62,7 @@ function Totals({ told, session }: { told: Contention; session: Session }) {
     ["Jobs waited in all", duration(told.blocked_ms / 1000)],
     ...(session.seesAll ? [] : ([["Yours of it", duration(own / 1000)]] as [string, string][])),
     ["Most waiting at once", peak ? peak.most_queued.toLocaleString("en") : "none"],
-    ["Least free memory", least ? gib(least.free_bytes) : "–", least?.gpu ?? ""],
+    ["Least free memory", least ? gib(least.free_bytes) : "–", least ? gpuName(gpus, least.gpu) : ""],
     ["Near misses", told.near_misses.length.toLocaleString("en")],
   ];
   return (

@@ -31,7 +31,7 @@ const COLUMNS: readonly Column<Peak>[] = [
         href={href("contention", [], { from: one.at_ms, until: one.at_ms + HOUR_MS })}
         title="Look at this hour alone"
       >
-        {when(one.at_ms)}
+        {when(one.at_ms).slice(0, -3)}
       </a>
     ),
   },

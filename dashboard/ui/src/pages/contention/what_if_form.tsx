@@ -1,6 +1,8 @@
 import { useState } from "preact/hooks";
 import { useApi, usePost } from "../../api";
 import { count, gib } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
 import { Problem } from "../../parts/problem";
 import type { Span } from "../../parts/time_span";
 import type { Change, Choices, WhatIf } from "./shapes";
@@ -21,11 +23,12 @@ export function WhatIfForm({ span, onAsked }: Props) {
   const post = usePost();
   const [values, setValues] = useState<Values>({});
   const [problem, setProblem] = useState("");
+  const live = useLive().gpus;
   const told = choices.data;
   if (choices.problem) return <Problem message={choices.problem.message} retry={choices.reload} />;
   if (!told) return null;
   const change = changeOf(values);
-  const words = inWords(change);
+  const words = inWords(change, live);
   const tooLong = span.until - span.from > WEEK_MS;
   const set = (name: string, value: string): void => setValues({ ...values, [name]: value });
   const ask = async (event: Event): Promise<void> => {
@@ -67,7 +70,8 @@ interface PartProps {
 }
 
 function Hardware({ told, values, set }: PartProps) {
-  const gpus = told.gpus.map((gpu): [string, string] => [gpu.id, `${gpu.id} (${gib(gpu.total_bytes)})`]);
+  const live = useLive().gpus;
+  const gpus = told.gpus.map((gpu): [string, string] => [gpu.id, `${gpuName(live, gpu.id)} (${gib(gpu.total_bytes)})`]);
   return (
     <fieldset>
       <legend>Hardware</legend>

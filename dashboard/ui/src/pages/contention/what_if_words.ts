@@ -1,5 +1,7 @@
 // A change in words, and the two differences that a reader must tell apart.
-import { gib } from "../../format";
+import { count, gib } from "../../format";
+import { gpuName } from "../../gpu_names";
+import type { Gpu } from "../../live_tables";
 import type { Change, Limit, Waits } from "./shapes";
 
 const NUMBERS: Record<string, string> = {
@@ -12,14 +14,14 @@ const NUMBERS: Record<string, string> = {
   window: "window",
 };
 
-/** What is changed, one part each: `one more GPU like GPU-a0`. */
-export function inWords(change: Change): string[] {
+/** What is changed, one part each: `one more GPU like studio-a GPU 0`. */
+export function inWords(change: Change, gpus: readonly Gpu[]): string[] {
   return [
-    ...(change.more_gpus ?? []).map(({ like, count = 1 }) =>
-      count === 1 ? `one more GPU like ${like}` : `${count} more GPUs like ${like}`,
+    ...(change.more_gpus ?? []).map(({ like, count: more = 1 }) =>
+      more === 1 ? `one more GPU like ${gpuName(gpus, like)}` : `${more} more GPUs like ${gpuName(gpus, like)}`,
     ),
-    ...Object.entries(change.vram ?? {}).map(([gpu, bytes]) => `${gpu} with ${gib(bytes)}`),
-    ...(change.workers_per_gpu ? [`${change.workers_per_gpu} workers on each GPU`] : []),
+    ...Object.entries(change.vram ?? {}).map(([gpu, bytes]) => `${gpuName(gpus, gpu)} with ${gib(bytes)}`),
+    ...(change.workers_per_gpu ? [`${count(change.workers_per_gpu, "worker")} on each GPU`] : []),
     ...Object.entries(change.users ?? {}).flatMap(([name, limit]) => limits(name, limit)),
     ...Object.entries(change.groups ?? {}).flatMap(([name, limit]) => limits(`group ${name}`, limit)),
     ...Object.entries(change.scheduler ?? {}).map(

@@ -1,6 +1,8 @@
 import { useState } from "preact/hooks";
 import { useApi } from "../../api";
 import { when } from "../../format";
+import { useLive } from "../../live";
+import type { Gpu } from "../../live_tables";
 import { Chip, type Tone } from "../../parts/chip";
 import { Problem } from "../../parts/problem";
 import { type Column, Table } from "../../parts/table";
@@ -24,6 +26,7 @@ const SOON_S = 2;
 /** Ask the simulator what a change would have made of the time that is shown. */
 export function WhatIfs({ span }: { span: Span }) {
   const { query } = useRoute();
+  const columns = columnsOf(useLive().gpus);
   const [soon, setSoon] = useState(false);
   const list = useApi<{ what_ifs: WhatIf[] }>("contention/what-ifs", {}, soon ? SOON_S : 0);
   const found = list.data?.what_ifs ?? [];
@@ -43,7 +46,7 @@ export function WhatIfs({ span }: { span: Span }) {
         <h2>Asked before</h2>
         <Table
           caption="Questions asked before"
-          columns={COLUMNS}
+          columns={columns}
           rows={found}
           id={(one) => one.id}
           open={(one) => setQuery({ ask: one.id }, { push: true })}
@@ -57,7 +60,7 @@ export function WhatIfs({ span }: { span: Span }) {
 function Shown({ one }: { one: WhatIf }) {
   const done = one.state === "done";
   const told = useApi<WhatIf>(done ? `contention/what-ifs/${one.id}` : null);
-  const title = inWords(one.change).join(", ");
+  const title = inWords(one.change, useLive().gpus).join(", ");
   return (
     <section class="panel" aria-live="polite">
       <h2>What if: {title}</h2>
@@ -81,33 +84,35 @@ function progress(one: WhatIf): string {
   }
 }
 
-const COLUMNS: readonly Column<WhatIf>[] = [
-  {
-    key: "change",
-    title: "Change",
-    value: (one) => inWords(one.change).join(", "),
-    show: (one) => (
-      <button type="button" class="sorts what-if-asked" onClick={() => setQuery({ ask: one.id }, { push: true })}>
-        {inWords(one.change).join(", ")}
-      </button>
-    ),
-  },
-  {
-    key: "state",
-    title: "State",
-    value: (one) => one.state,
-    show: (one) => {
-      const [tone, word] = STATES[one.state];
-      return <Chip tone={tone}>{word}</Chip>;
+function columnsOf(gpus: readonly Gpu[]): readonly Column<WhatIf>[] {
+  return [
+    {
+      key: "change",
+      title: "Change",
+      value: (one) => inWords(one.change, gpus).join(", "),
+      show: (one) => (
+        <button type="button" class="sorts what-if-asked" onClick={() => setQuery({ ask: one.id }, { push: true })}>
+          {inWords(one.change, gpus).join(", ")}
+        </button>
+      ),
     },
-  },
-  {
-    key: "span",
-    title: "Of",
-    value: (one) => one.from_ms,
-    show: (one) => `${when(one.from_ms)} to ${when(one.until_ms)}`,
-    wide: true,
-  },
-  { key: "by", title: "Asked by", value: (one) => one.by_user, wide: true },
-  { key: "at", title: "At", value: (one) => one.asked_ms, show: (one) => when(one.asked_ms), wide: true },
-];
+    {
+      key: "state",
+      title: "State",
+      value: (one) => one.state,
+      show: (one) => {
+        const [tone, word] = STATES[one.state];
+        return <Chip tone={tone}>{word}</Chip>;
+      },
+    },
+    {
+      key: "span",
+      title: "Of",
+      value: (one) => one.from_ms,
+      show: (one) => `${when(one.from_ms)} to ${when(one.until_ms)}`,
+      wide: true,
+    },
+    { key: "by", title: "Asked by", value: (one) => one.by_user, wide: true },
+    { key: "at", title: "At", value: (one) => one.asked_ms, show: (one) => when(one.asked_ms), wide: true },
+  ];
+}

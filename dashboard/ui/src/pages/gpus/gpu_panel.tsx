@@ -1,5 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { celsius, gib, percent, watts } from "../../format";
+import { gpuName } from "../../gpu_names";
 import type { Curve } from "../../live_curves";
 import type { Gpu, Worker } from "../../live_tables";
 import { Chip } from "../../parts/chip";
@@ -68,7 +69,7 @@ export function GpuPanel({ id, gpu, workers, past, loaded, live, by, names, from
     <article class="panel gpu" aria-label={name}>
       <header class="card-head">
         <h2>
-          <a href={href("gpus", [id])}>{gpu?.name ?? id}</a>
+          <a href={href("gpus", [id])}>{gpu?.name ?? gpuName([], id)}</a>
         </h2>
         {gpu && (
           <span class="muted">

@@ -1,4 +1,6 @@
 import { bytes, duration, reason, took } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
 import { href } from "../../router";
 import type { JobDetail, NodeBar } from "./types";
 import { blocker, ended, FALLBACKS, nodeName } from "./words";
@@ -16,7 +18,8 @@ const LEAST_SECONDS = 1;
 
 /** Why it took as long as it did, most telling first; and what to do. */
 export function Findings({ detail }: { detail: JobDetail }) {
-  const found = findings(detail);
+  const { gpus } = useLive();
+  const found = findings(detail, (id) => gpuName(gpus, id));
   if (found.length === 0) return null;
   return (
     <section class="panel" aria-labelledby="findings">
@@ -35,8 +38,8 @@ export function Findings({ detail }: { detail: JobDetail }) {
   );
 }
 
-export function findings(detail: JobDetail): Finding[] {
-  const found = [...failures(detail), ...tries(detail), ...fallbacks(detail), ...slowNodes(detail), ...loading(detail), ...waits(detail)];
+function findings(detail: JobDetail, gpu: (id: string) => string): Finding[] {
+  const found = [...failures(detail), ...tries(detail), ...fallbacks(detail), ...slowNodes(detail), ...loading(detail), ...waits(detail, gpu)];
   if (found.length === 0 && detail.job.state === "SUCCEEDED" && detail.compared > 0) {
     return [{ tone: "plain", text: "Nothing unusual: its nodes took what they take in this workflow." }];
   }
@@ -98,11 +101,11 @@ function loading({ nodes, ran, job }: JobDetail): Finding[] {
   return [{ tone: "warn", text }];
 }
 
-function waits({ job, waited }: JobDetail): Finding[] {
+function waits({ job, waited }: JobDetail, gpu: (id: string) => string): Finding[] {
   if (job.wait_seconds === null || job.wait_seconds < LEAST_SECONDS) return [];
   if (ended(job.state) && job.wait_seconds < job.run_seconds / 2) return [];
   const causes = waited.slice(0, 3).map(({ reason: code, blocker: by, share }) => {
-    const who = blocker(by);
+    const who = blocker(by, gpu);
     return `${Math.round(100 * share)} % ${word(code)}${who ? ` (in the way: ${who})` : ""}`;
   });
   const text = `It waited ${duration(job.wait_seconds)}${causes.length ? `: ${causes.join(", ")}` : ""}.`;

@@ -20,6 +20,7 @@ import { Outputs } from "./outputs";
 import { StateChip } from "./state_chip";
 import { Story } from "./story";
 import type { JobDetail, NodeBar } from "./types";
+import { soon } from "../../waits";
 import { ended, why } from "./words";
 
 /** How often a job that has not ended is asked for again. */
@@ -95,16 +96,17 @@ function Head({ detail }: { detail: JobDetail }) {
       {job.reason && ended(job.state) && <p class="problem">{why(job.state, job.reason)}</p>}
       {waiting && (
         <p class="banner-line">
-          <strong>{reason(waiting.reason)}.</strong> {waiting.detail}{" "}
-          {waiting.start_p50_ms > 0 &&
-            `It should start in about ${duration((waiting.start_p50_ms - detail.now_ms) / 1000)}` +
-              (waiting.start_p90_ms > 0
-                ? `, in 9 of 10 cases within ${duration((waiting.start_p90_ms - detail.now_ms) / 1000)}.`
-                : ".")}
+          <strong>{reason(waiting.reason)}.</strong> {waiting.detail} {starts(waiting, detail.now_ms)}
         </p>
       )}
     </header>
   );
+}
+
+function starts({ start_p50_ms: half, start_p90_ms: most }: NonNullable<JobDetail["waiting"]>, now: number): string {
+  if (!half) return "When it starts is not foreseen.";
+  const at = half - now < 1000 ? "It should start any moment" : `It should start in about ${soon(half, now)}`;
+  return most - now >= 1000 ? `${at}, in 9 of 10 cases within ${soon(most, now)}.` : `${at}.`;
 }
 
 /** The node that runs just now, from the live line. */
@@ -114,7 +116,7 @@ function Standing({ detail }: { detail: JobDetail }) {
   const steps = now.most > 0 ? `, ${now.value} of ${now.most}` : "";
   const nodes = now.nodes > 0 ? ` (${now.done} of ${count(now.nodes, "node")} are over)` : "";
   return (
-    <p class="banner-line" role="status">
+    <p class="banner-line">
       Just now it runs <strong>{now.class_type || `node ${now.node}`}</strong>
       {steps}
       {nodes}.

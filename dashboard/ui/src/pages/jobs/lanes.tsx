@@ -39,7 +39,8 @@ export function Lanes({ nodes, moves, whole, shown, running, selected }: Props) 
     if (at * ROW < element.scrollTop) element.scrollTop = at * ROW;
     const low = (at + 1) * ROW - element.clientHeight;
     if (low > element.scrollTop) element.scrollTop = low;
-  }, [at, rows]);
+    // not each time that a running job is told anew: somebody may have scrolled on
+  }, [selected, at < 0, slowest]);
 
   const height = Math.min(TALLEST, rows.length * ROW);
   const first = Math.max(0, Math.floor(top / ROW) - SPARE);

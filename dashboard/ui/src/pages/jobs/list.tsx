@@ -6,7 +6,7 @@ import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
 import { type Column, Table } from "../../parts/table";
 import { TimeSpan, useSpan } from "../../parts/time_span";
-import { go, href, setQuery, useRoute } from "../../router";
+import { go, href, type QueryChange, setQuery, useRoute } from "../../router";
 import type { Session } from "../../session";
 import { StateChip } from "./state_chip";
 import type { JobLine, JobList } from "./types";
@@ -31,7 +31,7 @@ export function List({ session }: { session: Session }) {
   const time = span.moving ? { from: span.from } : span.query;
   const asked = { ...time, state: query.state, workflow: query.workflow, user: query.user, rows: ROWS };
   const first = useApi<JobList>("jobs", asked, span.moving ? AGAIN_S : 0);
-  const older = useOlder(asked, first.data?.next ?? null);
+  const older = useOlder(asked, first.data?.next ?? null, first.data?.jobs ?? []);
   const lines = first.data
     ? unique([...first.data.unfinished, ...first.data.jobs, ...older.lines])
     : [];
@@ -177,7 +177,7 @@ function columns(seesAll: boolean): Column<JobLine>[] {
 }
 
 /** Further pages, asked for one by one; forgotten when the filters change. */
-function useOlder(asked: Record<string, unknown>, first: string | null) {
+function useOlder(asked: QueryChange, first: string | null, seen: readonly JobLine[]) {
   const source = useSource();
   const key = JSON.stringify({ ...asked, from: 0 });
   const [state, set] = useState<{ key: string; lines: JobLine[]; next: string | null }>({
@@ -194,15 +194,19 @@ function useOlder(asked: Record<string, unknown>, first: string | null) {
     if (!next) return;
     setLoading(true);
     fail("");
-    void source.get<JobList>("jobs", { ...(asked as Record<string, string>), before: next }).then((answer) => {
+    void source.get<JobList>("jobs", { ...asked, before: next }).then((answer) => {
       setLoading(false);
       if (!answer.ok) return fail(answer.problem.message);
-      set({ key, lines: [...(mine ? state.lines : []), ...answer.data.jobs], next: answer.data.next });
+      // with those of the first page: it moves on, and would leave a hole
+      set({ key, lines: [...(mine ? state.lines : seen), ...answer.data.jobs], next: answer.data.next });
     });
   };
   return { lines: mine ? state.lines : [], next, more, loading, problem };
 }
 
+/** Each once, as it was told first: that is newest. */
 function unique(lines: readonly JobLine[]): JobLine[] {
-  return [...new Map(lines.map((job) => [job.id, job])).values()];
+  const known = new Map<string, JobLine>();
+  for (const job of lines) if (!known.has(job.id)) known.set(job.id, job);
+  return [...known.values()];
 }

@@ -1,4 +1,4 @@
-import { bytes, took, when } from "../../format";
+import { bytes, count, took, when } from "../../format";
 import { Table } from "../../parts/table";
 import type { JobDetail, Move } from "./types";
 
@@ -10,7 +10,7 @@ export function Models({ detail }: { detail: JobDetail }) {
   return (
     <details>
       <summary>
-        {loads} models loaded, {moves.length - loads} unloaded
+        {count(loads, "model")} loaded, {moves.length - loads} unloaded
       </summary>
       <Table<Move>
         caption="Models that came and went"

@@ -19,7 +19,9 @@ interface Props {
 /** A chosen node: what it was given and gave, what it took, and how usual that is. */
 export function NodePanel({ job, attempt, bar, running }: Props) {
   const path = bar.reached ? `jobs/${encodeURIComponent(job.id)}/node` : null;
-  const { data, problem, reload } = useApi<NodeDetail>(path, { node: bar.node, attempt });
+  const { data: told, problem, reload } = useApi<NodeDetail>(path, { node: bar.node, attempt });
+  // until another node's answer is there, the one before has its own
+  const data = told?.bar.node === bar.node ? told : null;
   return (
     <article class="node" aria-labelledby="node" aria-live="polite">
       <header class="node-head">
@@ -52,7 +54,7 @@ export function NodePanel({ job, attempt, bar, running }: Props) {
               <Files files={data.files} />
             </section>
           )}
-          {data.picture && <Picture job={job} attempt={attempt} bar={bar} />}
+          {data.picture && <Picture key={bar.node} job={job} attempt={attempt} bar={bar} />}
           <NodeHistory job={job} bar={bar} detail={data} />
         </div>
       )}

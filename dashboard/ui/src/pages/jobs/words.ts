@@ -112,10 +112,10 @@ export function slowness(bar: NodeBar): string {
 }
 
 /** What was in the way: `gpu:…`, `worker:…`, `user:…`. */
-export function blocker(code: string): string {
+export function blocker(code: string, gpu: (id: string) => string): string {
   const [kind = "", name = ""] = code.split(/:(.*)/s);
   if (kind === "user") return name === "others" ? "other users' jobs" : `jobs of ${name}`;
-  if (kind === "gpu") return `GPU ${name}`;
+  if (kind === "gpu") return gpu(name);
   return kind === "worker" ? `worker ${name}` : "";
 }
 

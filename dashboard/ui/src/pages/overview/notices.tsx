@@ -1,4 +1,6 @@
 import { useApi } from "../../api";
+import { withGpuNames } from "../../gpu_names";
+import { useLive } from "../../live";
 import { Chip, type Tone } from "../../parts/chip";
 import { href } from "../../router";
 
@@ -36,6 +38,7 @@ const ADVICE_S = 300;
 export function Notices() {
   const alerts = useApi<AlertsNow>("alerts", {}, ALERTS_S).data;
   const advice = useApi<AdviceList>("advice", { rows: MOST }, ADVICE_S).data;
+  const { gpus } = useLive();
   const firing = alerts?.firing.filter((alert) => !alert.muted) ?? [];
   if (firing.length === 0 && !alerts?.unwatched && !advice?.open) return null;
   return (
@@ -55,7 +58,7 @@ export function Notices() {
         ))}
         {advice?.advice.map((one) => (
           <li key={one.id}>
-            <Chip tone="info">advice</Chip> <a href={href("advice", [one.id])}>{one.title}</a>
+            <Chip tone="info">advice</Chip> <a href={href("advice", [one.id])}>{withGpuNames(one.title, gpus)}</a>
           </li>
         ))}
       </ul>

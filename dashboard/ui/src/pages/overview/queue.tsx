@@ -1,3 +1,4 @@
+import { count } from "../../format";
 import type { View } from "../../live";
 import type { QueueRow } from "../../live_tables";
 import { Bar } from "../../parts/bar";
@@ -51,7 +52,7 @@ export function QueueByUser({ view, session }: { view: View; session: Session })
       )}
       {view.queue.length > MOST && (
         <p class="muted small">
-          and {view.queue.length - MOST} users more: <a href={href("queue")}>all of the queue</a>
+          and {count(view.queue.length - MOST, "user")} more: <a href={href("queue")}>all of the queue</a>
         </p>
       )}
     </section>

@@ -4,10 +4,11 @@ import { useFresh } from "../../fresh";
 import { useLive } from "../../live";
 import { useLiveNow } from "../../live_now";
 import type { PageProps } from "../../pages";
+import { Dialog } from "../../parts/dialog";
 import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
 import { type Sort, Table } from "../../parts/table";
-import { setQuery } from "../../router";
+import { href, setQuery } from "../../router";
 import { columnsOf } from "./columns";
 import { Filters } from "./filters";
 import { JobDialog } from "./job_dialog";
@@ -58,6 +59,7 @@ export default function QueuePage({ route, session }: PageProps) {
           <Pager told={told} start={start} />
         </section>
       )}
+      {told && !opened && route.args[0] && <Left id={route.args[0]} />}
       <JobDialog job={opened ?? null} now={now} session={session} onClose={closeJob} onDone={list.reload} />
     </div>
   );
@@ -70,6 +72,17 @@ function openJob(id: string): void {
 
 function closeJob(): void {
   location.hash = location.hash.replace(/^#\/queue[^?]*/, "#/queue");
+}
+
+/** The job of a link, or of a dialog that was open, has left the list. */
+function Left({ id }: { id: string }) {
+  return (
+    <Dialog open title="This job is no longer in this list" onClose={closeJob}>
+      <p>
+        It has ended, or the list shows others: <a href={href("jobs", [id])}>its own page</a> tells how it went.
+      </p>
+    </Dialog>
+  );
 }
 
 function Nothing({ told }: { told: QueueList }) {

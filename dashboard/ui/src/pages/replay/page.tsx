@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useSource } from "../../api";
 import { useKeys } from "../../keys";
 import type { PageProps } from "../../pages";
@@ -26,8 +26,12 @@ export default function Replay({ route }: PageProps) {
   const length = Math.max(1, ...sides.map((side) => side.model.untilMs - side.model.fromMs));
   const player = usePlayer(length);
 
+  // files are read for a while: what was opened meanwhile stays
+  const now = useRef(sides);
+  now.current = sides;
   const put = (some: readonly Loaded[]): void => {
-    const next = [...sides, ...some].slice(-2);
+    const next = [...now.current, ...some].slice(-2);
+    now.current = next;
     const longest = Math.max(1, ...next.map((side) => side.model.untilMs - side.model.fromMs));
     setProblem("");
     setSides(next);
@@ -126,8 +130,11 @@ function useRecorded(query: Record<string, string>, add: (name: string, found: R
       .catch((error: unknown) => {
         if (!controller.signal.aborted) throw error;
       })
-      .finally(() => set(false));
-    return () => controller.abort();
+      .finally(() => !controller.signal.aborted && set(false));
+    return () => {
+      controller.abort();
+      set(false);
+    };
   }, [address]);
   return loading;
 }

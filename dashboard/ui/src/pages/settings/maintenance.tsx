@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { useApi, useSource } from "../../api";
 import { when } from "../../format";
+import { useLive } from "../../live";
 import { Chip } from "../../parts/chip";
 
 interface Maintenance {
@@ -21,6 +22,7 @@ const ENDS: [string, number | null][] = [
 /** Let new prompts wait, and start them again. */
 export function MaintenancePanel() {
   const source = useSource();
+  const { skewMs } = useLive();
   const { data, reload } = useApi<Maintenance>("maintenance", {}, 15);
   const [message, setMessage] = useState("");
   const [end, setEnd] = useState(0);
@@ -28,7 +30,7 @@ export function MaintenancePanel() {
 
   const put = async (on: boolean): Promise<void> => {
     const after = on ? (ENDS[end]?.[1] ?? null) : null;
-    const until_ms = after === null ? null : Date.now() + after;
+    const until_ms = after === null ? null : Date.now() + skewMs + after;
     const answer = await source.send("PUT", "maintenance", { on, message: on ? message : "", until_ms });
     setProblem(answer.ok ? "" : answer.problem.message);
     reload();

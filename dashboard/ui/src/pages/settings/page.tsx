@@ -107,9 +107,15 @@ function Many({ kind, told }: { kind: "users" | "groups"; told: Limits }) {
         id={(one) => one.name}
         open={(one) => setQuery({ open: `${kind}:${one.name}` }, { push: true })}
         empty={
-          <Empty title="There are no users yet">
-            Add one with <code>vramgate users add NAME</code>, or in the config file.
-          </Empty>
+          kind === "users" ? (
+            <Empty title="There are no users yet">
+              Add one with <code>vramgate users add NAME</code>, or in the config file.
+            </Empty>
+          ) : (
+            <Empty title="There are no groups yet">
+              A group is there as soon as a user is in it: name it in the config file.
+            </Empty>
+          )
         }
       />
     </section>

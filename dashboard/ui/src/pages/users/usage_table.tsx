@@ -1,5 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { energy, gpuTime, percent } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
 import { Bar } from "../../parts/bar";
 import { type Column, Table } from "../../parts/table";
 import { href, useRoute } from "../../router";
@@ -109,13 +111,14 @@ interface NameProps {
 }
 
 function Name({ row, by, session, query }: NameProps): ComponentChildren {
+  const { gpus } = useLive();
   const title = row.title || row.name || "(none)";
   if (!row.name) return <span class="muted">{title}</span>;
   if (by === "user" && session.seesAll) {
     return <a href={href("users", [], { ...query, user: row.name, by: "workflow" })}>{title}</a>;
   }
   if (by === "workflow") return <a href={href("workflows", [row.name])}>{title}</a>;
-  if (by === "gpu") return <a href={href("gpus", [row.name])}>{title}</a>;
+  if (by === "gpu") return <a href={href("gpus", [row.name])}>{gpuName(gpus, row.name)}</a>;
   return <span title={row.name}>{title}</span>;
 }
 

@@ -1,6 +1,10 @@
 import "./workers.css";
 import { useState } from "preact/hooks";
 import { useApi, useSource } from "../../api";
+import { count } from "../../format";
+import { gpuName } from "../../gpu_names";
+import { useLive } from "../../live";
+import type { Gpu } from "../../live_tables";
 import type { PageProps } from "../../pages";
 import { Chip, type Tone } from "../../parts/chip";
 import { Dialog } from "../../parts/dialog";
@@ -29,6 +33,7 @@ export default function WorkersPage({ route }: PageProps) {
   const act = (name: string, action: string): void =>
     void post(`upkeep/of/${encodeURIComponent(name)}/${action}`);
 
+  const columns = columnsOf(act, useLive().gpus);
   return (
     <div class="page">
       <div class="page-head">
@@ -59,7 +64,7 @@ export default function WorkersPage({ route }: PageProps) {
           </div>
           <Table
             caption={`Workers of ${host}`}
-            columns={columnsOf(act)}
+            columns={columns}
             rows={told?.workers.filter((one) => one.agent === host) ?? []}
             id={(one) => one.id}
             empty={null}
@@ -95,7 +100,7 @@ export default function WorkersPage({ route }: PageProps) {
 
 type Act = (name: string, action: string) => void;
 
-function columnsOf(act: Act): Column<WorkerUpkeep>[] {
+function columnsOf(act: Act, gpus: readonly Gpu[]): Column<WorkerUpkeep>[] {
   return [
     {
       key: "id",
@@ -103,7 +108,13 @@ function columnsOf(act: Act): Column<WorkerUpkeep>[] {
       value: (one) => one.id,
       show: (one) => <a href={href("workers", [one.id])}>{one.id}</a>,
     },
-    { key: "gpu", title: "GPU", value: (one) => one.gpu || "none", wide: true },
+    {
+      key: "gpu",
+      title: "GPU",
+      value: (one) => (one.gpu ? gpuName(gpus, one.gpu) : "none"),
+      show: (one) => (one.gpu ? <a href={href("gpus", [one.gpu])}>{gpuName(gpus, one.gpu)}</a> : "none"),
+      wide: true,
+    },
     { key: "state", title: "State", value: word, show: (one) => <Chip tone={tone(one)}>{word(one)}</Chip> },
     {
       key: "act",
@@ -169,7 +180,7 @@ function RollingLine({ rolling }: { rolling: Rolling }) {
   const all = rolling.done.length + rolling.left.length + (rolling.current ? 1 : 0);
   return (
     <p class={rolling.error ? "wrong" : "muted"} role="status">
-      Rolling restart by {rolling.by}: {rolling.done.length} of {all} workers restarted
+      Rolling restart by {rolling.by}: {rolling.done.length} of {count(all, "worker")} restarted
       {rolling.current && `, now ${rolling.current}`}
       {!rolling.running && (rolling.error ? `. It ended: ${rolling.error}` : ". Done.")}
     </p>

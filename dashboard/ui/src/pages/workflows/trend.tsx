@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { took } from "../../format";
+import { count, took } from "../../format";
 import { Empty } from "../../parts/empty";
 import { Plot, type Series } from "../../parts/plot";
 import type { WorkflowDetail } from "./types";
@@ -22,7 +22,7 @@ export function Trend({ data }: { data: WorkflowDetail }) {
             series={counts}
             stacked
             unit="jobs"
-            format={(value) => `${value} jobs`}
+            format={(value) => count(value, "job")}
             height={110}
             sync="trend"
           />

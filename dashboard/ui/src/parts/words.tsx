@@ -1,4 +1,4 @@
-/** A text of the description: what is in backticks is code. */
+/** A text with `code` in it: what is in backticks. */
 export function Words({ text = "" }: { text?: string | undefined }) {
   return <>{text.split("`").map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part))}</>;
 }
