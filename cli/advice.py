@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.boot import store_url
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import opened_store
 
 if TYPE_CHECKING:
     from store.advice import KeptAdvice
@@ -54,17 +54,11 @@ def advice(
 async def _read(ground: Ground, user: str | None, *, now: bool) -> list[KeptAdvice]:
     from dashboard.advice.chores import find
     from store.advice import ADMINS, SqlAdvice
-    from store.engine import open_engine
-    from store.migrate import migrate
 
-    engine = open_engine(store_url(ground.source.current(), ground.data_dir))
-    try:
-        await migrate(engine)
+    async with opened_store(ground) as engine:
         if now:
             await find(engine, int(time.time() * 1000))
         return await SqlAdvice(engine).all(ADMINS if user is None else user)
-    finally:
-        await engine.dispose()
 
 
 def _json(one: KeptAdvice, user: str | None) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from cli.boot import store_url
 from cli.errors import CliError, UsageError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import opened_store
 from config.values import parse_seconds
 
 if TYPE_CHECKING:
@@ -131,12 +131,17 @@ def silence(
 
     [bold]Example[/bold]: vramgate alerts silence hot_gpu --for 3h --why "new fans come at noon"
     """
+    from config.alert_rules import no_such_rule
+
     try:
         seconds = float(parse_seconds(lasts))
     except ValueError as error:
         raise UsageError(str(error)) from error
     if not 0 < seconds * 1000 <= 90 * _DAY_MS:
         raise UsageError("--for must be above 0, by 90 days at most")
+    ground = read_ground(config, data_dir)
+    if (problem := no_such_rule(rule, ground.source.current().alerts)) is not None:
+        raise UsageError(problem)
 
     async def do(known: SqlAlerts, engine: AsyncEngine) -> str:
         until_ms = _now_ms() + int(seconds * 1000)
@@ -144,7 +149,7 @@ def silence(
         await _note(engine, "silence", subject, {"rule": rule, "until_ms": until_ms, "why": why})
         return made.id
 
-    made = _with_store(read_ground(config, data_dir), do)
+    made = _with_store(ground, do)
     print(f"{made}: {rule} about {subject} is silenced; `vramgate alerts unsilence {made}` ends it")
 
 
@@ -216,33 +221,13 @@ def send_test(
 
 
 def _with_store(ground: Ground, do: Callable[[SqlAlerts, AsyncEngine], Awaitable[_T]]) -> _T:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from store.alerts import SqlAlerts
-    from store.engine import open_engine
-    from store.migrate import migrate
-
-    settings, file = ground.source.current(), ground.data_dir / "vramgate.db"
-    if settings.store.url is None and not file.is_file():
-        raise CliError(
-            f"there is no store in {ground.data_dir}: name the folder of `vramgate up` with "
-            "--data-dir, or set store.url in the config file"
-        )
 
     async def run() -> _T:
-        engine = open_engine(store_url(settings, ground.data_dir))
-        try:
-            await migrate(engine)
+        async with opened_store(ground) as engine:
             return await do(SqlAlerts(engine, time.time, lambda: uuid.uuid4().hex[:12]), engine)
-        finally:
-            await engine.dispose()
 
-    try:
-        return asyncio.run(run())
-    except (SQLAlchemyError, OSError) as error:
-        raise CliError(
-            f"the store does not answer ({type(error).__name__}): is store.url right?"
-        ) from error
+    return asyncio.run(run())
 
 
 async def _gathered(

@@ -54,6 +54,8 @@ _REFUSED: Final = {
     302: "a key is needed: set VRAMGATE_KEY, or --key-file",
 }
 
+_LOOK: Final = "Is --url what `vramgate up` printed, without a path, and does it run?"
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -122,7 +124,7 @@ class Api:
                 _REFUSED.get(error.status, f"the gateway answered {error.status}")
             ) from (error)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CliError(f"the gateway does not answer: {error}") from error
+            raise CliError(f"the gateway does not answer: {error}. {_LOOK}") from error
 
     async def _ask(self, method: str, path: tuple[str, ...], query: Mapping[str, str]) -> Json:
         url = "/".join([self._base, *(quote(part, safe="") for part in path)])
@@ -132,13 +134,17 @@ class Api:
             ) as answer:
                 body = await answer.json(content_type=None) if answer.status != 302 else {}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise CliError(f"the gateway does not answer: {error}") from error
+            raise CliError(f"the gateway does not answer: {error}. {_LOOK}") from error
         if answer.status != 200:
             told = body.get("error") if isinstance(body, dict) else None
             known = _REFUSED.get(answer.status)
-            raise CliError(known or (told if isinstance(told, str) else f"HTTP {answer.status}"))
+            raise CliError(known or (told if isinstance(told, str) else _no_api(answer.status)))
         found: Json = body
         return found
+
+
+def _no_api(status: int) -> str:
+    return f"no vramgate answers there, but HTTP {status}. {_LOOK}"
 
 
 def ask(place: Where, do: Callable[[Api], Awaitable[T]]) -> T:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cli.boot import LiveSettings, cluster_token, connect_ledger, redis_url, store_url
+from cli.boot import LiveSettings, cluster_token, connect_ledger, redis_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import opened_store
 from config.tls import trusting
 from scheduler.ledger import Ledger, LedgerUnavailable
 
@@ -50,24 +51,23 @@ def forget(
         raise CliError(f"nothing was removed: {error}") from error
     for kind, count in sorted(gone.items()):
         print(f"{count:8} {kind}")
-    print(f"{name} is forgotten")
+    if any(gone.values()):
+        print(f"{name} is forgotten")
+    else:
+        print(f"nothing was known of {name} (`vramgate users list` has the names)")
 
 
 async def _forget(ground: Ground, name: str) -> dict[str, int]:
-    from store.engine import open_engine
-    from store.migrate import migrate
-
     live = LiveSettings(ground)
     ledger = connect_ledger(live(), redis_url(live(), ground.data_dir))
-    engine = open_engine(store_url(live(), ground.data_dir))
     try:
-        await migrate(engine)
         token = cluster_token(live(), ground.data_dir)
         by = f"shell:{getuser()}"
-        return await forget_everywhere(ledger, engine, name, by, token, trusting(live().cluster))
+        async with opened_store(ground, new=True) as engine:
+            trusted = trusting(live().cluster)
+            return await forget_everywhere(ledger, engine, name, by, token, trusted)
     finally:
         await ledger.close()
-        await engine.dispose()
 
 
 async def forget_everywhere(

@@ -20,7 +20,7 @@ def refuse_half_restored(data_dir: Path) -> None:
     """
     try:
         note = json.loads((data_dir / NOTE).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a wrong folder is told by who makes it
         return
     raise CliError(
         f"a restore into {data_dir} was cut off, and only part of it is there: run "

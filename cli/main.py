@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -58,6 +59,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=version.told_at_once
+        ),
+    ] = False,
+) -> None:
+    """Options of vramgate itself; its help is the app's own."""
+
+
 app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("top")(top.top)

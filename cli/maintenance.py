@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from cli.boot import LiveSettings, connect_ledger, redis_url, store_url
+from cli.boot import LiveSettings, connect_ledger, redis_url
 from cli.errors import CliError, UsageError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
 from cli.pool_calls import with_ledger
+from cli.store_engine import opened_store
 from config.edits import MAINTENANCE
 from config.maintenance import Maintenance
 from config.values import parse_seconds
@@ -117,18 +118,14 @@ def _switch(ground: Ground, wanted: Maintenance) -> None:
 
 async def _put(ground: Ground, wanted: Maintenance) -> None:
     from store.audit import SqlAudit
-    from store.engine import open_engine
-    from store.migrate import migrate
 
     settings = ground.source.current()
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
-    engine = open_engine(store_url(settings, ground.data_dir))
     detail = wanted.model_dump(mode="json")
     try:
-        await migrate(engine)
-        audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))
-        await audit.note(f"shell:{getuser()}", "maintenance", "pool", detail)
-        await ledger.override({MAINTENANCE: json.dumps(detail)})
+        async with opened_store(ground, new=True) as engine:
+            audit = SqlAudit(engine, time.time, lambda: str(uuid.uuid4()))
+            await audit.note(f"shell:{getuser()}", "maintenance", "pool", detail)
+            await ledger.override({MAINTENANCE: json.dumps(detail)})
     finally:
         await ledger.close()
-        await engine.dispose()

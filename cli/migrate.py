@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cli.boot import connect_ledger, redis_url, store_url
+from cli.boot import connect_ledger, redis_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import check_store, unread
 from scheduler.ledger import LedgerUnavailable
 
 
@@ -42,18 +43,22 @@ async def _migrate(ground: Ground, *, check: bool) -> bool:
 
 
 async def _store(ground: Ground, *, check: bool) -> bool:
+    from sqlalchemy.exc import SQLAlchemyError
+
     from store.engine import open_engine
     from store.errors import NewerStore
     from store.migrate import head, is_newer, revision
     from store.migrate import migrate as bring_up
 
-    engine = open_engine(store_url(ground.source.current(), ground.data_dir))
+    engine = open_engine(check_store(ground))
     try:
         found = await revision(engine)
         if not check:
             await bring_up(engine)
     except NewerStore as error:
         raise CliError(str(error)) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise unread(error) from error
     finally:
         await engine.dispose()
     newer = found is not None and is_newer(found)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.boot import store_url
 from cli.errors import CliError, UsageError
 from cli.options import Ground
+from cli.store_engine import opened_store
 from config.values import parse_seconds
 
 if TYPE_CHECKING:
@@ -75,20 +75,14 @@ async def store(ground: Ground) -> AsyncIterator[tuple[SqlRecordings, Recording]
     """The store's reader, and what makes recordings of it."""
     from dashboard.history.samples import fold_gpus, fold_pool
     from dashboard.perf_json.recording import Recording
-    from store.engine import open_engine
-    from store.migrate import migrate
     from store.recordings import SqlRecordings
     from store.samples import SqlSamples
     from store.users import SqlUsers
 
-    engine = open_engine(store_url(ground.source.current(), ground.data_dir))
-    try:
-        await migrate(engine)
+    async with opened_store(ground) as engine:
         reader = SqlRecordings(engine)
         samples = SqlSamples(engine, fold_gpus, fold_pool)
         yield reader, Recording(reader, samples, SqlUsers(engine), clock=time.time)
-    finally:
-        await engine.dispose()
 
 
 async def write(chunks: AsyncIterator[bytes], out: Path) -> None:

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.boot import connect_ledger, redis_url, store_url
+from cli.boot import connect_ledger, redis_url
 from cli.errors import CliError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import opened_store
 from scheduler.ledger import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -55,29 +56,17 @@ def show(
 
 async def _advice(ground: Ground, now_ms: int) -> Advice:
     # other commands need none of this, and it takes a moment to import
-    from sqlalchemy.exc import SQLAlchemyError
-
     from cli.rhythm_advice import advise
-    from store.engine import open_engine
-    from store.migrate import migrate
 
     settings = ground.source.current()
     ledger = connect_ledger(settings, redis_url(settings, ground.data_dir))
-    engine = open_engine(store_url(settings, ground.data_dir))
     try:
-        pool = await ledger.pool()
-        await migrate(engine)
-        return await advise(engine, pool, settings.scheduler, now_ms)
+        async with opened_store(ground, new=True) as engine:
+            return await advise(engine, await ledger.pool(), settings.scheduler, now_ms)
     except LedgerUnavailable as error:
         raise CliError(str(error)) from error
-    except (SQLAlchemyError, OSError) as error:
-        # The class only: a driver's message may carry the URL with its password.
-        raise CliError(
-            f"the store cannot be read ({type(error).__name__}): see store.url and the data folder"
-        ) from error
     finally:
         await ledger.close()
-        await engine.dispose()
 
 
 def _lines(advice: Advice) -> list[str]:

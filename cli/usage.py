@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.boot import store_url
 from cli.errors import UsageError
 from cli.options import ConfigOption, DataDirOption, Ground, read_ground
+from cli.store_engine import opened_store
 from store.records import By
 from store.statement import Statement, csv_of, html_of, json_of
 
@@ -68,19 +68,13 @@ def _month(month: str | None, zone: ZoneInfo) -> tuple[datetime, datetime]:
 async def _statement(
     ground: Ground, start: datetime, end: datetime, by: By, user: str | None
 ) -> Statement:
-    from store.engine import open_engine
-    from store.migrate import migrate
     from store.users import SqlUsers
 
-    engine = open_engine(store_url(ground.source.current(), ground.data_dir))
-    try:
-        await migrate(engine)
+    async with opened_store(ground) as engine:
         rows = await SqlUsers(engine).sums(
             int(start.timestamp() * 1000), int(end.timestamp() * 1000), by, user=user
         )
         return Statement(f"{start:%Y-%m}", by, tuple(rows))
-    finally:
-        await engine.dispose()
 
 
 def _show(statement: Statement) -> None:

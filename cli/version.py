@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+import typer
+
 
 def own_version() -> str:
     """This program's version, also from a checkout that was never installed."""
@@ -17,6 +19,13 @@ def own_version() -> str:
 
         project = Path(__file__).parents[1] / "pyproject.toml"
         return str(tomllib.loads(project.read_text())["project"]["version"])
+
+
+def told_at_once(asked: bool) -> None:
+    """``vramgate --version``: as ``vramgate version``, whatever else is written."""
+    if asked:
+        version()
+        raise typer.Exit
 
 
 def version() -> None:

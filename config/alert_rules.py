@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from config.alerts import AlertRule, Alerts, RuleKind, Severity
+from config.problems import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,14 @@ def rules_of(alerts: Alerts) -> tuple[Rule, ...]:
         if base is not None:  # ``problems_of`` told of any other
             found[change.name] = _changed(base, change)
     return tuple(found.values())
+
+
+def no_such_rule(pattern: str, alerts: Alerts) -> str | None:
+    """What is wrong with a pattern for rules' names; None: it names at least one."""
+    names = [rule.name for rule in rules_of(alerts)]
+    if any(fnmatchcase(name, pattern) for name in names):
+        return None
+    return f"no rule is called {pattern}{did_you_mean(pattern, names)}"
 
 
 def problems_of(alerts: Alerts) -> Iterator[tuple[int, str, str]]:

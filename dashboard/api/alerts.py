@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 
-from config.alert_rules import Rule, rules_of
+from config.alert_rules import Rule, no_such_rule, rules_of
 from config.settings import Settings
 from dashboard.alerts.dead_man import is_unwatched
 from dashboard.alerts.message import trial_body
@@ -217,6 +217,8 @@ class Alerts:
         wanted, now_ms = await posted_as(request, SilenceAsked), self._now_ms()
         if not now_ms < wanted.until_ms <= now_ms + LONGEST_SILENCE_MS:
             raise Refused(400, "`until_ms` must lie ahead, by 90 days at most.")
+        if (problem := no_such_rule(wanted.rule, self._settings().alerts)) is not None:
+            raise Refused(400, f"`rule`: {problem}.")
         made = await self._alerts.silence(
             wanted.rule, wanted.subject, wanted.until_ms, asking.user, wanted.why
         )

@@ -71,6 +71,12 @@ def test_a_silence_has_an_end_a_reason_and_a_record(folder: Path) -> None:
     assert {deed.action for deed in asyncio.run(deeds(folder))} == {"silence", "unsilence"}
 
 
+def test_a_silence_of_no_rule_is_refused(folder: Path) -> None:
+    words = ["alerts", "silence", "slow_nodes", "--why", "x", "--data-dir", str(folder)]
+    done = CliRunner().invoke(app, words)
+    assert "did you mean `slow_node`" in str(done.exception)
+
+
 async def deeds(folder: Path) -> Any:
     engine = open_engine(f"sqlite:///{folder / 'vramgate.db'}")
     found = await SqlAudit(engine, time.time, str).newest(2**53)

@@ -284,3 +284,14 @@ def test_the_run_state_is_private_and_that_of_a_dead_process_is_none(tmp_path: P
     gone.wait()
     write_state(tmp_path, RunState(pid=gone.pid, **fields))  # type: ignore[arg-type]
     assert read_state(tmp_path) is None
+
+
+def test_the_version_is_told_by_word_and_by_option() -> None:
+    assert vramgate("--version").stdout == vramgate("version").stdout != ""
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = vramgate("up", "--port", "0", "--data-dir", str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "Name another with --data-dir" in done.stderr

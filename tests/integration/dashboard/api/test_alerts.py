@@ -154,6 +154,7 @@ async def test_admins_silence_and_it_is_on_record(engine: AsyncEngine, ask: Ask)
         ({"rule": "x", "why": "", "until_ms": NOW_MS + 1}, "why"),
         ({"rule": "x", "why": "y", "until_ms": NOW_MS}, "ahead"),
         ({"rule": "x", "why": "y", "until_ms": NOW_MS + 91 * 86_400_000}, "90 days"),
+        ({"rule": "slow_nodes", "why": "y", "until_ms": NOW_MS + 1}, "did you mean `slow_node`"),
         ({"rule": "x", "why": "y", "until_ms": NOW_MS + 1, "all": True}, "all"),
         ([], "object"),
         ({"rule": "x" * 5000}, "bytes"),
