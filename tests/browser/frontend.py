@@ -25,11 +25,13 @@ _TEXT: Final = b"\0\0\0\3"
 _READY: Final = """() => window.app?.api?.clientId
     && window.app.extensionManager?.workflow?.activeWorkflow
     && !window.app.extensionManager.spinner"""
-#: of all nodes of a type: width and address of each picture; null before all are decoded
-_PICTURES: Final = """type => {
+#: of all nodes of a type: width and address of each picture; null before all are decoded, and
+#: while one has another name: a node may still show what one of its id made before
+_PICTURES: Final = """([type, named]) => {
     const nodes = window.app.graph._nodes.filter(node => node.type === type);
     const images = nodes.flatMap(node => node.imgs ?? []);
     if (!images.length || !images.every(image => image.naturalWidth)) return null;
+    if (!images.every(image => image.src.includes(named))) return null;
     return images.map(image => ({width: image.naturalWidth, src: image.src}));
 }"""
 _ROWS: Final = """where => [...document.querySelectorAll(where)].map(row => {
@@ -261,10 +263,12 @@ class Frontend(ABC):
 
     # ── what it shows ─────────────────────────────────────────────────────────
 
-    async def pictures(self, node_type: str = "SaveImage") -> list[dict[str, Any]]:
-        """Wait for the pictures on the nodes of a type."""
+    async def pictures(
+        self, node_type: str = "SaveImage", *, named: str = ""
+    ) -> list[dict[str, Any]]:
+        """Wait for the pictures on the nodes of a type, all with this in their addresses."""
         await self.command("Comfy.Canvas.FitView")  # nodes out of sight load nothing
-        found = await self.page.wait_for_function(_PICTURES, arg=node_type)
+        found = await self.page.wait_for_function(_PICTURES, arg=[node_type, named])
         shown: list[dict[str, Any]] = await found.json_value()
         return shown
 

@@ -74,7 +74,7 @@ async def test_a_picture_that_was_made_brings_its_workflow_back(tab: Frontend) -
     await tab.open_graph(image_prompt(0xABCDEF, prefix="mine"))
     await tab.press_run()
     await tab.ended()
-    (picture,) = await tab.pictures()
+    (picture,) = await tab.pictures(named="mine")
     content = await bytes_of(tab, picture["src"])
     assert "workflow" in Image.open(io.BytesIO(content)).info
     await tab.page.evaluate("() => window.app.graph.clear()")

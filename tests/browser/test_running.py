@@ -26,7 +26,7 @@ async def test_the_command_of_its_menus_and_keys_runs_it_too(tab: Frontend) -> N
     await tab.command("Comfy.QueuePrompt")
     await tab.command("Comfy.QueuePromptFront")
     await tab.ended(2)
-    (picture,) = await tab.pictures()
+    (picture,) = await tab.pictures(named="command")
     assert "filename=command_0000" in picture["src"]
 
 
