@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import random
 import secrets
 import shutil
@@ -37,6 +38,7 @@ users:
 {crowd}"""
 _NGINX: Final = """\
 daemon off;
+{user}
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_processes 1;
@@ -156,7 +158,9 @@ class Nginx:
         own.mkdir()
         config = own / "nginx.conf"
         worker = urlsplit(worker_url).netloc
-        config.write_text(_NGINX.format(folder=own, worker=worker, port=self.port))
+        # root's nginx works as nobody, whom root's temporary folder is closed to
+        user = "user root;" if os.geteuid() == 0 else ""
+        config.write_text(_NGINX.format(folder=own, worker=worker, port=self.port, user=user))
         command = [shutil.which("nginx") or "nginx", "-p", str(own), "-c", str(config)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 

@@ -7,11 +7,12 @@ sends is inflated by itself, and a frame meant for many sockets is deflated once
 by whoever makes it, and sent as it is.
 
 This is the one file that knows aiohttp's inside (``_handshake``, ``_post_start``,
-``_handle_frame``, ``_payload_parser``); ``tests/unit/gateway/test_deflate.py`` fails if that changes.
+``_handle_frame``, ``_payload_parser``, ``_req``); ``tests/unit/gateway/test_deflate.py`` fails if that changes.
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import Final, cast
 
@@ -28,6 +29,24 @@ _NEGOTIATED: Final = "permessage-deflate; server_no_context_takeover; client_no_
 _WINDOW_BITS: Final = 15
 #: the bit of a frame's first byte that marks it as deflated
 _RSV1: Final = 0x40
+#: RFC 6455 5.2: a frame's first byte of a message that is whole
+_FIN: Final = 0x80
+#: bytes that may wait at a connection for a frame to be put behind them without a look at
+#: whether the client reads: as much as aiohttp's own writer lets wait
+_AT_ONCE_BYTES: Final = 2**16
+
+
+def wire_frame(payload: bytes, opcode: WSMsgType, *, deflated: bool) -> bytes:
+    """A server's frame as it travels (RFC 6455 5.2: whole, and not masked)."""
+    first = _FIN | opcode | (_RSV1 if deflated else 0)
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, size))
+    elif size < 2**16:
+        head = struct.pack("!BBH", first, 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 127, size)
+    return head + payload
 
 
 def deflate(message: bytes) -> bytes:
@@ -84,6 +103,16 @@ class DeflatingResponse(web.WebSocketResponse):
         )
         #: the client understands deflated frames; known once prepared
         self.deflates = False
+
+    def send_at_once(self, wire: bytes) -> bool:
+        """Write a frame of ``wire_frame`` now; False: it is closed, or too much waits there."""
+        transport = None if self._req is None else self._req.transport
+        if self.closed or transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() > _AT_ONCE_BYTES:
+            return False
+        transport.write(wire)
+        return True
 
     async def send_deflated(self, packed: bytes) -> None:
         """Send a text message that ``deflate`` has packed."""

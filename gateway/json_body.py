@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from gateway.large_reply import PlainResponse
+
 
 class NotJson(ValueError):
     """The bytes are no JSON that can be worked with; the message says why."""
@@ -33,7 +35,7 @@ def json_reply(body: Any, status: int = 200) -> web.Response:
 
 def encoded_reply(body: bytes, status: int = 200) -> web.Response:
     """An answer that is JSON already."""
-    return web.Response(
+    return PlainResponse(
         status=status,
         body=body,
         content_type="application/json",

@@ -1,12 +1,15 @@
 """What was learned of each kind of workflow, read again only where it has changed.
 
 Each job that ends changes the profiles of its kind and of that kind's parents. So the newest
-record of a kind is kept, and never the ones before it: nobody asks for those again.
+record of a kind is kept, and never the ones before it: nobody asks for those again. A prompt does
+not wait for the ledger to say what it said a moment ago: one run more or less moves no estimate,
+and whoever runs out of memory is tried again with more, whatever the profile says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,6 +23,8 @@ _KEPT_BYTES: Final = 2 * 2**20
 #: bytes in memory of a record and what was read of it, for each byte of the record (measured:
 #: 6.3 for a profile of 100 runs, 1,047 bytes long)
 _BYTES_EACH: Final = 7
+#: seconds that what the ledger has said is believed
+_FRESH_S: Final = 0.5
 log = structlog.get_logger()
 
 
@@ -31,10 +36,13 @@ class ProfileSide(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Read:
-    record: bytes
+    #: None: the ledger had none
+    record: bytes | None
     profile: Profile | None
+    #: the clock's seconds
+    at: float
 
 
 class Learned:
@@ -42,10 +50,12 @@ class Learned:
 
     Args:
         ledger: keeps the records.
+        clock: seconds.
     """
 
-    def __init__(self, ledger: ProfileSide) -> None:
+    def __init__(self, ledger: ProfileSide, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._kept: Shelf[_Read] = Shelf(_KEPT_BYTES)
 
     async def of(self, fingerprints: Sequence[str]) -> list[Profile | None]:
@@ -54,20 +64,30 @@ class Learned:
         Raises:
             LedgerUnavailable: what was learned cannot be read.
         """
+        kept = [self._kept.get(kind) for kind in fingerprints]
+        old = self._clock() - _FRESH_S
+        known = [one.profile for one in kept if one is not None and one.at > old]
+        if len(known) == len(fingerprints):
+            return known
         records = await self._ledger.profiles(fingerprints)
         return [
-            None if record is None else self._profile(kind, record)
-            for kind, record in zip(fingerprints, records, strict=True)
+            self._profile(kind, record) for kind, record in zip(fingerprints, records, strict=True)
         ]
 
-    def _profile(self, kind: str, record: bytes) -> Profile | None:
+    def _profile(self, kind: str, record: bytes | None) -> Profile | None:
         known = self._kept.get(kind)
         if known is not None and known.record == record:
+            known.at = self._clock()
             return known.profile
-        try:
-            profile = from_json(record)
-        except ValueError as error:
-            log.warning("profile_unreadable", error=str(error))
-            return None
-        self._kept.put(kind, _Read(record, profile), len(record) * _BYTES_EACH)
+        profile = None if record is None else _read(record)
+        size_bytes = _BYTES_EACH * len(record or b"")
+        self._kept.put(kind, _Read(record, profile, self._clock()), size_bytes)
         return profile
+
+
+def _read(record: bytes) -> Profile | None:
+    try:
+        return from_json(record)
+    except ValueError as error:
+        log.warning("profile_unreadable", error=str(error))
+        return None

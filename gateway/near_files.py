@@ -24,6 +24,7 @@ from aiohttp.web_request import BaseRequest
 
 from gateway.agents import Agents
 from gateway.errors import UpstreamDown
+from gateway.large_reply import PlainResponse
 from gateway.shelf import Shelf
 from scheduler.ledger import FileRecord
 from scheduler.live import FilePlace
@@ -127,7 +128,7 @@ def _read(place: FilePlace, *, whole: bool) -> bytes | BinaryIO | None:
 
 def _whole_response(body: bytes, place: FilePlace, headers: Mapping[str, str]) -> web.Response:
     """All of a file; what it says of the file is what ``web.FileResponse`` says."""
-    response = web.Response(body=body, headers=headers)
+    response = PlainResponse(body=body, headers=headers)
     response.etag = f"{place.modified_ns:x}-{place.size_bytes:x}"
     response.last_modified = place.modified_ns / 1e9
     response.headers[hdrs.ACCEPT_RANGES] = "bytes"

@@ -31,6 +31,7 @@ from redis.backoff import NoBackoff
 
 from scheduler.ledger import LedgerUnavailable
 from scheduler.redis_pipe import ErrorAnswered, Pipe, PipeBroken
+from scheduler.redis_waits import Waits
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -43,6 +44,8 @@ _COMMAND_TIMEOUT_S: Final = 2.0
 _SMALL: Final = 64
 #: beyond its own block time, before a silent connection is given up
 _BLOCK_GRACE_S: Final = 5.0
+#: nobody waits longer at once
+_LONGEST_BLOCK_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _CLUSTER_SCHEME: Final = "redis+cluster://"
@@ -97,6 +100,7 @@ class Connection:
         else:
             self._commands, self._blocking = _clients(url)
         self._pipe = Pipe.beside(self._commands, _COMMAND_TIMEOUT_S)
+        self._waits = None if self._pipe is None else Waits(self._new_wait)
         self._shapes: Mapping[Any, Callable[[Any], Any]] = (
             self._commands.response_callbacks if isinstance(self._commands, Redis) else {}
         )
@@ -139,10 +143,18 @@ class Connection:
         return await self._patiently(lambda: self._pipeline(commands))
 
     async def wait(self, block_s: float, *words: Arg) -> Any:
-        """Run one blocking command; ``words`` carry its block time, told here in seconds too."""
+        """Run one blocking command; ``words`` carry its block time, told here in seconds too.
+
+        The reply may be as the server gives it (RESP2), or as redis-py does.
+        """
 
         async def once() -> Any:
             async with asyncio.timeout(block_s + _BLOCK_GRACE_S):
+                if self._waits is not None:
+                    try:
+                        return await self._waits.ask(words)
+                    except PipeBroken as error:
+                        _log.debug("pipe_broken", error=str(error))
                 await _know_nodes(self._blocking)
                 return await self._blocking.execute_command(*words)
 
@@ -152,10 +164,15 @@ class Connection:
         """Drop all connections."""
         if self._pipe is not None:
             self._pipe.close()
+        if self._waits is not None:
+            self._waits.close()
         await self._commands.aclose()
         await self._blocking.aclose()
         for sentinel in self._sentinels:
             await sentinel.aclose()
+
+    def _new_wait(self) -> Pipe | None:
+        return Pipe.beside(self._blocking, _LONGEST_BLOCK_S + _BLOCK_GRACE_S)
 
     async def _evaluate(self, name: str, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         head = (len(keys), *keys, *args)

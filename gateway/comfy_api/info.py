@@ -19,6 +19,7 @@ from gateway.errors import Unavailable
 from gateway.frames import server_features
 from gateway.frontend import extensions as frontend_extensions
 from gateway.json_body import NotJson, json_reply, read_json
+from gateway.large_reply import PlainResponse
 from gateway.names import FILE_TYPES
 from gateway.sight import sight_of
 from scheduler.ledger import Pool
@@ -115,7 +116,7 @@ async def object_info(request: web.Request) -> web.Response:
         return web.Response(status=304, headers=headers)
     if zipped:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
-    return web.Response(
+    return PlainResponse(
         body=packed.gzipped if zipped else packed.plain(),
         content_type="application/json",
         charset="utf-8",

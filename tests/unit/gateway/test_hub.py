@@ -56,6 +56,9 @@ class Browser:
         self._hub = hub
         hub.join(self.socket)
 
+    def send_at_once(self, wire: bytes) -> bool:
+        return False
+
     async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
         self.bodies.append(message)
 

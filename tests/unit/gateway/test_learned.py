@@ -14,8 +14,10 @@ class _Records:
 
     def __init__(self) -> None:
         self.by_kind: dict[str, bytes] = {}
+        self.asked = 0
 
     async def profiles(self, fingerprints: Sequence[str]) -> list[bytes | None]:
+        self.asked += 1
         return [self.by_kind.get(kind) for kind in fingerprints]
 
     def learn(self, kind: str, runs: int) -> None:
@@ -28,9 +30,21 @@ def _profiles_alive() -> int:
     return sum(1 for one in gc.get_objects() if type(one) is Profile)
 
 
+class _Clock:
+    """Seconds that pass when the test says so, or with each look."""
+
+    def __init__(self, each_s: float = 0.0) -> None:
+        self.now = 100.0
+        self._each_s = each_s
+
+    def __call__(self) -> float:
+        self.now += self._each_s
+        return self.now
+
+
 async def test_each_kind_is_kept_once_however_often_it_changes() -> None:
     records = _Records()
-    learned = Learned(records)
+    learned = Learned(records, _Clock(each_s=1.0))
     before = _profiles_alive()
     for run in range(1, 201):
         for kind in ("a", "b"):
@@ -57,7 +71,7 @@ async def test_thousands_of_kinds_do_not_stay_for_ever() -> None:
 async def test_a_profile_that_has_not_changed_is_not_read_again() -> None:
     records = _Records()
     records.learn("a", 3)
-    learned = Learned(records)
+    learned = Learned(records, _Clock(each_s=1.0))
     first, second = (await learned.of(["a"]))[0], (await learned.of(["a"]))[0]
     assert first is not None
     assert first is second
@@ -70,3 +84,17 @@ async def test_what_is_missing_or_no_profile_is_unknown() -> None:
     records.by_kind["of another version"] = b'{"v": 1}'
     found = await Learned(records).of(["nothing", "broken", "of another version", "a"])
     assert [None if one is None else one.count for one in found] == [None, None, None, 3]
+
+
+async def test_a_burst_of_prompts_asks_the_ledger_once_and_a_moment_later_again() -> None:
+    records, clock = _Records(), _Clock()
+    learned = Learned(records, clock)
+    assert await learned.of(["a", "b"]) == [None, None]
+    records.learn("a", 3)
+    assert await learned.of(["b", "a"]) == [None, None]
+    assert records.asked == 1
+    clock.now += 1.0
+    found = await learned.of(["a", "b"])
+    assert [None if one is None else one.count for one in found] == [3, None]
+    await learned.of(["a", "c"])  # one that nobody has asked for
+    assert records.asked == 3

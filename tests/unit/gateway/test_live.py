@@ -31,6 +31,9 @@ class NoAgents:
 class Silent:
     deflates = False
 
+    def send_at_once(self, wire: bytes) -> bool:
+        raise AssertionError("nobody runs this outbox")
+
     async def send_frame(self, message: bytes, opcode: aiohttp.WSMsgType) -> None:
         raise AssertionError("nobody runs this outbox")
 

@@ -24,6 +24,13 @@ class Client:
         self.reading = asyncio.Event()
         self.reading.set()
         self.given_up = 0
+        self.at_once: list[bytes] = []
+        self.room = False
+
+    def send_at_once(self, wire: bytes) -> bool:
+        if self.room:
+            self.at_once.append(wire)
+        return self.room
 
     async def send_frame(self, message: bytes, opcode: WSMsgType) -> None:
         await self.reading.wait()
@@ -205,3 +212,70 @@ async def test_very_long_texts_keep_their_place_among_the_others() -> None:
         outbox.put(Frame(b"c" * 2**18))
         await until(lambda: len(client.packed) == 3)
     assert [inflate(one, 2**20)[:1] for one in client.packed] == [b"a", b"b", b"c"]
+
+
+async def test_a_frame_leaves_at_once_where_the_connection_has_room() -> None:
+    client = Client()
+    client.room = True
+    async with running(client) as outbox:
+        await settle()
+        outbox.put(Frame(b"status"))
+        outbox.put(Frame(b"x" * 300, binary=True))
+        outbox.put(Frame(b"y" * 2**16))
+        assert outbox.waiting == 0
+    assert client.at_once == [
+        b"\x81\x06status",
+        b"\x82\x7e\x01\x2c" + b"x" * 300,
+        b"\x81\x7f\0\0\0\0\0\x01\0\0" + b"y" * 2**16,
+    ]
+    assert client.sent == []
+
+
+async def test_what_comes_before_the_loop_runs_waits_for_it() -> None:
+    client = Client()
+    client.room = True
+    outbox = Outbox(client, client.give_up)
+    outbox.put(Frame(b"joined"))
+    outbox.put_first(Frame(b"first"))
+    assert client.at_once == []
+    task = asyncio.create_task(outbox.run())
+    await settle()
+    outbox.put(Frame(b"later"))
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert client.sent == [b"first", b"joined"]
+    assert client.at_once == [b"\x81\x05later"]
+
+
+async def test_a_frame_never_overtakes_one_that_waits() -> None:
+    client = Client()
+    async with running(client) as outbox:
+        await settle()
+        client.reading.clear()
+        outbox.put(Frame(b"one"))  # no room: it waits
+        client.room = True
+        outbox.put(Frame(b"two"))
+        await settle()
+        outbox.put(Frame(b"three"))
+        assert client.at_once == []
+        client.reading.set()
+        await settle()
+        outbox.put(Frame(b"four"))
+    assert client.sent == [b"one", b"two", b"three"]
+    assert client.at_once == [b"\x81\x04four"]
+
+
+async def test_a_long_text_is_deflated_once_and_then_leaves_at_once() -> None:
+    first, second = Client(deflates=True), Client(deflates=True)
+    first.room = second.room = True
+    frame = Frame(b'{"a": 1}' * LEAST_BYTES)
+    async with running(first) as outbox, running(second) as other:
+        await settle()
+        outbox.put(frame)
+        await settle()
+        other.put(frame)
+    assert [inflate(one, 2**20) for one in first.packed] == [frame.body]
+    (wire,) = second.at_once
+    assert wire[0] == 0xC1  # whole, deflated, text
+    assert inflate(wire[4:], 2**20) == frame.body
