@@ -7,8 +7,11 @@ read, and what never changes of a job comes from memory.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gateway.ports import PastHead
 from gateway.shelf import Shelf
@@ -18,7 +21,9 @@ from scheduler.states import Job
 
 #: users whose waiting jobs are remembered, and jobs of all of them
 _USERS: Final = 256
-_HEADS: Final = 100_000
+_JOBS: Final = 100_000
+#: jobs that are read, and put into words, before others get their turn
+_SLICE: Final = 500
 #: of what ended jobs are sorted by
 _ENDS_BYTES: Final = 16 * 2**20
 #: seconds that pieces are kept after their last use: an open page asks more often
@@ -34,6 +39,8 @@ class Waiting:
     id: str
     number: int
     head: JobHead
+    #: as its own user's ``/queue`` shows it in a long list: number, id and client_id
+    item: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +54,19 @@ class Roster:
     ended: tuple[tuple[str, int], ...]
 
 
+def bare_item(number: int, prompt_id: str, client_id: str | None) -> bytes:
+    """An item of ``/queue`` without what was posted."""
+    extra = {} if client_id is None else {"client_id": client_id}
+    return msgspec.json.encode([number, prompt_id, {}, extra, []])
+
+
 class Rosters:
     """Reads rosters, and remembers what never changes."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._heads: OrderedDict[str, dict[str, JobHead]] = OrderedDict()
+        #: by id and number, which another place in the queue changes
+        self._known: OrderedDict[str, dict[tuple[str, int], Waiting]] = OrderedDict()
         #: pieces of answers that hold as long as their key means anything
         self.shown: Shelf[bytes] = Shelf(_SHOWN_BYTES, idle_s=_IDLE_S)
         #: by id and score
@@ -65,32 +79,49 @@ class Rosters:
             LedgerUnavailable: they cannot be read.
         """
         listing = await self._ledger.listing(user)
-        heads = await self._heads_of(user, [job_id for job_id, _ in listing.waiting])
+        waiting = await self._waiting_of(user, listing.waiting)
         active = await self._ledger.jobs(listing.active) if listing.active else []
         return Roster(
             active=tuple(job for job in active if job is not None),
-            waiting=tuple(
-                Waiting(job_id, number, heads[job_id])
-                for job_id, number in listing.waiting
-                if job_id in heads
-            ),
+            waiting=waiting,
             ended=listing.ended,
         )
 
-    async def _heads_of(self, user: str, job_ids: list[str]) -> dict[str, JobHead]:
-        known = self._heads.get(user, {})
-        new = [job_id for job_id in job_ids if job_id not in known]
-        found = zip(new, await self._ledger.heads(new), strict=True) if new else ()
-        fresh = {job_id: head for job_id, head in found if head is not None}
-        # those that wait no longer are forgotten
-        heads = {
-            id_: known.get(id_) or fresh[id_] for id_ in job_ids if id_ in known or id_ in fresh
-        }
-        self._heads[user] = heads
-        self._heads.move_to_end(user)
-        while len(self._heads) > 1 and self._too_many():
-            self._heads.popitem(last=False)
-        return heads
+    async def _waiting_of(
+        self, user: str, places: Sequence[tuple[str, int]]
+    ) -> tuple[Waiting, ...]:
+        known = self._known.get(user, {})
+        if known:
+            self._known.move_to_end(user)
+        new = [place for place in places if place not in known]
+        if new:
+            fresh = await self._read(new)
+            # those that wait no longer are forgotten, once they are many
+            if len(known) + len(fresh) > 2 * len(places):
+                known = {place: known[place] for place in places if place in known}
+            known |= fresh
+            self._keep(user, known)
+        # a list of ten thousand is gone through without a line of Python for each
+        return tuple(filter(None, map(known.get, places)))
+
+    async def _read(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Waiting]:
+        """What never changes of these; those that were trimmed meanwhile are left out."""
+        found: dict[tuple[str, int], Waiting] = {}
+        for start in range(0, len(places), _SLICE):
+            part = places[start : start + _SLICE]
+            heads = await self._ledger.heads([job_id for job_id, _ in part])
+            found |= {
+                place: Waiting(*place, head, bare_item(place[1], head.prompt_id, head.client_id))
+                for place, head in zip(part, heads, strict=True)
+                if head is not None
+            }
+        return found
+
+    def _keep(self, user: str, known: dict[tuple[str, int], Waiting]) -> None:
+        self._known[user] = known
+        self._known.move_to_end(user)
+        while len(self._known) > 1 and self._too_many():
+            self._known.popitem(last=False)
 
     def _too_many(self) -> bool:
-        return len(self._heads) > _USERS or sum(map(len, self._heads.values())) > _HEADS
+        return len(self._known) > _USERS or sum(map(len, self._known.values())) > _JOBS

@@ -9,6 +9,7 @@ from scheduler.catalogue import Catalogue
 from scheduler.redis_codec import decode_gpu, decode_group, decode_job, decode_worker
 from scheduler.redis_connection import Connection
 from scheduler.redis_keys import Keys, Place
+from scheduler.redis_listings import Listings
 from scheduler.redis_report import Fleet
 from scheduler.states import Gpu, Job, Worker
 
@@ -39,6 +40,8 @@ class RedisSide:
         self.owners: dict[str, str] = {}
         #: what workers offer, by digest
         self.known_catalogues: dict[str, Catalogue] = {}
+        #: users' lists as they were read last
+        self.listings = Listings()
         #: where each job is held that was claimed here, and its prompt_id
         self.claimed: dict[str, tuple[Place, str]] = {}
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
-from scheduler.bookkeeping import number_at
 from scheduler.ledger_lists import JobEntry, JobHead, Listing
 from scheduler.redis_base import RedisSide
 from scheduler.redis_codec import decode_job
+from scheduler.redis_listings import Kept
 from scheduler.states import Job
 
 #: Jobs that one script call reads: it holds the server for well under a millisecond.
 _BATCH: Final = 500
+#: Events that are looked through for what has changed; beyond that all is read anew.
+_MOST_EVENTS: Final = 256
+_LISTS: Final = ("user", "active", "queue", "held", "done")
 
 
 class RedisLists(RedisSide):
@@ -29,16 +33,28 @@ class RedisLists(RedisSide):
 
     async def listing(self, user: str) -> Listing:
         """Which jobs the user has, in their orders."""
-        kinds = ("user", "active", "queue", "held", "done")
-        keys = [self.keys(kind, user) for kind in kinds]
-        changed, active, queued, held, done = await self.server.script("listing", keys, [])
-        waiting = sorted(_scored(queued) + _scored(held), key=lambda one: one[1])
-        return Listing(
-            changed=changed.decode(),
-            active=tuple(active.decode().split()),
-            waiting=tuple((job_id, number_at(place)) for job_id, place in waiting),
-            ended=tuple(_scored(done)),
-        )
+        keys = [*(self.keys(kind, user) for kind in _LISTS), self.keys.events]
+        while True:
+            now_s = time.monotonic()
+            known = self.listings.get(user, now_s)
+            before = None if known is None else known.changed
+            told = ("", "") if known is None else (known.changed, known.stamps)
+            reply = await self.server.script("listing", keys, [user, *told, _MOST_EVENTS])
+            kind, changed, stamps, active, *lists = (part.decode() for part in reply)
+            if kind == "ALL":
+                known = _read_all(now_s, lists)
+                self.listings.put(user, known)
+            elif known is None or known.changed != before:
+                continue  # somebody else has brought it further meanwhile
+            else:
+                known.move(lists[0].split())
+            known.changed, known.stamps = changed, stamps
+            return Listing(
+                changed=changed,
+                active=tuple(active.split()),
+                waiting=known.waiting.shown(),
+                ended=known.ended.shown(),
+            )
 
     async def heads(self, job_ids: Sequence[str]) -> list[JobHead | None]:
         """What never changes of these jobs, in the order asked; None: trimmed."""
@@ -73,9 +89,18 @@ class RedisLists(RedisSide):
         return [(command, self.keys(kind, job_id)) for command, kind in read]
 
 
-def _scored(flat: bytes) -> list[tuple[str, int]]:
+def _read_all(now_s: float, lists: Sequence[str]) -> Kept:
+    """Queue, held and done as ``listing.lua`` tells them."""
+    queued, held, done = map(_scored, lists)
+    kept = Kept(now_s)
+    kept.waiting.fill(queued + held)
+    kept.ended.fill(done)
+    return kept
+
+
+def _scored(flat: str) -> list[tuple[str, int]]:
     """``id score id score …``."""
-    words = flat.decode().split()
+    words = flat.split()
     return list(zip(words[::2], map(int, words[1::2]), strict=True))
 
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from gateway.comfy_api.stored import decode_body, item_tail
@@ -18,7 +17,7 @@ from gateway.comfy_api.views import View, views_of
 from gateway.context import Services, identity, services
 from gateway.errors import BadRequest
 from gateway.json_body import NotJson, encoded_reply, read_json
-from gateway.roster import Waiting
+from gateway.roster import Waiting, bare_item
 from scheduler.states import ACTIVE, Job, JobState
 
 #: pending prompts of one answer that are shown with all that was posted: each may hold a
@@ -66,9 +65,9 @@ async def get_queue(request: web.Request) -> web.Response:
             whole += [(one.id, one.head.prompt_id) for one in waiting[:most_whole]]
             tails = await _tails(found, view, whole)
             running += [b"[%d,%b" % (job.number, tails[job.id]) for job in roster.active]
-            pending += [
-                b"[%d,%b" % (one.number, tails.get(one.id) or _bare(view, one)) for one in waiting
-            ]
+            first, rest = waiting[:most_whole], waiting[most_whole:]
+            pending += [b"[%d,%b" % (one.number, tails[one.id]) for one in first]
+            pending += [one.item for one in rest] if view.own else map(_of_mate, rest)
         parts = (b",".join(running), b",".join(pending))
         return b'{"queue_running":[%b],"queue_pending":[%b]}' % parts
 
@@ -86,20 +85,17 @@ async def _tails(found: Services, view: View, jobs: Sequence[tuple[str, str]]) -
         name = view.id(job_id, prompt_id)
         # None: ended and trimmed since it was listed
         tail = (
-            _tail(name, None) if body is None else item_tail(name, view.prompt(decode_body(body)))
+            bare_item(0, name, None).removeprefix(b"[0,")
+            if body is None
+            else item_tail(name, view.prompt(decode_body(body)))
         )
         tails[job_id] = tail
         shown.put(("item", job_id, view.mark), tail, len(tail))
     return {job_id: tail for job_id, tail in tails.items() if tail is not None}
 
 
-def _bare(view: View, one: Waiting) -> bytes:
-    return _tail(view.id(one.id, one.head.prompt_id), one.head.client_id if view.own else None)
-
-
-def _tail(prompt_id: str, client_id: str | None) -> bytes:
-    extra = {} if client_id is None else {"client_id": client_id}
-    return msgspec.json.encode([prompt_id, {}, extra, []])[1:]
+def _of_mate(one: Waiting) -> bytes:
+    return bare_item(one.number, one.id, None)
 
 
 async def post_queue(request: web.Request) -> web.Response:

@@ -56,9 +56,11 @@ local function remaining(K)
   return redis.call('ZCARD', K.queue) + redis.call('ZCARD', K.held) + redis.call('ZCARD', K.active)
 end
 
--- Readers who keep answers about a user's jobs see by this that their lists have changed.
+-- Readers who keep answers about a user's jobs see by this that their lists have changed; those
+-- who keep the lists (listing.lua), by `stamps`, that no event tells of it (`id` nil).
 local function stamp(user_key, id)
   redis.call('HSET', user_key, 'changed', id or table.concat(redis.call('TIME'), '.'))
+  if not id then redis.call('HINCRBY', user_key, 'stamps', 1) end
 end
 
 -- Append one event. Empty fields are left out: readers take them as empty. Only

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scheduler.ledger import Ending
 from scheduler.states import JobState, Lane
 from tests.factories import new_job, outcome
-from tests.integration.ledger.conftest import Studio
+from tests.integration.ledger.conftest import Connect, Studio
 from tests.integration.ledger.test_history import FOR_EVER_MS, finish, record_all
 
 
@@ -91,6 +93,55 @@ async def test_somebody_without_jobs_has_an_empty_listing(studio: Studio) -> Non
     await studio.submit()
     found = await studio.ledger.listing("bob")
     assert (found.active, found.waiting, found.ended) == ((), (), ())
+
+
+async def test_a_listing_kept_in_step_is_the_one_that_is_read_anew(
+    studio: Studio, connect: Connect
+) -> None:
+    ledger = studio.ledger
+
+    async def same(what: str) -> None:
+        for user in ("ann", "bob"):
+            assert await ledger.listing(user) == await connect().listing(user), what
+
+    await same("nothing")
+    jobs = [await studio.submit(new_job(lane=lane)) for lane in (Lane.BATCH, *Lane, *Lane)]
+    await same("submitted")
+    await studio.submit(new_job(front=True))
+    await ledger.hold("ann", jobs[1].id, held=True)
+    await ledger.move("ann", jobs[1].id, front=True)
+    await same("held and moved")
+    await ledger.hold("ann", jobs[1].id, held=False)
+    await ledger.move("ann", jobs[2].id, front=False)
+    await finish(studio, 2, user="bob")
+    running = await studio.run(await studio.job(jobs[3].id))
+    await same("let go and started")
+    await ledger.settle(running.id, 1, outcome(Ending.LOST))
+    await same("lost")
+    await finish(studio, 3)
+    await ledger.cancel("ann", jobs[0].id)
+    await same("ended")
+    await ledger.hide("ann", [(await ledger.listing("ann")).ended[0][0]])
+    await studio.submit()
+    await same("hidden, and one more")
+    await record_all(ledger)
+    await ledger.trim(studio.epoch, 1, FOR_EVER_MS)
+    await studio.submit()
+    await same("trimmed, and one more")
+    for _ in range(150):
+        await finish(studio, user="bob")
+    await studio.submit()
+    await same("much has happened")
+
+
+async def test_a_listing_is_read_anew_where_what_has_happened_since_is_gone(
+    studio: Studio, raw: Any, pool_name: str
+) -> None:
+    await studio.submit()
+    await studio.ledger.listing("ann")
+    await studio.submit()
+    raw.xtrim(f"vg:{{{pool_name}}}:events", maxlen=1, approximate=False)
+    assert len((await studio.ledger.listing("ann")).waiting) == 2
 
 
 async def test_a_job_that_ends_twice_has_another_score_the_second_time(studio: Studio) -> None:
