@@ -2,8 +2,8 @@
 
 Each job that ends changes the profiles of its kind and of that kind's parents. So the newest
 record of a kind is kept, and never the ones before it: nobody asks for those again. A prompt does
-not wait for the ledger to say what it said a moment ago: one run more or less moves no estimate,
-and whoever runs out of memory is tried again with more, whatever the profile says.
+not wait for the ledger to say what it said a moment ago of a kind that has run often: one run more
+or less moves no estimate, and whoever runs out of memory is tried again with more in any case.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _KEPT_BYTES: Final = 2 * 2**20
 #: bytes in memory of a record and what was read of it, for each byte of the record (measured:
 #: 6.3 for a profile of 100 runs, 1,047 bytes long)
 _BYTES_EACH: Final = 7
-#: seconds that what the ledger has said is believed
+#: seconds that what the ledger has said of a kind with this many runs is believed
 _FRESH_S: Final = 0.5
+_MANY_RUNS: Final = 10
 log = structlog.get_logger()
 
 
@@ -59,20 +60,27 @@ class Learned:
         self._kept: Shelf[_Read] = Shelf(_KEPT_BYTES)
 
     async def of(self, fingerprints: Sequence[str]) -> list[Profile | None]:
-        """The profiles of these kinds; None: nothing is known, or nothing that can be read.
+        """The profiles of a kind and its parents; None: nothing is known, or can be read.
 
         Raises:
             LedgerUnavailable: what was learned cannot be read.
         """
-        kept = [self._kept.get(kind) for kind in fingerprints]
-        old = self._clock() - _FRESH_S
-        known = [one.profile for one in kept if one is not None and one.at > old]
-        if len(known) == len(fingerprints):
+        known = self._known(fingerprints)
+        if known is not None:
             return known
         records = await self._ledger.profiles(fingerprints)
         return [
             self._profile(kind, record) for kind, record in zip(fingerprints, records, strict=True)
         ]
+
+    def _known(self, fingerprints: Sequence[str]) -> list[Profile | None] | None:
+        """What was read a moment ago of the first kind, if it has run often, and of the others."""
+        kept = [self._kept.get(kind) for kind in fingerprints]
+        old = self._clock() - _FRESH_S
+        known = [one.profile for one in kept if one is not None and one.at > old]
+        if len(known) < len(fingerprints) or not known or known[0] is None:
+            return None
+        return known if known[0].count >= _MANY_RUNS else None
 
     def _profile(self, kind: str, record: bytes | None) -> Profile | None:
         known = self._kept.get(kind)

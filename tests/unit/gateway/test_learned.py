@@ -86,15 +86,29 @@ async def test_what_is_missing_or_no_profile_is_unknown() -> None:
     assert [None if one is None else one.count for one in found] == [None, None, None, 3]
 
 
-async def test_a_burst_of_prompts_asks_the_ledger_once_and_a_moment_later_again() -> None:
+async def test_a_burst_of_a_kind_that_has_run_often_asks_once_and_a_moment_later_again() -> None:
     records, clock = _Records(), _Clock()
+    records.learn("a", 20)
     learned = Learned(records, clock)
-    assert await learned.of(["a", "b"]) == [None, None]
-    records.learn("a", 3)
-    assert await learned.of(["b", "a"]) == [None, None]
+    await learned.of(["a", "parent"])
+    records.learn("a", 21)
+    for _ in range(5):
+        found = await learned.of(["a", "parent"])
+        assert [None if one is None else one.count for one in found] == [20, None]
     assert records.asked == 1
+    await learned.of(["a", "another"])
+    assert records.asked == 2
     clock.now += 1.0
-    found = await learned.of(["a", "b"])
-    assert [None if one is None else one.count for one in found] == [3, None]
-    await learned.of(["a", "c"])  # one that nobody has asked for
-    assert records.asked == 3
+    (own,) = await learned.of(["a"])
+    assert own is not None
+    assert own.count == 21
+
+
+async def test_what_a_new_kind_has_just_taught_is_known_at_once() -> None:
+    records = _Records()
+    learned = Learned(records, _Clock())
+    for runs in range(1, 5):
+        records.learn("a", runs)
+        (own,) = await learned.of(["a"])
+        assert own is not None
+        assert own.count == runs
