@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: outputs of one kind that are asked for at a time
 _MOST: Final = 5_000
+#: how long the recorder is waited for, and between two looks, seconds
+_PATIENCE_S: Final = 10.0
+_LOOK_S: Final = 0.2
 
 
 def forget(
@@ -89,7 +92,8 @@ async def forget_everywhere(
         tls: whose certificates agents' endpoints are believed by.
 
     Raises:
-        CliError: the user has unfinished jobs, or a host is away; the message says what to do.
+        CliError: the user has unfinished jobs, or a recorder or a host is away; the message says
+            what to do.
         LedgerUnavailable: nothing was removed.
     """
     from cli.hosts import Hosts
@@ -102,6 +106,7 @@ async def forget_everywhere(
             f"{name} has unfinished jobs: cancel them (vramgate queue list --user {name}),"
             " then forget"
         )
+    await wait_for_recorder(ledger)
     async with Hosts(await ledger.pool(), token, tls) as hosts:
         outputs = await delete_outputs(SqlOutputs(engine), hosts, name)
     gone = await forget_user(engine, name)
@@ -109,6 +114,26 @@ async def forget_everywhere(
     await audit.note(by, "forget", f"user:{NOBODY}", gone)
     await _forget_in_redis(ledger, name)
     return {**gone, "files on workers": outputs}
+
+
+async def wait_for_recorder(ledger: Ledger, patience_s: float = _PATIENCE_S) -> None:
+    """Wait until all that has happened by now is stored: what comes later would be there for good.
+
+    Raises:
+        CliError: it is not, and does not come to be.
+    """
+    now_ms = (await ledger.pool()).now_ms
+    until = time.monotonic() + patience_s
+    while any(
+        stream.oldest_ms is not None and stream.oldest_ms <= now_ms
+        for stream in await ledger.streams()
+    ):
+        if time.monotonic() >= until:
+            raise CliError(
+                "the recorder has yet to store what happened last, and would bring some of it back:"
+                " start it (vramgate recorder), then forget again"
+            )
+        await asyncio.sleep(_LOOK_S)
 
 
 async def delete_outputs(outputs: SqlOutputs, hosts: Hosts, user: str) -> int:

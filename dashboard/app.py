@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from config.settings import Settings
@@ -39,6 +40,8 @@ from dashboard.progress import Progress
 from dashboard.reading import Reading
 from dashboard.sampler import Sampler
 from scheduler.ledger import Ledger
+
+_log = structlog.get_logger()
 
 #: what reads the ledger for all pages; ``/metrics`` shares it
 SAMPLER: Final[web.AppKey[Sampler]] = web.AppKey("sampler", Sampler)
@@ -96,6 +99,8 @@ def build(
         tasks = [asyncio.create_task(sampler.run())]
         if badges is not None:
             tasks.append(asyncio.create_task(badges.run()))
+        for task in tasks:
+            task.add_done_callback(_tell_end)
         yield
         for task in tasks:
             task.cancel()
@@ -127,6 +132,12 @@ def build(
     if reading is not None and operations is not None:
         administer(app, operations, reading.audit, ledger, settings, who, clock)
     return app
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Pages stand still without it: whoever wonders finds why in the log."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("pages_stand_still", exc_info=error)
 
 
 def _kept(

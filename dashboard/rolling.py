@@ -15,8 +15,9 @@ from typing import Final
 import structlog
 
 from config.upkeep import ASKED, REFUSED, restart_path
+from dashboard.alerts.duty import Duty
 from dashboard.api.upkeep_shapes import Rolling
-from scheduler.ledger import Ledger, LedgerUnavailable
+from scheduler.ledger import Ledger, LedgerUnavailable, Pool
 from scheduler.states import WorkerState
 
 _log = structlog.get_logger()
@@ -24,6 +25,8 @@ _log = structlog.get_logger()
 LOOK_S: Final = 0.5
 #: how long a worker may take from its restart until it answers, seconds
 UP_S: Final = 600.0
+#: a host that has said nothing for longer restarts nothing
+SILENT_MS: Final = 60_000
 _NOTE: Final = "rolling-restart"
 #: The note outlives a step of the work by far, and a process that died by little.
 _RUNNING_MS: Final = 30_000
@@ -36,7 +39,11 @@ class NotBack(Exception):
 
 
 async def restart_worker(
-    ledger: Ledger, worker: str, clock: Callable[[], float], tick: Callable[[], Awaitable[None]]
+    ledger: Ledger,
+    worker: str,
+    clock: Callable[[], float],
+    tick: Callable[[], Awaitable[None]],
+    silent_ms: int = SILENT_MS,
 ) -> bool:
     """Ask for a restart and wait until the worker answers again.
 
@@ -45,20 +52,26 @@ async def restart_worker(
         worker: its id.
         clock: monotonic seconds.
         tick: called at each look.
+        silent_ms: a host that has said nothing for longer is away.
 
     Returns:
         False: nobody of ours started it, so nobody restarts it.
 
     Raises:
-        NotBack: it does not come back.
+        NotBack: it does not come back, or its host is away.
     """
     path = restart_path(worker)
     await ledger.override({path: ASKED})
     try:
         while (asked := (await ledger.overrides())[1].get(path)) == ASKED:
+            if _is_away(await ledger.pool(), worker, silent_ms):
+                raise NotBack(
+                    f"{worker}: its host says nothing of it any more. The workers after it were "
+                    "not restarted."
+                )
             await tick()
             await asyncio.sleep(LOOK_S)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, NotBack):
         await ledger.override({path: None})
         raise
     if asked == REFUSED:
@@ -77,13 +90,20 @@ async def restart_worker(
     )
 
 
+def _is_away(pool: Pool, worker: str, silent_ms: int) -> bool:
+    found = pool.workers.get(worker)
+    return found is None or pool.now_ms - found.heartbeat_ms > silent_ms
+
+
 class RollingRestart:
     """One at a time in the whole pool."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
-        """``clock``: monotonic seconds."""
+    def __init__(self, ledger: Ledger, clock: Callable[[], float], holder: str) -> None:
+        """``clock``: monotonic seconds; ``holder``: names this process, as no other is called."""
         self._ledger = ledger
         self._clock = clock
+        self._duty = Duty(ledger, _NOTE, holder)
+        self._beginning = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def state(self) -> Rolling | None:
@@ -96,9 +116,17 @@ class RollingRestart:
 
     async def begin(self, workers: Sequence[str], by: str) -> bool:
         """Restart these in this order. False: another one is under way."""
-        now = await self.state()
-        if now is not None and now["running"]:
-            return False
+        async with self._beginning:
+            if self._task is not None and not self._task.done():
+                return False
+            now = await self.state()
+            # the duty: two gateways may be asked at the same moment
+            if (now is not None and now["running"]) or not await self._duty.mine():
+                return False
+            await self._begin(workers, by)
+        return True
+
+    async def _begin(self, workers: Sequence[str], by: str) -> None:
         state: Rolling = {
             "running": True,
             "by": by,
@@ -109,7 +137,6 @@ class RollingRestart:
         }
         await self._tell(state)
         self._task = asyncio.create_task(self._run(state))
-        return True
 
     async def close(self) -> None:
         """Leave what is left as it is."""
@@ -138,7 +165,10 @@ class RollingRestart:
             state["running"] = False
             _log.info("rolling_restart_ended", done=state["done"], error=state["error"])
             await self._tell(state)
+            await self._duty.leave()
 
     async def _tell(self, state: Rolling) -> None:
+        if state["running"]:
+            await self._duty.mine()
         ttl_ms = _RUNNING_MS if state["running"] else _ENDED_MS
         await self._ledger.note(_NOTE, json.dumps(state), ttl_ms, replace=True)

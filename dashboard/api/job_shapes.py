@@ -47,7 +47,10 @@ class JobLine(TypedDict):
 
 
 class JobList(TypedDict):
-    """Jobs, newest first; those that have not ended stand apart, on the first page alone."""
+    """Jobs, newest first; those that have not ended stand apart, on the first page alone.
+
+    Of those a thousand at most: `/api/v1/queue` has all, in pages.
+    """
 
     unfinished: list[JobLine]
     jobs: list[JobLine]

@@ -12,6 +12,7 @@ from aiohttp import web
 from dashboard.api import described
 from dashboard.api import job_shapes as shapes
 from dashboard.api.asking import (
+    MOST_ROWS,
     Asker,
     Clock,
     Refused,
@@ -207,7 +208,7 @@ class Jobs:
                 jobs = [*snapshot.active.values(), *queued]
         except LedgerUnavailable:
             return []
-        return [job for job in jobs if _matches(job, wanted)]
+        return [job for job in jobs if _matches(job, wanted)][:MOST_ROWS]
 
     async def _detail(
         self, found: record.Found, asking: Asker, attempt: int | None

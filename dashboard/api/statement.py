@@ -26,8 +26,6 @@ _FORMS: Final[dict[str, tuple[Callable[[Statement], str], str]]] = {
     "json": (json_of, "application/json"),
     "html": (html_of, "text/html"),
 }
-#: Days apart of longer spans would be a very long file.
-_MOST_DAYS: Final = 400
 #: Nothing of it runs, whatever a name may hold.
 _HTML_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -90,8 +88,6 @@ class Statements:
         if not days:
             sums = await self._users.sums(wanted.from_ms, wanted.until_ms, by, user=user)
             return [("", one) for one in sums]
-        if wanted.until_ms - wanted.from_ms > _MOST_DAYS * 86_400_000:
-            raise Refused(400, f"Days apart: at most {_MOST_DAYS} of them at once.")
         found = await day_sums(self._users, wanted, by, user, zone)
         rows = [
             (day, UsageSum(name=name, at_ms=None, **one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Final
 
@@ -33,7 +34,7 @@ class Upkeep:
         self._operations = operations
         self._audit = audit
         self._who = who
-        self.rolling = RollingRestart(ledger, time.monotonic)
+        self.rolling = RollingRestart(ledger, time.monotonic, uuid.uuid4().hex)
 
     def routes(self) -> list[web.RouteDef]:
         """What is served."""

@@ -16,6 +16,7 @@ from dashboard.api import local_days
 from dashboard.api.asking import (
     Asker,
     Clock,
+    Refused,
     Span,
     Who,
     answer,
@@ -47,6 +48,8 @@ _HOUR_US: Final = 3_600_000_000
 #: Names whose days are told apart, where not told otherwise and at most.
 _APART: Final = 8
 _MOST_APART: Final = 50
+#: Days of longer spans would be a very long file, and no chart.
+_MOST_DAYS: Final = 400
 _DAY_SUMS: Final = ("gpu_us", "byte_ms", "energy_mj", "jobs")
 _SUMS: Final = ("gpu_us", "byte_ms", "cost_us", "energy_mj", "jobs", "failed", "wait_ms")
 
@@ -192,7 +195,13 @@ def whole_hours(wanted: Span) -> Span:
 async def day_sums(
     users: SqlUsers, wanted: Span, by: By, user: str | None, zone: ZoneInfo
 ) -> dict[str, dict[str, Counter[str]]]:
-    """Name → day → sums, each exact."""
+    """Name → day → sums, each exact.
+
+    Raises:
+        Refused: these are very many days.
+    """
+    if wanted.until_ms - wanted.from_ms > _MOST_DAYS * local_days.DAY_MS:
+        raise Refused(400, f"Days apart: at most {_MOST_DAYS} of them at once.")
     found: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for begin, end, ahead in local_days.stretches(wanted.from_ms, wanted.until_ms, zone):
         part = await users.sums(begin, end, by, user=user, each_ms=local_days.DAY_MS, zone_ms=ahead)

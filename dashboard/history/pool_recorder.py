@@ -66,16 +66,28 @@ class PoolRecorder:
         self._last_ms = 0
 
     async def run(self) -> None:
-        """Sample until cancelled. A ledger or store out of reach is waited for."""
-        while True:
-            await self._sleep(1 - self._wall() % 1)
-            try:
-                await self.sample()
-            except LedgerUnavailable as error:
-                _log.warning("pool_not_sampled", error=type(error).__name__)
-                continue
-            if len(self._waiting) % _COMMIT_S == 0:
-                await self._try_store()
+        """Sample until cancelled. A ledger or store out of reach is waited for.
+
+        A store that takes long, or hangs, holds up no sample.
+        """
+        storing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self._sleep(1 - self._wall() % 1)
+                try:
+                    await self.sample()
+                except LedgerUnavailable as error:
+                    _log.warning("pool_not_sampled", error=type(error).__name__)
+                    continue
+                if storing is not None and storing.done():
+                    storing.result()  # what it did not expect ends the sampling, too
+                    storing = None
+                if storing is None and len(self._waiting) >= _COMMIT_S:
+                    storing = asyncio.create_task(self._try_store())
+        finally:
+            if storing is not None:
+                storing.cancel()
+                await asyncio.gather(storing, return_exceptions=True)
 
     async def sample(self) -> None:
         """Take one sample, unless there is one of this second.
@@ -112,7 +124,9 @@ class PoolRecorder:
             await insert_new(connection, schema.pool_samples, [row for _, row, _ in samples])
             waits = [row for _, _, of_waits in samples for row in of_waits]
             await insert_new(connection, schema.waits, waits)
-        for _ in samples:
+        # others have come meanwhile, and of too many the oldest have gone
+        stored_ms = samples[-1][1]["at_ms"] if samples else 0
+        while self._waiting and self._waiting[0][1]["at_ms"] <= stored_ms:
             self._waiting.popleft()
 
     async def _try_store(self) -> None:
@@ -120,3 +134,4 @@ class PoolRecorder:
             await self.store()
         except (SQLAlchemyError, OSError) as error:
             _log.warning("samples_wait", error=type(error).__name__, count=len(self._waiting))
+            await self._sleep(_COMMIT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -127,6 +128,31 @@ async def test_samples_wait_for_a_store_that_is_down(engine: AsyncEngine, tmp_pa
     await taker.store()
     await taker.store()
     assert len(await rows(engine, schema.gpu_samples)) == 5
+
+
+async def test_a_store_that_hangs_holds_up_no_sample(engine: AsyncEngine) -> None:
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    hangs = open_engine(f"postgresql://vg@127.0.0.1:{port}/vg")
+    pool, seconds = Pool(), iter(range(30))
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+        pool.now_ms += 1000
+        if next(seconds, None) is None:
+            raise asyncio.CancelledError
+
+    taker = PoolRecorder(pool.ledger, hangs, time.time, silent_s=60, sleep=sleep)
+    async with asyncio.timeout(20):
+        await asyncio.gather(taker.run(), return_exceptions=True)
+    taker._engine = engine
+    await taker.store()
+    assert len(await rows(engine, schema.pool_samples)) == 30
+    server.close()
 
 
 async def test_longer_steps_are_means_and_extremes_of_shorter_ones(engine: AsyncEngine) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from cli.errors import CliError
-from cli.forget import _forget, delete_outputs
+from cli.forget import _forget, delete_outputs, wait_for_recorder
 from cli.hosts import Hosts
 from cli.options import Ground, read_ground
+from dashboard.history.recorder import Recorder
 from scheduler.ledger import Pool
 from scheduler.redis_ledger import RedisLedger
 from store.audit import SqlAudit
@@ -69,4 +71,19 @@ async def test_that_somebody_was_forgotten_is_known_and_not_who(
     (deed,) = await SqlAudit(engine, lambda: 1.0, str).newest(2**60)
     assert (deed.action, deed.detail) == ("forget", {"user_settings": 1})
     assert "ann" not in deed.subject
+    await engine.dispose()
+
+
+async def test_nobody_is_forgotten_before_the_recorder_has_stored_what_happened(
+    ground: Ground, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/s.db")
+    await migrate(engine)
+    await ledger.submit(new_job("ann", id="j1"), b"{}", max_queued=None)
+    await ledger.cancel("ann", "j1")
+    with pytest.raises(CliError, match="start it"):
+        await wait_for_recorder(ledger, patience_s=0.0)
+    await Recorder(ledger, engine, time.monotonic).record_once(1)
+    await wait_for_recorder(ledger, patience_s=0.0)
+    assert "jobs" in await _forget(ground, "ann")
     await engine.dispose()

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from dashboard.api.forgetting import Forgetting
 from dashboard.api.maintenance import MaintenanceMode
 from dashboard.api.upkeep import Upkeep
 from dashboard.looks import Looks, looked_at
+from dashboard.rolling import SILENT_MS, NotBack, RollingRestart, restart_worker
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import WorkerState
 from store.audit import SqlAudit
@@ -199,6 +201,30 @@ async def test_a_rolling_restart_goes_on_when_the_one_before_is_back(desk: Desk)
     assert asked == state["done"] == ["host-0", "host-1"]
     assert (state["error"], state["left"], state["by"]) == ("", [], "ada")
     await playing
+
+
+@pytest.mark.parametrize(("name", "silent_ms"), [("host-0", -1), ("gone", SILENT_MS)])
+async def test_a_worker_whose_host_says_nothing_of_it_is_waited_for_no_longer(
+    ledger: RedisLedger, name: str, silent_ms: int
+) -> None:
+    async def tick() -> None:
+        raise AssertionError("nobody waits")
+
+    await ledger.report(report("host", [worker("host-0", "gpu")]))
+    with pytest.raises(NotBack, match="says nothing of it"):
+        await restart_worker(ledger, name, time.monotonic, tick, silent_ms)
+    assert to_restart((await ledger.overrides())[1]) == frozenset()
+
+
+async def test_of_two_gateways_that_are_asked_at_once_one_restarts(ledger: RedisLedger) -> None:
+    await ledger.report(report("host", [worker("host-0", "gpu")]))
+    gateways = [RollingRestart(ledger, time.monotonic, name) for name in ("one", "other")]
+    begun = await asyncio.gather(
+        *(gateway.begin(["host-0"], "ada") for gateway in gateways for _ in range(2))
+    )
+    assert sum(begun) == 1
+    for gateway in gateways:
+        await gateway.close()
 
 
 async def test_a_pool_without_ready_workers_has_nothing_to_restart(desk: Desk) -> None:

@@ -108,6 +108,11 @@ async def test_what_cannot_be_asked_is_refused_with_what_to_do(ask: Ask) -> None
         assert f"`{word}`" in told["error"]
 
 
+async def test_days_of_many_years_are_not_a_chart(ask: Ask) -> None:
+    told = await ask("/api/v1/users/days?from=0&until=99000000000", "olga", "admin", status=400)
+    assert "400" in told["error"]
+
+
 async def test_budgets_say_how_far_the_month_is(day: DayStore, serve: Serve) -> None:
     usage = await SqlUsers(day.engine).sums(FROM_MS, UNTIL_MS)
     used = {one.name: one.gpu_us for one in usage}
