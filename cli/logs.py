@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import Any
 
 import structlog
@@ -50,6 +51,8 @@ def set_up_logging(settings: Log, role: str, handler: logging.Handler | None = N
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_unquote)
+    # its warnings quote what clients send, line breaks and all
+    warnings.filterwarnings("ignore", module=r"aiohttp\.")
     structlog.contextvars.bind_contextvars(role=role)
 
 

@@ -18,7 +18,7 @@ from dashboard.administration import administer
 from dashboard.alerts.badge import Badge, Badges
 from dashboard.api.advice import Advices
 from dashboard.api.alerts import Alerts
-from dashboard.api.asking import Clock, answer, refuse
+from dashboard.api.asking import Clock, answer, refuse, tell_unknown
 from dashboard.api.contention import Contentions
 from dashboard.api.jobs import Captures, Jobs
 from dashboard.api.perf import Perf
@@ -110,7 +110,7 @@ def build(
         await live.close()
 
     looks = [Looks(reading.audit, who, clock).middleware()] if reading is not None else []
-    app = web.Application(middlewares=looks)
+    app = web.Application(middlewares=[tell_unknown, *looks])
     app[SAMPLER] = sampler
     app.cleanup_ctx.append(sampling)
     app.on_shutdown.append(send_away)

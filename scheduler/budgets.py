@@ -58,11 +58,17 @@ def decode_spent(text: str | None) -> Spent | None:
         return None
 
 
+def hours_text(micros: int) -> str:
+    """GPU time in hours; below one of them to two digits, so that little is not nothing."""
+    hours = micros / _HOUR_US
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
 def within(limits: Limits, budget: Budget, used: Mapping[str, int], name: str) -> Limits:
     """The limits, and what the budget makes of them."""
     micros = used.get(name, 0)
     text = ""
     if budget.hours is not None and micros >= budget.hours * _HOUR_US:
-        text = f"has used {micros / _HOUR_US:.1f} of {budget.hours:g} GPU hours of this month"
+        text = f"has used {hours_text(micros)} of {budget.hours:g} GPU hours of this month"
     soft = budget.soft_hours is not None and micros >= budget.soft_hours * _HOUR_US
     return replace(limits, used_up=text, after_others=soft) if text or soft else limits

@@ -11,6 +11,7 @@ from config.alerts import RuleKind
 from dashboard.alerts.reading import Reading
 from dashboard.alerts.scene import Scene
 from dashboard.alerts.words import spell
+from scheduler.budgets import hours_text
 from scheduler.states import Backlog, Job, WaitReason
 from store.sights import EndedJob
 
@@ -114,7 +115,7 @@ def budget(rule: Rule, scene: Scene) -> Iterator[Reading]:
         budget_us = one.hard_us if hard else one.soft_us
         if budget_us is None:
             continue
-        hours = f"{one.used_us / 3.6e9:.1f} of {budget_us / 3.6e9:g} GPU hours of this month"
+        hours = f"{hours_text(one.used_us)} of {budget_us / 3.6e9:g} GPU hours of this month"
         then = "nothing more starts until the next" if hard else "everybody else goes first"
         yield Reading(
             subject=one.subject,

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, Final
 
 import structlog
-from aiohttp import ETag, web
+from aiohttp import ETag, hdrs, web
 from aiohttp.typedefs import Handler
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -194,6 +194,22 @@ def refusing(handler: Handler) -> Handler:
             return refuse(503, NO_STORE)
 
     return handle
+
+
+@web.middleware
+async def tell_unknown(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What is no address of the API, or takes another method, is refused as all else is."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        response = refuse(405, f"This address takes {allowed}, not {error.method}.")
+        response.headers[hdrs.ALLOW] = allowed
+        return response
+    except web.HTTPNotFound:
+        if "/api/" not in request.path:
+            raise
+        return refuse(404, "The API has no such address; GET /openapi.json lists all of them.")
 
 
 def refuse(status: int, message: str) -> web.Response:

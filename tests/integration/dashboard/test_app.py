@@ -232,3 +232,16 @@ async def test_a_ledger_out_of_reach_is_said_plainly(http: ClientSession) -> Non
         async with visitor.live() as socket:
             assert (await socket.receive_json(timeout=20))["type"] == "unavailable"
     await nowhere.close()
+
+
+async def test_what_is_no_address_or_no_method_of_the_api_is_said_so(
+    base: str, http: ClientSession
+) -> None:
+    headers = {"X-User": "ann"}
+    async with http.get(f"{base}/dashboard/api/v1/gpu", headers=headers) as answer:
+        assert answer.status == 404
+        assert "openapi.json" in (await answer.json())["error"]
+    async with http.put(f"{base}/dashboard/api/v1/overview", headers=headers) as answer:
+        assert answer.status == 405
+        assert "GET" in answer.headers["Allow"]
+        assert "takes GET, HEAD, not PUT" in (await answer.json())["error"]

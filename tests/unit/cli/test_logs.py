@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from aiohttp.http_exceptions import BadStatusLine
+from aiohttp.multipart import parse_content_disposition
 
 from cli.logs import set_up_logging
 from config.settings import Log
@@ -34,6 +36,13 @@ def test_a_malformed_request_is_told_without_the_key_in_it(lines: io.StringIO) -
     assert "malformed_request BadStatusLine" in lines.getvalue()
     assert "secret" not in lines.getvalue()
     assert "Traceback" not in lines.getvalue()
+
+
+def test_what_a_client_calls_its_file_is_no_warning(lines: io.StringIO) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        set_up_logging(Log(), "gateway", logging.StreamHandler(lines))
+        parse_content_disposition('form-data; filename="a')
+    assert told == []
 
 
 def test_other_errors_keep_their_traceback(lines: io.StringIO) -> None:

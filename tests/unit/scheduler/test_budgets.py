@@ -8,7 +8,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.settings import Settings
-from scheduler.budgets import Budget, Spent, decode_spent, encode_spent, month_of, within
+from scheduler.budgets import (
+    Budget,
+    Spent,
+    decode_spent,
+    encode_spent,
+    hours_text,
+    month_of,
+    within,
+)
 from scheduler.decisions import Admit
 from scheduler.explanation import explain
 from scheduler.knowledge import Knowledge
@@ -75,6 +83,11 @@ def test_who_has_used_up_a_hard_budget_waits_and_reads_why() -> None:
     waits = {one.job.id: one for one in explain(pool, made)}
     assert waits["a"].reason is waits["a2"].reason is WaitReason.BUDGET
     assert waits["a"].detail == f"the user {text}"
+
+
+def test_little_use_is_not_told_as_none() -> None:
+    assert hours_text(4_500_000) == "0.0013"
+    assert hours_text(12_345 * 3_600_000_000) == "12345.0"
 
 
 def test_a_groups_budget_stops_all_its_users() -> None:
