@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import structlog
 from aiohttp import WSCloseCode, web
 
 from config.settings import Role
@@ -16,6 +17,7 @@ from dashboard.board import Board, View
 from dashboard.progress import NoProgress, Progress
 from dashboard.sampler import LIVE_SECONDS, Sampler
 
+_log = structlog.get_logger()
 Who = Callable[[web.Request], tuple[str, Role]]
 
 #: Pages of one process at most; each costs a message at every change.
@@ -103,6 +105,10 @@ class Live:
             await page.socket.close(code=WSCloseCode.SERVICE_RESTART)
         except ConnectionError:
             return  # the page left; the reading side ends as well
+        except Exception:
+            # a page that hears no more and keeps its line would show old figures for ever
+            _log.exception("live_page_broken", user=page.view.rows.user)
+            await page.socket.close(code=WSCloseCode.INTERNAL_ERROR)
 
     async def _tell(self, page: _Page) -> None:
         """Send what the page does not have, if there is anything."""

@@ -8,13 +8,10 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store import history_schema, schema
+from store import history_schema
 
-_jobs = schema.jobs.c
 _usage = history_schema.usage.c
 _hours = history_schema.node_hours.c
-#: Newest runs of a workflow that are listed.
-MOST_RUNS: Final = 500
 _DAY_MS: Final = 86_400_000
 
 
@@ -32,27 +29,6 @@ class Workflow:
     gpu_seconds: float
     wait_seconds: float
     last_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """An ended job: what was expected, and what it took."""
-
-    job: str
-    user: str
-    fingerprint: str
-    state: str
-    reason: str | None
-    submitted_ms: int
-    started_ms: int
-    ended_ms: int
-    #: models loaded
-    need_seconds: float
-    run_seconds: float
-    need_bytes: int
-    reserved_bytes: int
-    peak_bytes: int
-    ooms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,45 +114,6 @@ class SqlWorkflows:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         return [Day(int(day), int(jobs), int(bad), int(us) / 1e6) for day, jobs, bad, us in rows]
-
-    async def runs(
-        self,
-        fingerprint: str | None,
-        before_ms: int,
-        *,
-        user: str | None = None,
-        most: int = MOST_RUNS,
-    ) -> list[Run]:
-        """The newest jobs, of one workflow or all, that ended before a time; newest first."""
-        # only columns that lie before the bodies: what lies behind them takes long to read
-        wanted = (
-            select(
-                _jobs.id.label("job"),
-                _jobs.user_name.label("user"),
-                _jobs.fingerprint,
-                _jobs.state,
-                _jobs.reason,
-                _jobs.submitted_ms,
-                _jobs.started_ms,
-                _jobs.ended_ms,
-                _jobs.need_seconds,
-                _jobs.run_seconds,
-                _jobs.need_bytes,
-                _jobs.reserved_bytes,
-                _jobs.peak_bytes,
-                _jobs.ooms,
-            )
-            .where(_jobs.ended_ms < before_ms)
-            .order_by(_jobs.ended_ms.desc())
-            .limit(most)
-        )
-        if fingerprint is not None:
-            wanted = wanted.where(_jobs.fingerprint == fingerprint)
-        if user is not None:
-            wanted = wanted.where(_jobs.user_name == user)
-        async with self._engine.connect() as connection:
-            found: Any = (await connection.execute(wanted)).mappings().all()
-        return [Run(**row) for row in found]
 
     async def nodes(
         self, from_ms: int, until_ms: int, *, fingerprint: str | None = None

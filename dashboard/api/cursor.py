@@ -11,7 +11,7 @@ from aiohttp import web
 from dashboard.api.asking import Refused
 from store.audit import Deed
 
-_CURSOR: Final = re.compile(r"([0-9]{1,15})-(.{1,64})", re.DOTALL)
+_CURSOR: Final = re.compile(r"([0-9]{1,15})-(.{1,200})", re.DOTALL)
 
 
 def cursor(request: web.Request) -> tuple[int, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -24,6 +23,7 @@ from dashboard.api.asking import (
     refusing,
     span,
 )
+from dashboard.api.cursor import cursor
 from dashboard.api.described import PAGE, SPAN, Described, inquiry, part, read
 from dashboard.api.job_finder import JobFinder
 from dashboard.insight import comparison, memory, nodes, outputs, record, story
@@ -38,7 +38,6 @@ from store.timeline import SqlTimelines, Timeline
 
 #: The list shows so much time where not told otherwise.
 _LIST_MS: Final = 30 * 86_400_000
-_CURSOR: Final = re.compile(r"([0-9]{1,15})-(.{1,200})", re.DOTALL)
 #: Of a job in one of these, rows may still be on their way: it is shown as far as it is known.
 _STATES: Final = tuple(state.value for state in JobState)
 NO_PICTURE: Final = "No picture of it is kept: probes keep few, and none over a restart."
@@ -84,7 +83,7 @@ class Jobs:
         """By ``state`` (several with commas), ``user``, ``workflow`` and the time of its end."""
         asking = asker(self._who, request)
         wanted = self._filter(request, asking)
-        before = _cursor(request)
+        before = cursor(request)
         rows = page(request).rows
         heads = await self._jobs.page(wanted, before=before, most=rows + 1)
         more, heads = len(heads) > rows, heads[:rows]
@@ -268,16 +267,6 @@ class Jobs:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _cursor(request: web.Request) -> tuple[int, str] | None:
-    text = request.query.get("before")
-    if text is None:
-        return None
-    found = _CURSOR.fullmatch(text)
-    if found is None:
-        raise Refused(400, "`before` must be the `next` of the page before.")
-    return int(found[1]), found[2]
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:

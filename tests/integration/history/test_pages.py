@@ -63,16 +63,6 @@ async def test_a_workflows_trend_is_by_local_days(full: AsyncEngine) -> None:
     assert [(day.at_ms - MONDAY_MS) // HOUR_MS for day in tokyo] == [-9, 15, 39]
 
 
-async def test_runs_tell_what_was_expected_and_what_it_took(full: AsyncEngine) -> None:
-    runs = await SqlWorkflows(full).runs("fp-1", NOW_MS)
-    assert [run.job for run in runs] == ["b2", "b1", "a2", "a1"]
-    assert (runs[0].need_seconds, runs[0].run_seconds) == (9.0, 10.0)
-    mine = await SqlWorkflows(full).runs("fp-1", NOW_MS, user="ann", most=1)
-    assert [run.job for run in mine] == ["a2"]
-    newest = await SqlWorkflows(full).runs(None, NOW_MS, user="ann")
-    assert [(run.job, run.fingerprint) for run in newest][:2] == [("a3", "fp-2"), ("a2", "fp-1")]
-
-
 async def test_classes_of_nodes_are_those_of_a_workflow_or_of_all(full: AsyncEngine) -> None:
     (sampler,) = await SqlWorkflows(full).nodes(MONDAY_MS, NOW_MS)
     assert (sampler.class_type, sampler.runs, sampler.seconds) == ("KSampler", 5, 4.0)
