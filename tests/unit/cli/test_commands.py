@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from cli import errors
 from cli.listening import listen, url_of
+from cli.main import app
 from cli.runstate import RunState, read_state, run_dir, write_state
 from cli.services import child_environ
 from cli.up import _options
@@ -295,3 +297,18 @@ def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     done = vramgate("up", "--port", "0", "--data-dir", str(tmp_path / "file"))
     assert done.returncode == 1
     assert "Name another with --data-dir" in done.stderr
+
+
+def _words(command: object, before: tuple[str, ...] = ()) -> set[str]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return {" ".join(before)}
+    return {word for name, one in inner.items() for word in _words(one, (*before, name))}
+
+
+def test_the_page_of_commands_has_all_of_them_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    tables = page[page.index("| run it") :]
+    told = set(re.findall(r"`([a-z ]+)`", tables))
+    groups = {"alerts", "queue", "users"}  # they do something by themselves
+    assert told - groups == _words(get_command(app))
