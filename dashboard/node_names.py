@@ -17,7 +17,13 @@ class _Node(msgspec.Struct):
     class_type: str = ""
 
 
-_decode = msgspec.json.Decoder(dict[str, _Node]).decode
+class _Body(msgspec.Struct):
+    """The part of a stored body that is read: nodes by id."""
+
+    prompt: dict[str, _Node]
+
+
+_decode = msgspec.json.Decoder(_Body).decode
 
 
 class NodeNames:
@@ -49,7 +55,9 @@ def _named(at: Standing, classes: Mapping[str, str]) -> Standing:
 
 
 def _classes(body: bytes | None) -> Mapping[str, str]:
+    if body is None:  # trimmed
+        return {}
     try:
-        return {id_: node.class_type for id_, node in _decode(body or b"{}").items()}
+        return {id_: node.class_type for id_, node in _decode(body).prompt.items()}
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {}  # its nodes go without names

@@ -12,6 +12,11 @@ export function gpuName(gpus: readonly Known[], id: string): string {
   return `${plain === id ? "GPU " : "GPU-"}${shortId(plain)}`;
 }
 
+/** What an alert is about: `gpu:<id>` by its name, anything else as it is. */
+export function subjectName(gpus: readonly Known[], subject: string): string {
+  return subject.startsWith("gpu:") ? gpuName(gpus, subject.slice("gpu:".length)) : subject;
+}
+
 /** A text of the server's with names in place of `GPU <id>`. */
 export function withGpuNames(text: string, gpus: readonly Known[]): string {
   const named = gpus.reduce((said, one) => said.replaceAll(`GPU ${one.id}`, gpuName(gpus, one.id)), text);

@@ -1,6 +1,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import "./parts/parts.css";
+import "./parts/fills.css";
 import "./parts/lists.css";
 import "./shell/shell.css";
 import { start } from "./shell/app";

@@ -3,6 +3,7 @@ import { render } from "preact";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import "./parts/parts.css";
+import "./parts/fills.css";
 import "./recording/recording.css";
 import { ThemeSwitch } from "./shell/theme_switch";
 import { listen } from "./keys";

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from dashboard import build_ui
 from simulator.day.play import Days
@@ -25,6 +25,8 @@ from tests.day import day_file as day_file
 from tests.studio import Studio, key_of, open_studio, work
 
 _AXE: Final = build_ui.UI / "node_modules" / "axe-core" / "axe.min.js"
+#: two busy cores draw a page of charts in seconds; what never comes still fails
+expect.set_options(timeout=20_000)
 #: what people cannot work around; lesser findings are looked at by hand
 _SERIOUS: Final = ("serious", "critical")
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.dashboard.conftest import Open
+from tests.browser.dashboard.conftest import Open, settled
 from tests.day import FROM_MS, UNTIL_MS
 
 
@@ -63,6 +63,7 @@ async def test_the_cursor_moves_by_keys_and_says_what_was_there(open_page: Open)
     page = (await open_page(f"gpus/GPU-a0?from={until - 7_200_000}&until={until}&by=kind")).page
     chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
     await expect(page.get_by_role("table", name="Memory of")).to_contain_text("Resident9")
+    await settled(page)
     await chart.focus()
     await page.keyboard.press("End")
     said = page.locator("[aria-live=polite]").filter(has_text="Resident")
@@ -84,13 +85,16 @@ async def test_a_time_without_figures_is_drawn_as_a_gap(open_page: Open) -> None
     figures = page.get_by_role("table", name="Memory of RTX 4090, studio-a GPU 0")
     await expect(figures).to_contain_text("Foreign0.0 GiB")
     chart = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB")
-    # just above the floor, at each minute: what colour is it?
-    colours = await chart.locator("canvas").evaluate(_COLOURS_AT, [m / 60 for m in (5, 22.5, 50)])
-    before, away, after = colours
     gap = await page.evaluate(
         "getComputedStyle(document.documentElement).getPropertyValue('--gap').trim()"
     )
-    assert away == gap
+    # just above the floor, at each minute: what colour is it, once it is drawn?
+    before = away = after = ""
+    async with asyncio.timeout(30):
+        while away != gap:
+            before, away, after = await chart.locator("canvas").evaluate(
+                _COLOURS_AT, [m / 60 for m in (5, 22.5, 50)]
+            )
     assert gap not in (before, after)
 
 

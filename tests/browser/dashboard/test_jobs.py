@@ -98,8 +98,14 @@ async def test_keys_choose_a_node_and_a_link_leads_to_it(open_page: Open, ask: A
     await nodes.focus()
     await page.keyboard.press("Home")
     await expect(nodes.get_by_role("option").first).to_have_attribute("aria-selected", "true")
-    while not await page.get_by_role("heading", name="KSampler").count():
+    place, sampler = 1, page.get_by_role("heading", name="KSampler")
+    while not await sampler.count():
         await page.keyboard.press("ArrowDown")
+        place += 1
+        # the next key goes on from where this one led
+        await expect(page.locator(f"[aria-posinset='{place}']")).to_have_attribute(
+            "aria-selected", "true"
+        )
     sheet = page.get_by_role("article", name="KSampler")
     await expect(sheet.get_by_role("row", name="steps")).to_contain_text(re.compile(r"\d+"))
     await expect(sheet).to_contain_text(re.compile(r"of the runs took no longer|Slower than all"))

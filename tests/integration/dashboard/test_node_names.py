@@ -7,8 +7,10 @@ from typing import Any
 from dashboard.node_names import NodeNames
 from scheduler.live import Standing
 
+#: as the gateway stores it
 PROMPT = (
-    b'{"3": {"class_type": "KSampler", "inputs": {"text": "a secret"}}, "8": {"class_type": "X"}}'
+    b'{"prompt": {"3": {"class_type": "KSampler", "inputs": {"text": "a secret"}},'
+    b' "8": {"class_type": "X"}}, "extra_data": {"client_id": "c"}, "outputs": ["8"]}'
 )
 
 
@@ -28,6 +30,6 @@ async def test_a_node_made_while_it_ran_is_called_as_its_maker(floor: Any) -> No
 
 
 async def test_a_prompt_that_is_no_graph_names_nothing(floor: Any) -> None:
-    job = await floor.submit(prompt=b'{"3": "?"}')
+    job = await floor.submit(prompt=b'{"prompt": {"3": "?"}}')
     told = await NodeNames(floor.ledger).named({job.id: Standing(node="3")})
     assert told[job.id] == Standing(node="3")

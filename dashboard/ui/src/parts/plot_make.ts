@@ -43,6 +43,8 @@ interface Making {
 }
 
 const AXIS_WIDTH = 52;
+/** Lines that words at moments may take. */
+const MARKER_LINES = 4;
 
 /** Columns for uPlot; stacked ones summed up, the tallest first: lower ones are painted over it. */
 export function drawn(
@@ -174,7 +176,9 @@ function mark(plot: uPlot, markers: readonly Marker[], ink: Ink): void {
   ctx.save();
   ctx.lineWidth = devicePixelRatio;
   ctx.textAlign = "left";
-  for (const { at, label, colour } of markers) {
+  /** Where the last word of each line ends: one never covers another. */
+  const ends = new Array<number>(MARKER_LINES).fill(-Infinity);
+  for (const { at, label, colour } of [...markers].sort((a, b) => a.at - b.at)) {
     const x = plot.valToPos(at / 1000, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     ctx.strokeStyle = ctx.fillStyle = ink(colour ?? "--bad");
@@ -182,7 +186,12 @@ function mark(plot: uPlot, markers: readonly Marker[], ink: Ink): void {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(label, x + 4, bbox.top + 12 * devicePixelRatio);
+    const width = ctx.measureText(label).width;
+    const left = Math.max(bbox.left, Math.min(x + 4, bbox.left + bbox.width - width));
+    const line = ends.findIndex((end) => end < left);
+    if (line < 0) continue;
+    ends[line] = left + width + 8;
+    ctx.fillText(label, left, bbox.top + 12 * (line + 1) * devicePixelRatio);
   }
   ctx.restore();
 }

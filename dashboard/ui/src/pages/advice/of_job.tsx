@@ -14,7 +14,7 @@ export function JobAdvice({ job }: { job: string }) {
   return (
     <section class="panel" aria-labelledby="job-advice">
       <h2 id="job-advice">Advice</h2>
-      <ul>
+      <ul class="job-advice">
         {told.advice.map((one) => (
           <li key={one.id}>
             <a href={href("advice", [one.id])}>{withGpuNames(one.title, gpus)}</a>

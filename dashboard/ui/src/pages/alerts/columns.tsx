@@ -1,4 +1,6 @@
 import { duration, when } from "../../format";
+import { subjectName } from "../../gpu_names";
+import type { Gpu } from "../../live_tables";
 import type { Column } from "../../parts/table";
 import { href } from "../../router";
 import type { Alert } from "./shapes";
@@ -7,7 +9,7 @@ import { evidence, figure, limitWords, Muted, Severity } from "./words";
 const WEIGHT: Record<string, number> = { critical: 2, warning: 1, info: 0 };
 
 /** Columns of alerts; `now`: server time, for how long what still fires has done so. */
-export function alertColumns(now: number, seesAll: boolean): Column<Alert>[] {
+export function alertColumns(now: number, seesAll: boolean, gpus: readonly Gpu[]): Column<Alert>[] {
   return [
     {
       key: "severity",
@@ -18,7 +20,7 @@ export function alertColumns(now: number, seesAll: boolean): Column<Alert>[] {
         <>
           <a href={href("alerts", [alert.id])}>{alert.rule}</a> <Severity name={alert.severity} />{" "}
           <Muted alert={alert} />
-          <span class="detail">{alert.subject}</span>
+          <span class="detail">{subjectName(gpus, alert.subject)}</span>
         </>
       ),
     },

@@ -1,4 +1,6 @@
 import { count, duration, when } from "../../format";
+import { subjectName } from "../../gpu_names";
+import { useLive } from "../../live";
 import { Empty } from "../../parts/empty";
 import { Table } from "../../parts/table";
 import { go } from "../../router";
@@ -9,12 +11,13 @@ import type { AlertsNow, Pending } from "./shapes";
 /** What fires now, and what is true and has not been for long enough. */
 export function Firing({ told, session }: { told: AlertsNow; session: Session }) {
   const { firing, pending } = told;
+  const { gpus } = useLive();
   return (
     <div class="stack">
       <section class="panel">
         <Table
           caption="Alerts that fire now"
-          columns={alertColumns(told.now_ms, session.seesAll)}
+          columns={alertColumns(told.now_ms, session.seesAll, gpus)}
           rows={firing}
           id={(alert) => alert.id}
           sort={{ key: "severity", down: true }}
@@ -45,13 +48,14 @@ function Nothing({ told, session }: { told: AlertsNow; session: Session }) {
 }
 
 function Soon({ pending, now }: { pending: Pending[]; now: number }) {
+  const { gpus } = useLive();
   return (
     <section class="panel">
       <h2>{count(pending.length, "rule")} true, not for long enough yet</h2>
       <ul class="plain-list">
         {pending.map((one) => (
           <li key={`${one.rule} ${one.subject} ${one.user}`}>
-            <strong>{one.rule}</strong> {one.subject}
+            <strong>{one.rule}</strong> {subjectName(gpus, one.subject)}
             <span class="detail">
               true for {duration((now - one.since_ms) / 1000)}, fires in{" "}
               {duration((one.fires_ms - now) / 1000)} if it stays so

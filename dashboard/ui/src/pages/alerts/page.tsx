@@ -20,10 +20,10 @@ const EVERY_S = 10;
 export default function AlertsPage({ route, session }: PageProps) {
   const told = useApi<AlertsNow>("alerts", {}, EVERY_S);
   const rules = useApi<{ rules: Rule[] }>("alerts/rules", {}, EVERY_S);
-  const live = useLive().pool?.alerts;
+  const { pool, nowMs } = useLive();
   // the badge changed: so has the list
-  useFresh(live, told.reload, 0);
-  const now = told.data?.now_ms ?? Date.now();
+  useFresh(pool?.alerts, told.reload, 0);
+  const now = Math.max(told.data?.now_ms ?? 0, nowMs) || Date.now();
   const known = rules.data?.rules ?? [];
   const tabs: Tab[] = [
     { name: "firing", title: "Firing", show: () => told.data && <Firing told={told.data} session={session} /> },

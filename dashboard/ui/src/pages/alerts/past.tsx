@@ -1,4 +1,5 @@
 import { useApi } from "../../api";
+import { useLive } from "../../live";
 import { Empty } from "../../parts/empty";
 import { Problem } from "../../parts/problem";
 import { Table } from "../../parts/table";
@@ -20,6 +21,7 @@ interface Props {
 /** Alerts that began within a time, whether or not they still fire. */
 export function Past({ query, rules, now, session }: Props) {
   const span = useSpan("7d");
+  const { gpus } = useLive();
   const start = Number(query.start) || 0;
   const past = useApi<AlertsPast>("alerts/past", { ...span.query, rule: query.rule, start, rows: ROWS });
   return (
@@ -43,7 +45,7 @@ export function Past({ query, rules, now, session }: Props) {
       {past.data && (
         <Table
           caption="Alerts that began within this time, newest first"
-          columns={alertColumns(now, session.seesAll)}
+          columns={alertColumns(now, session.seesAll, gpus)}
           rows={past.data.alerts}
           id={(alert) => alert.id}
           open={(alert) => go("alerts", [alert.id], query)}

@@ -1,3 +1,5 @@
+import { subjectName } from "../../gpu_names";
+import { useLive } from "../../live";
 import { Bar } from "../../parts/bar";
 import { Chip } from "../../parts/chip";
 import { Empty } from "../../parts/empty";
@@ -99,6 +101,7 @@ function near(rule: Rule): number | null {
 }
 
 function Now({ rule }: { rule: Rule }) {
+  const { gpus } = useLive();
   const share = near(rule);
   if (share === null || rule.value === null) return <>–</>;
   const limit = rule.value_limit ?? rule.limit;
@@ -111,7 +114,7 @@ function Now({ rule }: { rule: Rule }) {
         total={1}
         parts={[{ label: "now", value: Math.min(1, share), tone: share >= 1 ? "bad" : share > 0.8 ? "warn" : "good" }]}
       />
-      <span class="detail">{rule.subject}</span>
+      <span class="detail">{subjectName(gpus, rule.subject)}</span>
     </span>
   );
 }

@@ -3,7 +3,7 @@ import { gpuName } from "../../gpu_names";
 import { useLive } from "../../live";
 import { href } from "../../router";
 import type { JobDetail, NodeBar } from "./types";
-import { blocker, ended, FALLBACKS, nodeName } from "./words";
+import { blocker, ended, FALLBACKS, nodeName, soFar } from "./words";
 
 interface Finding {
   tone: "bad" | "warn" | "plain";
@@ -91,9 +91,10 @@ function slowNodes({ nodes }: JobDetail): Finding[] {
   }));
 }
 
-function loading({ nodes, ran, job }: JobDetail): Finding[] {
+function loading(detail: JobDetail): Finding[] {
+  const { nodes, ran, job } = detail;
   const seconds = ran?.load_seconds ?? nodes.reduce((sum, bar) => sum + bar.load_seconds, 0);
-  const all = ran?.seconds ?? job.run_seconds;
+  const all = ran?.seconds ?? (job.run_seconds || soFar(detail));
   if (seconds < LEAST_SECONDS || seconds < LOAD_SHARE * all) return [];
   const text =
     `${took(seconds)} of ${took(all)} went into loading models. ` +

@@ -21,7 +21,7 @@ import { StateChip } from "./state_chip";
 import { Story } from "./story";
 import type { JobDetail, NodeBar } from "./types";
 import { soon } from "../../waits";
-import { ended, why } from "./words";
+import { ended, soFar, why } from "./words";
 
 /** How often a job that has not ended is asked for again. */
 const AGAIN_S = 2;
@@ -63,6 +63,7 @@ export function Job({ id, query }: { id: string; query: Query }) {
 
 function Head({ detail }: { detail: JobDetail }) {
   const { job, waiting } = detail;
+  const running = soFar(detail);
   return (
     <header class="job-head">
       <p class="muted small">
@@ -82,8 +83,8 @@ function Head({ detail }: { detail: JobDetail }) {
         <Figure name="Waited" value={job.wait_seconds === null ? "–" : duration(job.wait_seconds)} />
         <Figure
           name="Ran"
-          value={job.run_seconds ? took(job.run_seconds) : "–"}
-          note={job.need_seconds ? `expected ${took(job.need_seconds)}` : ""}
+          value={job.run_seconds ? took(job.run_seconds) : running ? duration(running) : "–"}
+          note={[running > 0 && "so far", job.need_seconds && `expected ${took(job.need_seconds)}`].filter(Boolean).join(", ")}
         />
         <Figure
           name="Peak memory"

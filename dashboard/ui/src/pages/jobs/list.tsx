@@ -113,7 +113,7 @@ function Filters({ session, workflow }: { session: Session; workflow: string }) 
 }
 
 function columns(seesAll: boolean): Column<JobLine>[] {
-  const user: Column<JobLine> = { key: "user", title: "User", value: (job) => job.user };
+  const user: Column<JobLine> = { key: "user", title: "User", wide: true, value: (job) => job.user };
   return [
     {
       key: "at",
@@ -125,6 +125,7 @@ function columns(seesAll: boolean): Column<JobLine>[] {
           <span class="detail">
             {ended(job.state) ? when(job.ended_ms) : `since ${when(job.started_ms || job.submitted_ms)}`}{" "}
             · <span class="mono">{shortId(job.id)}</span>
+            {seesAll && <span class="narrow"> · {job.user}</span>}
           </span>
         </>
       ),

@@ -1,4 +1,5 @@
 import "./jobs.css";
+import "./lanes.css";
 import type { PageProps } from "../../pages";
 import { Compare } from "./compare";
 import { Job } from "./job";

@@ -1,7 +1,7 @@
 // Codes of the API in words, with what to do where there is something.
 import { reason as waitReason } from "../../format";
 import type { Tone } from "../../parts/chip";
-import type { NodeBar, StoryStep } from "./types";
+import type { JobDetail, NodeBar, StoryStep } from "./types";
 
 const STATES: Record<string, [string, Tone]> = {
   QUEUED: ["waiting", "plain"],
@@ -20,6 +20,11 @@ export function state(code: string): [string, Tone] {
 /** Whether nothing more happens to a job in this state. */
 export function ended(code: string): boolean {
   return code === "SUCCEEDED" || code === "FAILED" || code === "CANCELLED";
+}
+
+/** Seconds that a job has run until now; 0: it does not run. */
+export function soFar({ job, now_ms }: JobDetail): number {
+  return job.started_ms && !ended(job.state) ? Math.max(0, now_ms - job.started_ms) / 1000 : 0;
 }
 
 const FAILURES: Record<string, string> = {

@@ -46,7 +46,7 @@ export function List({ session }: { session: Session }) {
 }
 
 function columns(seesAll: boolean): Column<WorkflowLine>[] {
-  const users: Column<WorkflowLine> = { key: "users", title: "Users", number: true, value: (one) => one.users };
+  const users: Column<WorkflowLine> = { key: "users", title: "Users", number: true, wide: true, value: (one) => one.users };
   return [
     {
       key: "name",
@@ -56,6 +56,7 @@ function columns(seesAll: boolean): Column<WorkflowLine>[] {
         <>
           <a href={href("workflows", [one.workflow.fingerprint])}>{one.workflow.name}</a>
           <span class="detail mono">{shortId(one.workflow.fingerprint)}</span>
+          {one.failed > 0 && <span class="narrow">{failed(one)}</span>}
         </>
       ),
     },
@@ -70,15 +71,9 @@ function columns(seesAll: boolean): Column<WorkflowLine>[] {
       key: "failed",
       title: "Failed",
       number: true,
+      wide: true,
       value: (one) => one.failed,
-      show: (one) =>
-        one.failed ? (
-          <Chip tone="bad" title={count(one.failed, "failed job")}>
-            {one.failed}, {percent(one.failed, one.jobs)}
-          </Chip>
-        ) : (
-          "0"
-        ),
+      show: (one) => (one.failed ? failed(one) : "0"),
     },
     {
       key: "seconds",
@@ -112,4 +107,13 @@ function columns(seesAll: boolean): Column<WorkflowLine>[] {
       show: (one) => ago(one.last_ms),
     },
   ];
+}
+
+function failed(one: WorkflowLine) {
+  return (
+    <Chip tone="bad" title={count(one.failed, "failed job")}>
+      {one.failed}, {percent(one.failed, one.jobs)}
+      <span class="narrow"> failed</span>
+    </Chip>
+  );
 }

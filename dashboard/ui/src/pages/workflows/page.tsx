@@ -1,4 +1,5 @@
 import "../jobs/jobs.css";
+import "../jobs/lanes.css";
 import "./workflows.css";
 import type { PageProps } from "../../pages";
 import { List } from "./list";
