@@ -55,6 +55,8 @@ from tests.operations import Done
 GIB: Final = 2**30
 _LEASE_MS: Final = 3_600_000
 _TOKEN: Final = "cluster-token-of-the-studio"
+#: p50 and p90 of what waits in the pool, in seconds from when ``foresee`` is told them
+STARTS: Final = {"a2": (25.0, 61.0), "a3": (58.0, 130.0), "b2": (31.0, 90.0), "f2": (190.0, 420.0)}
 #: seconds between two heartbeats
 _BEAT_S: Final = 2.0
 
@@ -250,7 +252,7 @@ async def work(studio: Studio) -> None:
     await studio.explain("b2", WaitReason.HELD_FOR_HEAD, "room is kept for a job of anna", blocker)
     await studio.explain("c2", WaitReason.BUDGET, "31.4 of 40 GPU hours of this month are used")
     await studio.explain("f2", WaitReason.CAP, "1 job of finn may run at once")
-    await studio.foresee(a2=(25, 61), a3=(58, 130), b2=(31, 90), f2=(190, 420))
+    await studio.foresee(**STARTS)
     since = studio.now_ms() - 9_000
     studio.progress.at = {
         studio.jobs["a"].id: Standing(

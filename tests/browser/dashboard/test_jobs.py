@@ -18,7 +18,7 @@ from tests.browser.dashboard.conftest import Open
 from tests.day import FROM_MS, UNTIL_MS
 from tests.integration.history.rows import GIB, attempt_row, job_row, node_row
 from tests.integration.history.test_timeline import prompt_row
-from tests.studio import Studio
+from tests.studio import STARTS, Studio
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 OTHERS = ("ben", "cleo", "dora", "emil", "finn")
@@ -209,6 +209,7 @@ async def test_a_job_that_runs_shows_the_node_it_is_at(open_page: Open, studio: 
     await expect(lane(page, "KSampler")).to_have_class(re.compile("running"))
     await expect(lane(page, "VAEDecode")).to_contain_text("to come")
     waiting = studio.jobs["a2"]
+    await studio.foresee(**STARTS)  # those of the begin may be over by now
     page = (await open_page(f"jobs/{waiting.id}", "anna")).page
     await expect(page.get_by_text("the most that is free on one GPU is 7.6 GiB")).to_be_visible()
     await expect(page.get_by_text("in 9 of 10 cases within")).to_be_visible()

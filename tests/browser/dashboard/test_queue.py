@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.dashboard.conftest import Open
 from tests.studio import Studio
@@ -52,6 +53,37 @@ async def test_an_owner_holds_and_cancels_with_the_keyboard(
     await expect(sheet).to_be_hidden()
     await expect(line).to_have_count(0)
     assert not [one for one in await studio.ledger.unfinished("emil") if one.id == job.id]
+
+
+async def test_the_keyboard_is_where_it_was_once_a_job_is_closed_and_who_left_is_told(
+    open_page: Open, studio: Studio
+) -> None:
+    page = (await open_page("queue")).page
+    line = page.get_by_role("row").filter(has_text="1 job of finn may run at once")
+    await line.focus()
+    await page.keyboard.press("Enter")
+    sheet = page.get_by_role("dialog", name="Job ")
+    await sheet.get_by_role("button", name="Close").press("Enter")
+    await expect(sheet).to_have_count(0)
+    await expect(line).to_be_focused()
+    await page.evaluate("location.hash = '#/queue/long-gone'")
+    left = page.get_by_role("dialog", name="no longer in this list")
+    await expect(left.get_by_role("link")).to_have_attribute("href", "#/jobs/long-gone")
+
+
+async def test_answers_that_take_longer_than_they_are_asked_for_are_shown(
+    open_page: Open,
+) -> None:
+    page = (await open_page("overview")).page
+
+    async def slow(route: Route) -> None:
+        await asyncio.sleep(4)
+        await route.continue_()
+
+    await page.route("**/api/v1/queue?*", slow)
+    await page.evaluate("location.hash = '#/queue'")
+    await expect(page.get_by_text("waiting, 4 running")).to_be_visible()
+    await page.unroute_all(behavior="ignoreErrors")
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 380)])

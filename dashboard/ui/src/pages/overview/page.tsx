@@ -23,7 +23,7 @@ export default function OverviewPage({ session }: PageProps) {
       <Totals view={view} />
       <Notices />
       <Running view={view} now={now} session={session} />
-      <div class="panels">
+      <div class="panels uneven">
         <QueueByUser view={view} session={session} />
         <Waiting view={view} now={now} session={session} />
       </div>

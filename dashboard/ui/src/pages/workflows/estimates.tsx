@@ -111,7 +111,9 @@ function Histogram({ errors }: { errors: Errors }) {
             <th scope="row">{name(n)}</th>
             <td class="histogram-bar" aria-hidden="true">
               <span class="bar-line">
-                <span class={n > 3 ? "fill bad" : "fill s1"} style={{ width: `${(100 * runs) / most}%` }} />
+                {runs > 0 && (
+                  <span class={n > 3 ? "fill bad" : "fill s1"} style={{ width: `${(100 * runs) / most}%` }} />
+                )}
               </span>
             </td>
             <td class="number">{runs.toLocaleString("en")}</td>

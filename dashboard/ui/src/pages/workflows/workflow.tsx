@@ -44,7 +44,7 @@ export function Workflow({ kind, session }: { kind: string; session: Session }) 
             <LearnedCard learned={data.learned} />
           </div>
           <Estimates data={data} />
-          <div class="panels">
+          <div class="panels uneven">
             <Failing data={data} />
             <Nodes data={data} own={!session.seesAll} />
           </div>
