@@ -22,6 +22,8 @@ Who = Callable[[web.Request], tuple[str, Role]]
 
 #: Pages of one process at most; each costs a message at every change.
 MAX_PAGES: Final = 1024
+#: Of one person at most, so that nobody shuts out all others; a studio's wall screens share a name.
+PAGES_OF_ONE: Final = 256
 #: A page connects anew after this long and so passes the gateway's door again: a key that
 #: was revoked meanwhile does not watch for ever.
 PAGE_SECONDS: Final = 600.0
@@ -40,24 +42,29 @@ class Live:
         who: Who,
         still_s: float = STILL_SECONDS,
         progress: Progress | None = None,
+        most_of_one: int = PAGES_OF_ONE,
     ) -> None:
+        """``still_s``: see ``STILL_SECONDS``; ``most_of_one``: pages of one person."""
+        self._most_of_one = most_of_one
         self._still_s = still_s
         self._sampler = sampler
         self._who = who
         self._progress = progress or NoProgress()
         self._board = Board(sampler, time.monotonic)
         sampler.on_sample(self._follow)
-        self._pages: set[web.WebSocketResponse] = set()
+        #: socket → whose
+        self._pages: dict[web.WebSocketResponse, str] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One page, until it leaves."""
         user, role = self._who(request)
-        if len(self._pages) >= MAX_PAGES:
+        own = sum(name == user for name in self._pages.values())
+        if len(self._pages) >= MAX_PAGES or own >= self._most_of_one:
             raise web.HTTPServiceUnavailable(text="Too many pages are open; close some and reload")
         # no compression: a page's messages are small, and it would cost more than they do
         socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1024, compress=False)
         await socket.prepare(request)
-        self._pages.add(socket)
+        self._pages[socket] = user
         self._sampler.watchers += 1
         view = self._board.open(user, role)
         writer = asyncio.create_task(self._write(_Page(socket, view, _had(request, view))))
@@ -67,7 +74,7 @@ class Live:
                 pass
         finally:
             self._sampler.watchers -= 1
-            self._pages.discard(socket)
+            self._pages.pop(socket, None)
             self._board.close(view)
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)

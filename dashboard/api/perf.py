@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -30,8 +31,12 @@ from store.recordings import Scope, SqlRecordings
 _log = structlog.get_logger()
 #: The longest span of a file.
 _LONGEST_MS: Final = 31 * 86_400_000
-#: Files that are made at a time: each reads much, and the gateway has other things to do.
-_AT_A_TIME: Final = 2
+#: Files that are made at a time: each reads much, and the gateway has other things to do. Of one
+#: person's fewer, so that nobody keeps all others waiting.
+_AT_A_TIME: Final = 4
+_OF_ONE: Final = 2
+#: Whoever takes nothing of a file for so long, seconds, has left it.
+_STALLED_S: Final = 30.0
 #: Bytes that are sent at a time.
 _CHUNK: Final = 65_536
 _ENCODERS: Final[dict[str, type[PerfJson] | type[ChromeTrace]]] = {
@@ -58,7 +63,8 @@ class Perf:
         self._who = who
         self._clock = clock
         self._template = template
-        self._making = 0
+        #: files under way, by who asked
+        self._making: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         """What is served."""
@@ -87,21 +93,23 @@ class Perf:
             job=found.job,
         )
         await self._note(asking, f"job:{found.job}", found.user)
-        return await self._stream(request, scope, names, form, _UNSAFE.sub("", found.job)[:64])
+        return await self._stream(
+            request, asking, scope, names, form, _UNSAFE.sub("", found.job)[:64]
+        )
 
     async def span(self, request: web.Request) -> web.StreamResponse:
         """Everything between two times."""
         asking = asker(self._who, request)
         names, form, scope = _names(request, asking), _form(request), self._scope(request, asking)
         await self._note(asking, "pool", scope.user)
-        return await self._stream(request, scope, names, form, _when(scope))
+        return await self._stream(request, asking, scope, names, form, _when(scope))
 
     async def report(self, request: web.Request) -> web.StreamResponse:
         """The same as a page of its own."""
         asking = asker(self._who, request)
         names, scope = _names(request, asking), self._scope(request, asking)
         await self._note(asking, "pool", scope.user)
-        async with self._turn():
+        async with self._turn(asking.user):
             try:
                 page = await report(self._recording, scope, names, self._template)
             except NotBuilt as error:
@@ -125,19 +133,27 @@ class Perf:
             await self._audit.note(asking.user, "export", subject, whose)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._making >= _AT_A_TIME:
+    async def _turn(self, user: str) -> AsyncIterator[None]:
+        if self._making[user] >= _OF_ONE or self._making.total() >= _AT_A_TIME:
             raise Refused(503, "Other recordings are being made; try again in a minute.")
-        self._making += 1
+        self._making[user] += 1
         try:
             yield
         finally:
-            self._making -= 1
+            self._making[user] -= 1
+            if not self._making[user]:
+                del self._making[user]
 
     async def _stream(
-        self, request: web.Request, scope: Scope, names: Names, form: str, title: str
+        self,
+        request: web.Request,
+        asking: Asker,
+        scope: Scope,
+        names: Names,
+        form: str,
+        title: str,
     ) -> web.StreamResponse:
-        async with self._turn():
+        async with self._turn(asking.user):
             chunks = _chunks(self._recording, scope, names, _ENCODERS[form]())
             # before the head is sent: a store that does not answer is a refusal
             first = await anext(chunks)
@@ -147,9 +163,9 @@ class Perf:
             response.enable_compression()
             await response.prepare(request)
             try:
-                await response.write(first)
+                await _hand_over(response, first)
                 async for chunk in chunks:
-                    await response.write(chunk)
+                    await _hand_over(response, chunk)
                 await response.write_eof()
             except (SQLAlchemyError, OSError) as error:
                 # half a file must not look like a whole one
@@ -157,6 +173,12 @@ class Perf:
                 if request.transport is not None:
                     request.transport.abort()
             return response
+
+
+async def _hand_over(response: web.StreamResponse, chunk: bytes) -> None:
+    """Send it. Raises TimeoutError: nobody takes it."""
+    async with asyncio.timeout(_STALLED_S):
+        await response.write(chunk)
 
 
 async def _chunks(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, WSServerHandshakeError, web
 from aiohttp.test_utils import TestServer
 
 from config.settings import Role, Settings
 from dashboard.app import build
-from dashboard.sampler import LIVE_SECONDS
+from dashboard.live import Live
+from dashboard.sampler import LIVE_SECONDS, Sampler
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import WaitReason
 from tests.factories import GIB
@@ -189,6 +190,30 @@ async def test_a_page_is_told_so_too_while_all_that_changes_is_others(
             await asyncio.sleep(LIVE_SECONDS / 2)
         assert (await told) == {"type": "still"}
         assert changes > 2
+
+
+async def test_nobody_opens_so_many_pages_that_others_are_shut_out(
+    ledger: RedisLedger, http: ClientSession
+) -> None:
+    live = Live(Sampler(ledger, Settings), _who, most_of_one=2)
+    app = web.Application()
+    app.router.add_get("/dashboard/api/v1/live", live.handle)
+    async with TestServer(app) as server:
+        base = str(server.make_url("")).rstrip("/")
+        ann, bob = Visitor(http, base, "ann"), Visitor(http, base, "bob")
+        async with ann.live(), ann.live() as second:
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await ann.live()
+            assert refused.value.status == 503
+            async with bob.live() as socket:
+                assert (await _receive(socket, "snapshot"))["user"] == "bob"
+            await second.close()
+            async with asyncio.timeout(20):
+                while len(live._pages) > 1:
+                    await asyncio.sleep(0.02)
+            async with ann.live() as socket:
+                assert (await _receive(socket, "snapshot"))["user"] == "ann"
+        await live.close()
 
 
 async def test_a_page_that_is_not_built_says_how_to_build_it(

@@ -161,6 +161,13 @@ async def test_too_many_at_a_time_are_asked_to_come_again(client: TestClient) ->
     assert "try again" in (await refused.json())["error"]
 
 
+async def test_nobody_keeps_all_others_from_their_files(client: TestClient) -> None:
+    bob = {"X-User": "bob", "X-Role": "artist"}
+    asked = [client.get(f"/api/v1/report?{SPAN}", headers=ANN) for _ in range(9)]
+    *_, bobs = await asyncio.gather(*asked, client.get(f"/api/v1/report?{SPAN}", headers=bob))
+    assert bobs.status == 200
+
+
 async def test_a_day_of_a_large_studio_is_a_report_below_five_megabytes(
     recording: Recording, engine: AsyncEngine, tmp_path: Path
 ) -> None:
