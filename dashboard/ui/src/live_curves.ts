@@ -33,12 +33,16 @@ export const NO_CURVE: Curve = {
   holders: [],
 };
 
-/** Curves with one more point each; what is older than the span is dropped. */
+/**
+ * Curves with one more point each; what is older than the span is dropped.
+ *
+ * Columns grow in place: to copy all of them twice a second would be most of a page's work. So
+ * they belong to the newest curves alone.
+ */
 export function extended(curves: Curves, tables: Tables, nowMs: number): Curves {
   const longer: Curves = {};
   for (const gpu of tables.gpus) {
-    const old = curves[gpu.id] ?? NO_CURVE;
-    const from = firstWithin(old.at_ms, nowMs - SPAN_MS);
+    const old = curves[gpu.id] ?? nothing();
     const holding = tables.workers.filter((one) => one.gpu === gpu.id && one.hold_bytes > 0);
     const point: Curve = {
       at_ms: [nowMs],
@@ -48,48 +52,62 @@ export function extended(curves: Curves, tables: Tables, nowMs: number): Curves 
       free_bytes: [gpu.free_bytes],
       holders: holding.map(held),
     };
-    longer[gpu.id] = joined(old, point, from);
+    longer[gpu.id] = joined(old, point, firstWithin(old.at_ms, nowMs - SPAN_MS));
   }
   return longer;
 }
 
-/** Curves with what a page has missed, as the server tells it after a gap. */
+/** Curves with what a page has missed, as the server tells it after a gap; they grow in place, too. */
 export function backfilled(curves: Curves, missed: Curves): Curves {
   const filled: Curves = { ...curves };
   for (const [gpu, points] of Object.entries(missed)) {
-    filled[gpu] = joined(filled[gpu] ?? NO_CURVE, points, 0);
+    filled[gpu] = joined(filled[gpu] ?? nothing(), points, 0);
   }
   return filled;
+}
+
+function nothing(): Curve {
+  return { at_ms: [], foreign_bytes: [], resident_bytes: [], reserved_bytes: [], free_bytes: [], holders: [] };
 }
 
 function held(worker: Worker): Holder {
   return { worker: worker.id, user: worker.busy ? worker.user : "", bytes: [worker.hold_bytes] };
 }
 
+/** `old` without its first points, and with `more` behind. */
 function joined(old: Curve, more: Curve, from: number): Curve {
   const kept = old.at_ms.length - from;
-  const next = { at_ms: [...old.at_ms.slice(from), ...more.at_ms] } as Curve;
-  for (const name of COLUMNS) next[name] = [...old[name].slice(from), ...more[name]];
+  const length = kept + more.at_ms.length;
   const known = new Map<string, Holder>();
   for (const one of old.holders) {
-    const bytes = one.bytes.slice(from);
-    if (bytes.some((n) => n > 0)) known.set(key(one), { ...one, bytes });
+    one.bytes.splice(0, from);
+    if (one.bytes.some((n) => n > 0)) known.set(key(one), one);
   }
   for (const one of more.holders) {
     const before = known.get(key(one))?.bytes ?? new Array<number>(kept).fill(0);
-    known.set(key(one), { ...one, bytes: [...before, ...one.bytes] });
+    append(before, one.bytes);
+    known.set(key(one), { ...one, bytes: before });
   }
-  const length = kept + more.at_ms.length;
-  next.holders = [...known.values()].map((one) =>
-    one.bytes.length === length
-      ? one
-      : { ...one, bytes: [...one.bytes, ...new Array<number>(length - one.bytes.length).fill(0)] },
-  );
+  const holders = [...known.values()];
+  for (const { bytes } of holders) while (bytes.length < length) bytes.push(0);
+  const next = { at_ms: moved(old.at_ms, more.at_ms, from), holders } as Curve;
+  for (const name of COLUMNS) next[name] = moved(old[name], more[name], from);
   return next;
 }
 
-function key(one: Holder): string {
-  return JSON.stringify([one.worker, one.user]);
+function moved(column: number[], more: readonly number[], from: number): number[] {
+  column.splice(0, from);
+  append(column, more);
+  return column;
+}
+
+function append(column: number[], more: readonly number[]): void {
+  for (const value of more) column.push(value);
+}
+
+// Names have no line breaks in them.
+function key({ worker, user }: Holder): string {
+  return `${worker}\n${user}`;
 }
 
 // The last point before the span stays: it says what held when the span began.

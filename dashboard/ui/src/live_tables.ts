@@ -1,5 +1,6 @@
 // What the server tells a live page (dashboard/live_shapes.py): tables of rows, and what changes.
 // Sizes are bytes, times milliseconds of the server.
+import { inOrder } from "./order";
 
 export interface Pool {
   queued: number;
@@ -139,8 +140,8 @@ const ORDER: Record<string, (a: never, b: never) => number> = {
   queue: (a: QueueRow, b: QueueRow) => b.queued + b.running - a.queued - a.running || byId(a, b),
   running: (a: JobRow, b: JobRow) => a.since_ms - b.since_ms || byId(a, b),
   waiting: (a: JobRow, b: JobRow) => soonest(a) - soonest(b) || a.since_ms - b.since_ms || byId(a, b),
-  gpus: (a: Gpu, b: Gpu) => compare(a.agent, b.agent) || a.index - b.index || byId(a, b),
-  workers: (a: Worker, b: Worker) => compare(a.id, b.id),
+  gpus: (a: Gpu, b: Gpu) => inOrder(a.agent, b.agent) || a.index - b.index || byId(a, b),
+  workers: (a: Worker, b: Worker) => inOrder(a.id, b.id),
   progress: (a: Progress, b: Progress) => byId(a, b),
 };
 
@@ -173,9 +174,5 @@ function soonest(job: JobRow): number {
 }
 
 function byId(a: Named, b: Named): number {
-  return compare(a.id, b.id);
-}
-
-function compare(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
+  return inOrder(a.id, b.id);
 }

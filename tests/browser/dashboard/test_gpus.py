@@ -98,6 +98,48 @@ async def test_a_time_without_figures_is_drawn_as_a_gap(open_page: Open) -> None
     assert gap not in (before, after)
 
 
+async def test_what_lasts_less_than_a_pixel_can_be_seen(open_page: Open) -> None:
+    moments, gib = 10_000, 2**30
+    reserved = [2 * gib] * moments
+    reserved[7000] = 20 * gib
+    nothing = [0] * moments
+    columns = {
+        "total_bytes": [24 * gib] * moments,
+        "foreign_bytes": nothing,
+        "resident_bytes": nothing,
+        "reserved_bytes": reserved,
+    }
+    until = UNTIL_MS - 3_600_000
+    begin = until - moments * 1000
+    at = list(range(begin, until, 1000))
+    past = {"at_ms": at, "columns": columns, "gaps": [], "holders": []}
+    opened = await open_page("gpus")
+    page, told = opened.page, {"from_ms": begin, "until_ms": until, "step_s": 1}
+    await page.route(
+        "**/samples/gpus*", lambda route: route.fulfill(json=told | {"gpus": {"GPU-a0": past}})
+    )
+    await page.goto(f"{page.url.split('#')[0]}#/gpus/GPU-a0?from={begin}&until={until}&by=kind")
+    figures = page.get_by_role("table", name="Memory of RTX 4090, studio-a GPU 0")
+    await expect(figures).to_contain_text("20.0 GiB")
+    canvas = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB").locator("canvas")
+    low, high, width = await canvas.evaluate(_FILLED_AT, [1 / 24, 17 / 24])
+    assert low == pytest.approx(width, abs=3)
+    assert 1 <= high <= 3
+
+
+#: pixels that are filled at a share of the chart's height, for each; and its width
+_FILLED_AT = """(canvas, shares) => {
+  const over = canvas.parentElement.querySelector('.u-over'), ratio = canvas.width / canvas.clientWidth;
+  const left = Math.round(over.offsetLeft * ratio), width = Math.round(over.clientWidth * ratio);
+  const filled = shares.map(share => {
+    const y = Math.round((over.offsetTop + over.clientHeight * (1 - share)) * ratio);
+    const row = canvas.getContext('2d').getImageData(left, y, width, 1).data;
+    return row.filter((value, n) => n % 4 === 3 && value === 255).length;
+  });
+  return [...filled, width];
+}"""
+
+
 _COLOURS_AT = """(canvas, shares) => {
   const over = canvas.parentElement.querySelector('.u-over'), ratio = canvas.width / canvas.clientWidth;
   const y = Math.round((over.offsetTop + over.clientHeight - 4) * ratio);

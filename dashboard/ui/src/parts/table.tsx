@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
+import { inOrder } from "../order";
 
 export interface Column<Row> {
   key: string;
@@ -54,6 +55,16 @@ export function Table<Row>(props: Props<Row>) {
   const [current, setCurrent] = useState("");
   const body = useRef<HTMLTableSectionElement>(null);
   const sorted = useMemo(() => (given ? rows : sortedBy(rows, columns, sort)), [rows, columns, sort, given]);
+  const head = useMemo(
+    () => (
+      <tr>
+        {columns.map((column) => (
+          <Head key={column.key} column={column} sort={sort} onSort={props.onSort ?? setChosen} />
+        ))}
+      </tr>
+    ),
+    [columns, sort, props.onSort],
+  );
   if (rows.length === 0) return <>{props.empty}</>;
   const seen = sorted.slice(0, most);
   const stop = seen.some((row) => id(row) === current) ? current : id(seen[0] as Row);
@@ -72,13 +83,7 @@ export function Table<Row>(props: Props<Row>) {
     <div class="table-room">
       <table class={open ? "table opens" : "table"} aria-rowcount={rows.length + 1}>
         <caption class={props.captioned ? "" : "hidden"}>{props.caption}</caption>
-        <thead>
-          <tr>
-            {columns.map((column) => (
-              <Head key={column.key} column={column} sort={sort} onSort={props.onSort ?? setChosen} />
-            ))}
-          </tr>
-        </thead>
+        <thead>{head}</thead>
         <tbody ref={body}>
           {seen.map((row) => (
             <tr
@@ -159,7 +164,7 @@ function sortedBy<Row>(
     .sort((a, b) => {
       if (a.value === null || b.value === null) return Number(a.value === null) - Number(b.value === null);
       if (typeof a.value === "number" && typeof b.value === "number") return sign * (a.value - b.value);
-      return sign * String(a.value).localeCompare(String(b.value), "en", { numeric: true });
+      return sign * inOrder(String(a.value), String(b.value));
     })
     .map(({ row }) => row);
 }

@@ -2,7 +2,7 @@ import { render } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { SourceContext } from "../api";
 import { listen } from "../keys";
-import { NOTHING, type View, ViewContext } from "../live";
+import { NOTHING, useLive, type View, ViewContext } from "../live";
 import { useRoute } from "../router";
 import { sessionOf } from "../session";
 import type { Source } from "../source";
@@ -30,9 +30,10 @@ function App({ source }: { source: Source }) {
     [source, view.user, view.role],
   );
 
-  return (
-    <SourceContext.Provider value={source}>
-      <ViewContext.Provider value={view}>
+  // The same until one of these is another: with live figures only what shows them is drawn anew.
+  const frame = useMemo(
+    () => (
+      <>
         <a class="skip" href="#main" onClick={skip}>
           Skip to the page
         </a>
@@ -41,15 +42,22 @@ function App({ source }: { source: Source }) {
           {source.watch && <LineBanner />}
           {source.watch && session && <MaintenanceBanner />}
           <main id="main" tabIndex={-1}>
-            {session ? <Opened route={route} session={session} source={source} /> : <Waiting view={view} />}
+            {session ? <Opened route={route} session={session} source={source} /> : <Waiting />}
           </main>
         </div>
-      </ViewContext.Provider>
+      </>
+    ),
+    [route, session, source],
+  );
+  return (
+    <SourceContext.Provider value={source}>
+      <ViewContext.Provider value={view}>{frame}</ViewContext.Provider>
     </SourceContext.Provider>
   );
 }
 
-function Waiting({ view }: { view: View }) {
+function Waiting() {
+  const view = useLive();
   return (
     <p class="first" role="status">
       {view.notice}

@@ -76,21 +76,26 @@ export function Navigation({ route, session, source }: Props) {
 }
 
 function PageLink({ page, here }: { page: Page; here: string }) {
-  const pool = useLive().pool;
-  const badge = pool && page.badge?.(pool);
   return (
     <a href={href(page.name)} aria-current={page.name === here ? "page" : undefined}>
       {page.title}
-      {badge && (
-        <>
-          {" "}
-          <Chip tone={badge.tone} title={badge.title}>
-            {badge.text}
-            <span class="hidden"> {badge.title}</span>
-          </Chip>
-        </>
-      )}
+      {page.badge && <PageBadge badge={page.badge} />}
     </a>
+  );
+}
+
+function PageBadge({ badge }: { badge: NonNullable<Page["badge"]> }) {
+  const pool = useLive().pool;
+  const told = pool && badge(pool);
+  if (!told) return null;
+  return (
+    <>
+      {" "}
+      <Chip tone={told.tone} title={told.title}>
+        {told.text}
+        <span class="hidden"> {told.title}</span>
+      </Chip>
+    </>
   );
 }
 

@@ -38,7 +38,7 @@ export function GpuPanel({ id, gpu, workers, past, loaded, live, by, names, from
   const layers = useMemo(() => layersOf(past, live, by, names), [past, !live, by, names, until]);
   const totals = past?.columns.total_bytes ?? [];
   const total = gpu?.total_bytes ?? totals[totals.length - 1] ?? 0;
-  const name = gpu ? `${gpu.name}, ${gpu.agent} GPU ${gpu.index}` : id;
+  const name = nameOf(id, gpu);
   const memory = useMemo(
     () =>
       total > 0 && (
@@ -66,7 +66,7 @@ export function GpuPanel({ id, gpu, workers, past, loaded, live, by, names, from
     [name, past, running, gpu?.utilisation, gpu?.temperature, gpu?.power_mw, from, until],
   );
   return (
-    <article class="panel gpu" aria-label={name}>
+    <>
       <header class="card-head">
         <h2>
           <a href={href("gpus", [id])}>{gpu?.name ?? gpuName([], id)}</a>
@@ -85,8 +85,13 @@ export function GpuPanel({ id, gpu, workers, past, loaded, live, by, names, from
       )}
       {vitals}
       {gpu && <Workers workers={workers} gpu={gpu} />}
-    </article>
+    </>
   );
+}
+
+/** What a GPU is called: `RTX 4090, studio-a GPU 0`. */
+export function nameOf(id: string, gpu: Gpu | null): string {
+  return gpu ? `${gpu.name}, ${gpu.agent} GPU ${gpu.index}` : id;
 }
 
 function inGib(value: number): string {

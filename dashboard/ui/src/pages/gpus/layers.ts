@@ -1,5 +1,6 @@
 // One GPU's memory over time as layers: history from the store, and after it what is live.
 import type { Curve, Holder } from "../../live_curves";
+import { inOrder } from "../../order";
 import type { Gap, Series } from "../../parts/plot";
 import type { GpuHistory, Values } from "./shapes";
 
@@ -79,10 +80,6 @@ function kinds(past: GpuHistory, tail: Curve | null): Layer[] {
 
 function nameOf(one: Holder, by: By): string {
   return by === "worker" ? one.worker : one.user || IDLE;
-}
-
-function inOrder(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
 }
 
 function holders(past: GpuHistory, tail: Curve | null, by: By, all: readonly string[]): Layer[] {

@@ -5,11 +5,12 @@ import { useLive } from "../../live";
 import { useLiveNow } from "../../live_now";
 import type { PageProps } from "../../pages";
 import { Empty } from "../../parts/empty";
+import { InSight } from "../../parts/in_sight";
 import { Problem } from "../../parts/problem";
 import { TimeSpan, useSpan } from "../../parts/time_span";
 import { Take } from "../../recording/take";
 import { href, setQuery } from "../../router";
-import { GpuPanel } from "./gpu_panel";
+import { GpuPanel, nameOf } from "./gpu_panel";
 import { type By, namesOf } from "./layers";
 import type { GpuHistories } from "./shapes";
 
@@ -70,22 +71,33 @@ export default function GpusPage({ route, session }: PageProps) {
         </Empty>
       )}
       <div class={one ? "stack" : "gpus"}>
-        {shown.map((id) => (
-          <GpuPanel
-            key={id}
-            id={id}
-            gpu={view.gpus.find((gpu) => gpu.id === id) ?? null}
-            workers={view.workers.filter((worker) => worker.gpu === id)}
-            past={told?.gpus[id] ?? null}
-            loaded={!!told}
-            live={span.moving ? (view.curves[id] ?? null) : null}
-            by={by}
-            names={names}
-            from={span.from}
-            until={until}
-            large={!!one}
-          />
-        ))}
+        {shown.map((id) => {
+          const gpu = view.gpus.find((one) => one.id === id) ?? null;
+          return (
+            <InSight
+              key={id}
+              class="panel gpu"
+              label={nameOf(id, gpu)}
+              because={[told, by, span.from, span.until]}
+            >
+              {() => (
+                <GpuPanel
+                  id={id}
+                  gpu={gpu}
+                  workers={view.workers.filter((worker) => worker.gpu === id)}
+                  past={told?.gpus[id] ?? null}
+                  loaded={!!told}
+                  live={span.moving ? (view.curves[id] ?? null) : null}
+                  by={by}
+                  names={names}
+                  from={span.from}
+                  until={until}
+                  large={!!one}
+                />
+              )}
+            </InSight>
+          );
+        })}
       </div>
     </div>
   );

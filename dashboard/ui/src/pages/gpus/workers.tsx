@@ -1,3 +1,4 @@
+import { useMemo } from "preact/hooks";
 import { bytes, gib } from "../../format";
 import type { Gpu, Worker } from "../../live_tables";
 import { Bar } from "../../parts/bar";
@@ -12,6 +13,20 @@ const LIMITS: Record<string, [Tone, string]> = {
 
 /** What each worker holds of a GPU, what it was promised, and what keeps it within that. */
 export function Workers({ workers, gpu }: { workers: Worker[]; gpu: Gpu }) {
+  const models = workers.some((one) => one.models.length > 0);
+  const columns = useMemo(() => columnsOf(gpu.total_bytes, models), [gpu.total_bytes, models]);
+  return (
+    <Table
+      caption={`Workers on ${gpu.agent} GPU ${gpu.index}`}
+      columns={columns}
+      rows={workers}
+      id={(one) => one.id}
+      empty={<p class="muted small">No worker here.</p>}
+    />
+  );
+}
+
+function columnsOf(total: number, models: boolean): Column<Worker>[] {
   const columns: Column<Worker>[] = [
     {
       key: "id",
@@ -29,7 +44,7 @@ export function Workers({ workers, gpu }: { workers: Worker[]; gpu: Gpu }) {
       title: "Memory",
       hint: "Used now, of what is promised to its job",
       value: (one) => one.hold_bytes,
-      show: (one) => <Memory worker={one} gpu={gpu} />,
+      show: (one) => <Memory worker={one} total={total} />,
     },
     {
       key: "limit",
@@ -53,19 +68,10 @@ export function Workers({ workers, gpu }: { workers: Worker[]; gpu: Gpu }) {
       show: (one) => <span class="small">{one.models.join(", ") || "–"}</span>,
     },
   ];
-  const told = workers.some((one) => one.models.length > 0) ? columns : columns.slice(0, 3);
-  return (
-    <Table
-      caption={`Workers on ${gpu.agent} GPU ${gpu.index}`}
-      columns={told}
-      rows={workers}
-      id={(one) => one.id}
-      empty={<p class="muted small">No worker here.</p>}
-    />
-  );
+  return models ? columns : columns.slice(0, 3);
 }
 
-function Memory({ worker, gpu }: { worker: Worker; gpu: Gpu }) {
+function Memory({ worker, total }: { worker: Worker; total: number }) {
   const promised = worker.busy ? worker.reserved_bytes : 0;
   const within = Math.min(worker.used_bytes, promised || worker.used_bytes);
   const over = promised ? Math.max(0, worker.used_bytes - promised) : 0;
@@ -76,7 +82,7 @@ function Memory({ worker, gpu }: { worker: Worker; gpu: Gpu }) {
     <>
       <Bar
         label={words}
-        total={gpu.total_bytes}
+        total={total}
         parts={[
           { label: "used", value: within, tone: promised ? "reserved" : "resident" },
           { label: "over", value: over, tone: "bad" },
