@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench import history_jobs
+from bench import history_books, history_jobs, history_routes
 from bench import history_rows as rows
 from bench.machine import describe
 from cli.valkey import EmbeddedValkey
@@ -66,6 +66,8 @@ async def fill(engine: AsyncEngine, season: rows.Season) -> None:
         await _insert(engine, history.gpu_samples, rows.gpu_samples(season, step, span))
         await _insert(engine, history.pool_samples, rows.pool_samples(season, step, span))
     await _insert(engine, history.waits, rows.waits(season))
+    for table, of in history_books.all_rows(season):
+        await _insert(engine, table, of)
     mark = {"name": "recorded", "at_ms": season.until_ms}
     await _insert(engine, history.marks, [mark])
     await account(engine, season.until_ms)
@@ -222,6 +224,7 @@ async def measure(url: str, args: argparse.Namespace, valkey: str) -> dict[str, 
             "filled_s": filled,
             "recorder": rate,
             "queries": await time_queries(engine, season, args.rounds),
+            "answers": await history_routes.times(engine, ledger, season, args.rounds),
         }
     finally:
         await ledger.close()
@@ -251,7 +254,7 @@ def main() -> None:
     for one in found:
         print(f"\n{one['store']}: {one['node_runs']:,} node runs, filled in {one['filled_s']} s")
         print(f"  recorder: {one['recorder']}")
-        for name, took in one["queries"].items():
+        for name, took in [*one["queries"].items(), *one["answers"].items()]:
             print(f"  {took['ms']:8.1f} ms (worst {took['worst_ms']:.1f})  {name}")
 
 

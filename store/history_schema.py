@@ -54,7 +54,12 @@ node_runs: Final = Table(
     Column("fallback", Words),
     # id of a preview that the probe has taken
     Column("capture", Words),
-    Index(None, "started_ms"),
+    # in the order in which ``store.recordings`` pages, with all that it counts
+    Index(
+        "ix_node_runs_span",
+        *("started_ms", "job_id", "attempt", "node"),
+        *("seconds", "cached", "user_name"),
+    ),
     sqlite_with_rowid=False,
 )
 #: Runs that took long, for whoever looks for slow ones. The index has the same words.

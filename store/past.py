@@ -7,11 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from scheduler.states import Lane
 from store import history_schema, schema
+from store.folding import STEPS
 
 _jobs = schema.jobs.c
 _attempts = schema.attempts.c
@@ -22,6 +23,7 @@ _runs = history_schema.prompt_runs.c
 _STEP_S: Final = 600
 _SHORT_STEP_S: Final = 60
 _SHORT_MS: Final = 6 * 3_600_000
+_LONG_MS: Final = 2 * 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +135,12 @@ class SqlPast:
     async def gpus(self, from_ms: int, until_ms: int) -> list[PlayedGpu]:
         """GPUs that were sampled in the span, and how many workers each had, by id."""
         step_s = _step(from_ms, until_ms)
-        begin = from_ms - from_ms % (step_s * 1000)
-        samples = select(_gpus.gpu, _gpus.total_bytes, _gpus.holders).where(
-            _gpus.step_s == step_s, _gpus.at_ms >= begin, _gpus.at_ms < until_ms
-        )
+        within = _of_step(step_s, from_ms, until_ms)
+        if until_ms - from_ms > _LONG_MS:
+            # who was there is in the longest steps, too; the last of them may not be made yet
+            newest = until_ms - 2 * STEPS[-1] * 1000
+            within = or_(_of_step(STEPS[-1], from_ms, until_ms), _of_step(step_s, newest, until_ms))
+        samples = select(_gpus.gpu, _gpus.total_bytes, _gpus.holders).where(within)
         tries = (
             select(_attempts.gpu, _attempts.worker)
             .where(_attempts.ended_ms >= from_ms, _attempts.admitted_ms < until_ms)
@@ -204,6 +208,11 @@ async def _sampled(connection: AsyncConnection, one: Away) -> bool:
         )
     )
     return 2 * (there or 0) * _SHORT_STEP_S * 1000 > one.until_ms - one.from_ms
+
+
+def _of_step(step_s: int, from_ms: int, until_ms: int) -> ColumnElement[bool]:
+    begin = from_ms - from_ms % (step_s * 1000)
+    return and_(_gpus.step_s == step_s, _gpus.at_ms >= begin, _gpus.at_ms < until_ms)
 
 
 def _step(from_ms: int, until_ms: int) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, select
+import msgspec
+from sqlalchemy import Row, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store import history_schema, schema
@@ -34,6 +35,7 @@ _COLUMNS: Final = (
     "node", "display", "class_type", "started_ms", "seconds", "calls", "cached", "result",
     "error", "before_bytes", "after_bytes", "peak_bytes", "out_bytes", "fallback", "capture",
 )  # fmt: skip
+_BARS: Final = tuple(_nodes[name] for name in _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,19 +192,18 @@ class SqlTimelines:
         self, job_id: str, attempt: int, node: str, *, fingerprint: str | None = None
     ) -> OneNode | None:
         """One node of an attempt, with what it was given and gave."""
-        wanted = select(history_schema.node_runs).where(
+        wanted = select(*_BARS, _nodes.shapes).where(
             _nodes.job_id == job_id, _nodes.attempt == attempt, _nodes.node == node
         )
         async with self._engine.connect() as connection:
-            rows = await _rows(connection, wanted)
-            if not rows:
+            row = (await connection.execute(wanted)).first()
+            if row is None:
                 return None
             count = select(func.count()).where(_nodes.job_id == job_id, _nodes.attempt == attempt)
             nodes = await connection.scalar(count)
-            name = rows[0]["class_type"]
-            usual = await _usual(connection, job_id, fingerprint, nodes or 1, name)
+            usual = await _usual(connection, job_id, fingerprint, nodes or 1, row.class_type)
             moves = await _rows(connection, _moves(job_id, attempt))
-        run = _node_run(rows[0], usual)
+        run = _node_run(row, usual)
         return OneNode(
             run=run,
             compared=len(usual.of(run.class_type, run.node)),
@@ -305,8 +306,8 @@ def _same_try(recent: Any) -> Any:
 
 
 def _tries(job_id: str) -> Select[*tuple[Any, ...]]:
-    attempts = schema.attempts
-    return select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
+    tries = schema.attempts
+    return select(tries).where(tries.c.job_id == job_id).order_by(tries.c.attempt)
 
 
 def _moves(job_id: str, attempt: int) -> Select[*tuple[Any, ...]]:
@@ -315,34 +316,33 @@ def _moves(job_id: str, attempt: int) -> Select[*tuple[Any, ...]]:
     return select(moves).where(mine).order_by(moves.c.at_ms, moves.c.seq)
 
 
-async def _rows(
-    connection: AsyncConnection, wanted: Select[*tuple[Any, ...]]
-) -> list[dict[str, Any]]:
+async def _rows(connection: AsyncConnection, wanted: Select[Any]) -> list[dict[str, Any]]:
     found: Any = (await connection.execute(wanted)).mappings().all()
     return [dict(row) for row in found]
 
 
 async def _node_rows(
     connection: AsyncConnection, job_id: str, attempt: int, *, shapes: bool
-) -> list[dict[str, Any]]:
-    columns = (*(_nodes[name] for name in _COLUMNS), *([_nodes.shapes] if shapes else []))
+) -> Sequence[Row[*tuple[Any, ...]]]:
     wanted = (
-        select(*columns)
+        select(*_BARS, *([_nodes.shapes] if shapes else []))
         .where(_nodes.job_id == job_id, _nodes.attempt == attempt)
         .order_by(_nodes.started_ms, _nodes.node)
         .limit(_MOST_NODES)
     )
-    return await _rows(connection, wanted)
+    return (await connection.execute(wanted)).all()
 
 
-def _node_run(row: Mapping[str, Any], usual: Usual) -> NodeRun:
-    others = [] if row["cached"] else usual.of(row["class_type"], row["node"])
+def _node_run(row: Sequence[Any], usual: Usual) -> NodeRun:
+    """Of a row of ``_node_rows``: there may be thousands, so nothing is done twice."""
+    told: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
+    others = [] if told["cached"] else usual.of(told["class_type"], told["node"])
     return NodeRun(
-        **{name: row[name] for name in _COLUMNS},
-        shapes=json.loads(row.get("shapes") or "{}"),
+        **told,
+        shapes=msgspec.json.decode(row[-1] or "{}") if len(row) > len(_COLUMNS) else {},
         usual_seconds=quantile(others, 0.5),
         late_seconds=quantile(others, 0.95),
-        percentile=bisect_right(others, row["seconds"]) / len(others) if others else None,
+        percentile=bisect_right(others, told["seconds"]) / len(others) if others else None,
     )
 
 

@@ -105,7 +105,8 @@ def _changed(
     if left is None or right is None:
         return []
     given, other = a.get(left["node"]), b.get(right["node"])
-    if given is None or other is None:  # not told: nothing can be said
+    # not told: nothing can be said
+    if given is None or other is None or given == other:
         return []
     return [
         {"name": name, "a": given.get(name), "b": other.get(name)}
