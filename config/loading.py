@@ -27,13 +27,21 @@ from config.yaml_lines import dotted, read_yaml
 
 FILE_NAME: Final = "vramgate.yaml"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(Name)
-#: settings that name a file or folder
+#: settings that name a file or folder; ``*``: each of a list
 _PATHS: Final = (
     "data_dir",
     "cluster.token_file",
+    "cluster.ca",
     "gateway.frontend_root",
     "agent.comfyui.path",
     "agent.comfyui.python",
+    "agent.tls_cert",
+    "agent.tls_key",
+    "metrics.token_file",
+    "sinks.influx.token_file",
+    "sinks.influx.password_file",
+    "alerts.smtp.ca",
+    "alerts.webhooks.*.secret_file",
 )
 
 
@@ -142,7 +150,11 @@ def _read_file(draft: Draft, file: Path) -> None:
 
 def _anchor(data: Any, path: list[str], folder: Path) -> None:
     """Take a relative path in the file from the file's folder; ``~`` is the user's home."""
-    for name in path[:-1]:
+    for place, name in enumerate(path[:-1]):
+        if name == "*":
+            for one in data if isinstance(data, list) else ():
+                _anchor(one, path[place + 1 :], folder)
+            return
         data = data.get(name) if isinstance(data, dict) else None
     if isinstance(data, dict) and isinstance(data.get(path[-1]), str):
         data[path[-1]] = str(folder / Path(data[path[-1]]).expanduser())

@@ -221,3 +221,31 @@ def test_the_file_is_found_in_the_named_order(
     assert find_file(None, {**environ, "VRAMGATE_CONFIG": str(named)}) == named
     with pytest.raises(ConfigError, match="there is no such file"):
         find_file(tmp_path / "nowhere.yaml", environ)
+
+
+def test_every_file_that_the_config_file_names_lies_beside_it(tmp_path: Path) -> None:
+    for name in ("ca.pem", "token", "secret"):
+        (tmp_path / name).write_text("x" * 20)
+    file = write(
+        tmp_path,
+        "cluster: {ca: ca.pem, token_file: token}\n"
+        "agent: {tls_cert: ca.pem, tls_key: ca.pem}\n"
+        "metrics: {token_file: token}\n"
+        "sinks: {influx: {url: 'http://i', bucket: b, token_file: token}}\n"
+        "alerts:\n"
+        "  smtp: {host: mail, ca: ca.pem}\n"
+        "  webhooks: [{name: ops, url: 'https://hook', secret_file: secret}]\n",
+    )
+    settings = load(file, environ={}).settings
+    found = [
+        settings.cluster.ca,
+        settings.cluster.token_file,
+        settings.agent.tls_cert,
+        settings.agent.tls_key,
+        settings.metrics.token_file,
+        settings.sinks.influx.token_file,
+        settings.alerts.smtp.ca,
+        settings.alerts.webhooks[0].secret_file,
+    ]
+    assert {path.parent for path in found if path is not None} == {tmp_path}
+    assert None not in found
