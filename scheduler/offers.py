@@ -16,6 +16,7 @@ from scheduler.decisions import Wait
 from scheduler.placement import Seat
 from scheduler.reservation import fitting_bytes, seconds_with
 from scheduler.scene import Scene
+from scheduler.sharing import load_beside
 from scheduler.shortage import shortage
 from scheduler.states import Job, WaitReason
 from scheduler.warmth import load_seconds, main_model
@@ -76,7 +77,7 @@ def _cold_start(scene: Scene, jobs: Sequence[Job], *, forced: bool) -> Start | W
     """The first of these jobs for which loading now beats waiting for a warm worker."""
     first: Wait | None = None
     for job, model in _one_of_each(scene, jobs):
-        wait = None if forced else _warm_soon(scene, job, model, alike(jobs, model))
+        wait = None if forced else _warm_instead(scene, job, model, alike(jobs, model))
         if wait is None:
             start = _cheapest(scene, job)
             if start is not None:
@@ -145,18 +146,43 @@ def _preference(job: Job, start: Start, *, whole: bool) -> tuple[object, ...]:
     return (not job.needs_gpu and on_gpu, most, start.cost, seat.used, -spare, seat.order)
 
 
-def _warm_soon(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
-    """Workers that have the model could take so many jobs sooner than it is loaded here."""
+def _warm_instead(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
+    """Its jobs should wait for workers that have the model, so many of this line with it.
+
+    Either those could take all of them sooner than it is loaded here. Or one is free sooner,
+    and a copy beside what runs is not worth its load: who waits for it has less work for
+    each copy than the load would take there.
+    """
     if not model:
         return None
+    load = load_seconds(job, ())
     at = scene.warmth.last_start(model, jobs, job.need_seconds)
-    if at is None or at - scene.now_ms > load_seconds(job, ()) * 1000:
-        return None
+    if at is None or at - scene.now_ms > load * 1000:
+        at = scene.warmth.first_end(model)
+        beside = _load_beside(scene, job) if at is not None and job.need_seconds < load else 0.0
+        if at is None or at - scene.now_ms > beside * 1000:
+            return None
+        if beside <= scene.warmth.pressure(model):
+            return None
     if scene.equipment.is_picky(job) and not _has_warm_seat(scene, job, model):
         return None
     seconds = max(0, at - scene.now_ms) / 1000
     text = f"workers that have its models loaded should be free within {seconds:.0f} s"
     return Wait(job, WaitReason.WARM_SOON, text)
+
+
+def _load_beside(scene: Scene, job: Job) -> float:
+    """Seconds in which the job would load beside what runs, on the idle GPU where least does.
+
+    0: nothing runs there, or no such GPU is idle.
+    """
+    beside: list[int] = []
+    for seat in scene.idle:
+        if seat.card is not None and scene.may_use(job, seat):
+            beside.append(seat.card.running)
+            if not beside[-1]:
+                return 0.0
+    return load_beside(job, load_seconds(job, ()), min(beside)) if beside else 0.0
 
 
 def _has_warm_seat(scene: Scene, job: Job, model: str) -> bool:

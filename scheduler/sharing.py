@@ -48,6 +48,17 @@ _TURNS_SECONDS_PER_GIB: Final = 1.6
 _GIB: Final = 2**30
 
 
+def load_beside(job: Job, load: float, running: int) -> float:
+    """Seconds in which a job loads its models beside so many others that compute.
+
+    Args:
+        job: that loads.
+        load: seconds that it takes alone.
+        running: jobs beside it.
+    """
+    return load + running * _TURNS_SECONDS_PER_GIB * sum(job.model_bytes) / _GIB
+
+
 def hold_beside_load(job: Job, load: float) -> bool:
     """Whether nothing else should start on a GPU while this job loads its models.
 
@@ -58,4 +69,4 @@ def hold_beside_load(job: Job, load: float) -> bool:
         job: that loads.
         load: seconds that it takes alone.
     """
-    return load < _TURNS_SECONDS_PER_GIB * sum(job.model_bytes) / _GIB
+    return load_beside(job, load, 1) > 2 * load

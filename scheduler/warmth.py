@@ -84,6 +84,7 @@ class Warmth:
         self._queued: dict[str, float] | None = None
         self._copies: dict[str, int] | None = None
         self._free_ms: dict[str, list[int]] = {}
+        self._first_ms: dict[str, int | None] = {}
         for seat in idle:
             for model in seat.models:
                 self.idle.setdefault(model, []).append(seat)
@@ -96,6 +97,7 @@ class Warmth:
                 seats.remove(seat)
             elif self._copies is not None:
                 self._copies[model] = self._copies.get(model, 0) + 1
+            self._first_ms.pop(model, None)
             if model in self._free_ms:
                 heapq.heappush(self._free_ms[model], seat.ends_ms)
 
@@ -118,6 +120,17 @@ class Warmth:
         for _ in range(jobs - 1):
             heapq.heapreplace(heap, heap[0] + int(seconds * 1000))
         return heap[0]
+
+    def first_end(self, model: str) -> int | None:
+        """When the first busy seat that has the model should be free, whoever waits for it.
+
+        Returns:
+            Server time; None: no busy seat has the model.
+        """
+        if model not in self._first_ms:
+            ends = (s.ends_ms for s in self._seats if s.job and s.heard and model in s.models)
+            self._first_ms[model] = min(ends, default=None)
+        return self._first_ms[model]
 
     def claim(self, model: str, jobs: int, seconds: float) -> None:
         """So many jobs wait for those seats and will run there for so long each."""

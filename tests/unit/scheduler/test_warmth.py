@@ -115,3 +115,44 @@ def test_nothing_starts_beside_a_load_that_it_would_stretch() -> None:
     # its agent has seen the first step, whatever the driver shows
     assert admitted(1.4, told="x") == 1
     assert admitted(1.4, told="before") == 0
+
+
+def beside(*waiting, ends_in: float = 4.0, **w0):
+    """The same with both workers on one GPU: what loads there slows, and is slowed."""
+    first = {"on": "g0", "used": 6, "job": "x", "models": (A,), **w0}
+    workers = [worker("w0", **first), worker("w1", on="g0")]
+    gpus = [gpu("g0", total=48, used=6)]
+    return decide(list(waiting), ends_in=ends_in, workers=workers, gpus=gpus)[1]
+
+
+def short(name: str, seconds: float = 2.0, **changes):
+    """Loads 5 s alone, 9 GiB beside another take 14.4 s longer."""
+    sizes = {"model_bytes": (9 * GIB,), "load_seconds": 5.0}
+    return job(name, need=10, need_seconds=seconds, **{**sizes, **changes})
+
+
+def test_another_copy_beside_what_runs_is_loaded_only_for_work_that_is_worth_it() -> None:
+    assert beside(*(short(f"j{n}") for n in range(5))) == {}
+    assert beside(*(short(f"j{n}") for n in range(20))) == {"j0": "w1"}
+
+
+def test_on_a_gpu_where_nothing_runs_another_copy_is_worth_less_work() -> None:
+    queue = [short(f"j{n}") for n in range(5)]
+    assert decide(queue, ends_in=4)[1] == {"j0": "w1"}
+
+
+def test_jobs_that_run_longer_than_they_load_do_not_wait_for_that() -> None:
+    assert beside(short("j", 10.0), ends_in=9.0) == {"j": "w1"}
+
+
+def test_nobody_waits_longer_for_a_warm_worker_than_loading_beside_it_takes() -> None:
+    assert beside(short("j"), ends_in=19.0) == {}
+    assert beside(short("j"), ends_in=20.0) == {"j": "w1"}
+
+
+def test_the_first_copy_of_a_model_is_always_worth_its_load() -> None:
+    assert beside(short("j"), models=(B,)) == {"j": "w1"}
+
+
+def test_who_was_passed_too_often_loads_another_copy_beside_what_runs() -> None:
+    assert beside(short("j", skips=64)) == {"j": "w1"}
