@@ -91,7 +91,7 @@ async def open_page(browser: Browser, studio: Studio) -> AsyncIterator[Open]:
             viewport={"width": width, "height": 800}, color_scheme=theme
         )
         contexts.append(context)
-        key = {"key": key_of(user)}
+        key: dict[str, str | float | bool] = {"key": key_of(user)}
         answer = await context.request.post(f"{studio.url}/login", form=key, max_redirects=0)
         assert answer.status == 303, await answer.text()
         page = await context.new_page()
