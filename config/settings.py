@@ -341,9 +341,10 @@ class Agent(Model):
     simulate: str | None = None
     """Simulated GPUs and workers, for example `gpus=2,vram=24GiB,workers=2,speed=10`."""
     sample: Seconds = 0.1
-    """Time between two readings of device memory while jobs run or memory moves."""
+    """Time between two readings of device memory while it moves, models load, or no probe tells
+    what a job takes."""
     sample_rest: Seconds = 1.0
-    """The same at rest."""
+    """The same at rest; at most 0.25 s while jobs run."""
 
 
 class Settings(Model):

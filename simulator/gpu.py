@@ -132,12 +132,13 @@ class SimulatedGpu:
             claim = _read(path)
             if claim is None:
                 continue
-            if _started(claim["pid"]) != claim["started"]:
+            started, stopped = _life(claim["pid"])
+            if started != claim["started"]:
                 path.unlink(missing_ok=True)
                 continue
             held = claim["context_bytes"] + claim["resident_bytes"]
             processes[claim["pid"]] = processes.get(claim["pid"], 0) + held
-            if claim["computing"] and not _stopped(claim["pid"]):
+            if claim["computing"] and not stopped:
                 computing.append(claim["pid"])
         foreign = _read(self.directory / "foreign.json")
         if foreign and foreign["used_bytes"]:
@@ -213,29 +214,25 @@ class GpuProcess:
 
 
 def _started(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None when it is gone.
+    """Start time of a process in clock ticks since boot; None when it is gone."""
+    return _life(pid)[0]
+
+
+def _life(pid: int) -> tuple[int | None, bool]:
+    """Start time of a process, and whether it is frozen: then no kernel of it runs for long.
 
     A killed process that nobody reaped yet (state Z) holds no memory any more.
-    Without ``/proc`` it is 0 for every process that lives.
+    Without ``/proc`` the time is 0 for every process that lives.
     """
     if not _HAS_PROC:
-        return 0 if _lives(pid) else None
+        return (0 if _lives(pid) else None), False
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return None, False
     # The name in brackets may hold spaces and brackets itself: fields count from the last one.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _stopped(pid: int) -> bool:
-    """Whether a living process is frozen (state T): no kernel of it runs for long."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] == "T"
+    return (None if fields[0] in "ZX" else int(fields[19])), fields[0] == "T"
 
 
 def _lives(pid: int) -> bool:

@@ -19,6 +19,8 @@ class FakeNvml:
 
     def __init__(self, directories: Sequence[Path]) -> None:
         self._directories = tuple(directories)
+        #: what a card is does not change
+        self._cards: dict[Path, SimulatedGpu] = {}
 
     def devices(self) -> list[GpuReading]:
         """All GPUs, by index.
@@ -26,7 +28,7 @@ class FakeNvml:
         Raises:
             GpuUnreadable: A directory is gone, as a card that fell off the bus.
         """
-        return sorted(map(_reading, self._directories), key=lambda reading: reading.index)
+        return sorted(map(self._reading, self._directories), key=lambda reading: reading.index)
 
     def vitals(self, uuid: str) -> Vitals:
         """Nothing is told of a simulated card."""
@@ -43,19 +45,21 @@ class FakeNvml:
     def close(self) -> None:
         """Nothing is held between reads."""
 
-
-def _reading(directory: Path) -> GpuReading:
-    try:
-        gpu = SimulatedGpu.open(directory)
-        state = gpu.read()
-    except OSError as error:
-        raise GpuUnreadable(f"no simulated GPU in {directory.name}; create it first") from error
-    return GpuReading(
-        uuid=gpu.uuid,
-        index=gpu.index,
-        name=gpu.name,
-        total_bytes=gpu.total_bytes,
-        used_bytes=state.used_bytes,
-        processes=state.processes,
-        utilisation=state.utilisation,
-    )
+    def _reading(self, directory: Path) -> GpuReading:
+        try:
+            # a card that is taken away is gone
+            (directory / "gpu.json").stat()
+            gpu = self._cards.get(directory) or SimulatedGpu.open(directory)
+            state = gpu.read()
+        except OSError as error:
+            raise GpuUnreadable(f"no simulated GPU in {directory.name}; create it first") from error
+        self._cards[directory] = gpu
+        return GpuReading(
+            uuid=gpu.uuid,
+            index=gpu.index,
+            name=gpu.name,
+            total_bytes=gpu.total_bytes,
+            used_bytes=state.used_bytes,
+            processes=state.processes,
+            utilisation=state.utilisation,
+        )

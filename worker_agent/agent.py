@@ -167,6 +167,7 @@ class Agent:
         self.heartbeat.workers = lambda: [driver.report() for driver in drivers]
         self.heartbeat.tenants = lambda: [driver.tenant() for driver in drivers]
         self.heartbeat.busy = lambda: not all(driver.idle for driver in drivers)
+        self.heartbeat.watched = lambda: any(driver.watched for driver in drivers)
 
     def _places(self) -> list[Place]:
         probed = self._settings.probe.enabled
@@ -310,7 +311,7 @@ class Agent:
                     await asyncio.gather(*(driver.confirm() for driver in self._drivers.values()))
                 known = run_id
                 for driver in self._drivers.values():
-                    driver.forget_settled()
+                    driver.settled.forget()
             await asyncio.sleep(REPORT)
 
     # ── stopping ─────────────────────────────────────────────────────────────

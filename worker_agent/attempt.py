@@ -237,6 +237,7 @@ class Attempt:
         )
         self._teller = teller
         telling = asyncio.create_task(self._tell(teller))
+        self._follower.tell_now = teller.tell_now
         try:
             stop = await self._follower.follow()
             self._follower.frames.put_nowait(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -22,7 +23,7 @@ from worker_agent.tenancy import Schema
 _log = structlog.get_logger(__name__)
 
 #: how often a waiting attempt looks around, seconds: a dead process is noticed in this time
-_TICK: Final = 0.25
+_TICK: Final = 0.5
 #: how often the worker is asked for a prompt whose frames may be missing, seconds
 _ASK: Final = 1.0
 #: the same while the socket is fine but silent, seconds
@@ -114,6 +115,8 @@ class Follower:
         self._wake = asyncio.Event()
         #: frames to be told, in order; None: no more will come
         self.frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        #: tells a frame without waiting; False: it must wait its turn in ``frames``
+        self.tell_now: Callable[[Frame], bool] = lambda frame: False
         self._images_waiting = 0
         self.cancelled = False
         self.preempted = False
@@ -139,9 +142,10 @@ class Follower:
             return
         if isinstance(frame, Message):
             self._started |= frame.type == "execution_start" and frame.prompt_id == self._uuid
-        elif not self._may_wait(frame):
+        if self.frames.empty() and self.tell_now(frame):
             return
-        self.frames.put_nowait(frame)
+        if not isinstance(frame, Binary) or self._may_wait(frame):
+            self.frames.put_nowait(frame)
 
     def told(self, frame: Frame) -> None:
         """A frame was taken from ``frames``."""

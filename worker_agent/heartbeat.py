@@ -63,6 +63,8 @@ class Heartbeat:
         self.tenants: Callable[[], Sequence[Tenant]] = list
         #: whether a worker here has a job
         self.busy: Callable[[], bool] = lambda: False
+        #: whether one loads models, or nothing but readings tells what it takes
+        self.watched: Callable[[], bool] = lambda: False
         self._ledger = ledger
         self._book = book
         self._host = host
@@ -132,6 +134,7 @@ class Heartbeat:
     async def _rest(self) -> None:
         pause_s = self._pace.next(
             self._book.gpus,
+            watched=self.watched(),
             busy=self.busy(),
             fastest_s=self._settings.sample,
             slowest_s=max(self._settings.sample, self._settings.sample_rest),

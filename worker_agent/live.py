@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from scheduler.live import GLANCED, LiveFrame, LiveHeader, pack_binary
+from worker_agent import loose_json
 
 #: bytes one gateway may lag behind before it is disconnected
 BUFFER_BYTES: Final = 64 * 2**20
@@ -30,6 +31,8 @@ _KEPT_S: Final = 5.0
 #: results of one attempt that are repeated, and their bytes; the oldest go first
 _MOST_RESULTS: Final = 256
 _MOST_RESULT_BYTES: Final = 2**20
+#: messages of which only the newest matters
+_NEWEST: Final = frozenset({"progress", "progress_state"})
 
 Wire = str | bytes
 
@@ -42,14 +45,18 @@ class _Running:
     start: LiveFrame | None = None
     executing: LiveFrame | None = None
     results: list[str] = field(default_factory=list)
-    progress: LiveFrame | None = None
+    #: the newest ``progress_state``, without its message, and that
+    progress: tuple[LiveFrame, str] | None = None
     end: LiveFrame | None = None
     forget_at: float | None = None
 
     def repeated(self, *, results: bool = True) -> list[str]:
         """Where it stands, as frames for somebody who has heard nothing of it."""
         first = [_again(frame) for frame in (self.executing, self.start) if frame is not None]
-        last = [_again(frame) for frame in (self.progress, self.end) if frame is not None]
+        last = [_again(self.end)] if self.end is not None else []
+        if self.progress is not None:
+            frame, message = self.progress
+            last.insert(0, _joined(msgspec.structs.replace(frame, replay=True), message))
         return [*first, *(self.results if results else ()), *last]
 
     def add_result(self, frame: LiveFrame) -> None:
@@ -172,9 +179,33 @@ class LiveHub:
 
     def publish(self, frame: LiveFrame) -> None:
         """Send a ComfyUI message to everybody who watches its user."""
+        type_ = _type(frame)
+        if frame.message is not None and type_ in _NEWEST:
+            data = loose_json.encode(frame.message.get("data")).decode()
+            self.publish_progress(msgspec.structs.replace(frame, message=None), type_, data)
+            return
         self._remember(frame)
-        glanced = _type(frame) in GLANCED
-        self._spread(frame.user, _text(frame), _message_key(frame), glanced=glanced)
+        if self.is_watched(frame.user):
+            self._spread(frame.user, _text(frame), None, glanced=type_ in GLANCED)
+
+    def publish_progress(self, frame: LiveFrame, type_: str, data: str) -> None:
+        """Send a ``progress`` or ``progress_state`` on, undecoded.
+
+        Args:
+            frame: without a message.
+            type_: the message's type.
+            data: the message's data, JSON in the user's names.
+        """
+        message = f'{{"type":"{type_}","data":{data}}}'
+        if type_ == "progress_state":
+            self._of(frame).progress = (frame, message)
+        if self.is_watched(frame.user):
+            glanced = type_ in GLANCED
+            self._spread(frame.user, _joined(frame, message), (type_, frame.job), glanced=glanced)
+
+    def is_watched(self, user: str) -> bool:
+        """Whether any gateway wants to hear of this user's jobs."""
+        return any(user in feed.users or user in feed.glances for feed in self._feeds)
 
     def publish_binary(self, header: LiveHeader, payload: bytes) -> None:
         """Send an image or text."""
@@ -214,21 +245,27 @@ class LiveHub:
             if user in feed.users or (glanced and user in feed.glances):
                 feed.put(wire, newest_wins)
 
+    def _of(self, frame: LiveFrame) -> _Running:
+        return self._running.setdefault((frame.job, frame.attempt), _Running(frame.user))
+
     def _remember(self, frame: LiveFrame) -> None:
-        running = self._running.setdefault((frame.job, frame.attempt), _Running(frame.user))
+        running = self._of(frame)
         match _type(frame):
             case "execution_start":
                 running.start = frame
             case "executing":
                 running.executing = frame
-            case "progress_state":
-                running.progress = frame
             case "executed":
                 running.add_result(frame)
 
 
 def _again(frame: LiveFrame) -> str:
     return _text(msgspec.structs.replace(frame, replay=True))
+
+
+def _joined(frame: LiveFrame, message: str) -> str:
+    """The wire form of a frame with a message that is JSON already."""
+    return f'{_text(frame)[:-1]},"message":{message}}}'
 
 
 def _text(frame: LiveFrame) -> str:
@@ -241,9 +278,3 @@ def _text(frame: LiveFrame) -> str:
 
 def _type(frame: LiveFrame) -> Any:
     return frame.message.get("type") if frame.message else None
-
-
-def _message_key(frame: LiveFrame) -> Hashable | None:
-    if _type(frame) in ("progress_state", "progress"):
-        return (_type(frame), frame.job)
-    return None

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from scheduler.loading import loaded_bytes
 from scheduler.states import Job
-from worker_agent.frames import Frame, Message
+from worker_agent.frames import Frame, Progress
 
 
 class Load:
@@ -28,14 +28,16 @@ class Load:
         self._samplers = samplers
         self._over = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Its end is looked out for."""
+        return bool(self._job) and not self._over
+
     def ends_with(self, frame: Frame) -> bool:
         """Whether just this frame shows that it is over: a sampler has done its first step."""
-        if self._over or not self._job or not isinstance(frame, Message):
+        if not self.goes_on or not isinstance(frame, Progress):
             return False
-        if frame.type != "progress" or frame.field("node") not in self._samplers:
-            return False
-        steps = frame.data.get("value")
-        self._over = isinstance(steps, int | float) and steps >= 1
+        self._over = frame.node in self._samplers and frame.value is not None and frame.value >= 1
         return self._over
 
     def told(self, used_bytes: int) -> str:

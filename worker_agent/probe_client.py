@@ -88,12 +88,24 @@ class Limited(msgspec.Struct, frozen=True, kw_only=True):
     mode: MemoryLimit
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Records in the order of their ``seq``."""
+
+    boot: str
+    records: tuple[dict[str, Any], ...]
+    last: int = 0
+    #: of those asked for, gone
+    lost: int = 0
+
+
 class Freed(msgspec.Struct, frozen=True, kw_only=True):
     """What giving memory back did."""
 
     before: Memory
     after: Memory
     seconds: float = 0.0
+    #: records, where they were asked for and the probe knows that they can be
+    told: Batch | None = None
 
 
 class Warmed(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,16 +119,6 @@ class Subscribed(msgspec.Struct, frozen=True, kw_only=True):
 
     boot: str
     last: int
-
-
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Records in the order of their ``seq``."""
-
-    boot: str
-    records: tuple[dict[str, Any], ...]
-    last: int = 0
-    #: of those asked for, gone
-    lost: int = 0
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,13 +171,13 @@ class ProbeClient:
         """
         await self._call("POST", "/warm", Warmed, {})
 
-    async def trim(self) -> Freed:
-        """Give back what the allocator holds unused.
+    async def trim(self, after: int) -> Freed:
+        """Give back what the allocator holds unused, and tell the records later than ``after``.
 
         Raises:
             Busy: a prompt runs.
         """
-        return await self._call("POST", "/trim", Freed, {})
+        return await self._call("POST", "/trim", Freed, {"after": after})
 
     async def release(self) -> Freed:
         """Unload all models, drop all caches, and give the memory back.

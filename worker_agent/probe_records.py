@@ -14,7 +14,7 @@ import msgspec
 
 from scheduler.states import Job
 from worker_agent.owners import Owners
-from worker_agent.probe_client import MOST_RECORDS, ProbeClient
+from worker_agent.probe_client import MOST_RECORDS, Batch, ProbeClient
 
 #: The probe's ring holds 16,384 records: what was taken is acknowledged long before that.
 _UNACKNOWLEDGED: Final = 2048
@@ -81,6 +81,11 @@ class ProbeRecords:
         self._tally = Tally()
 
     @property
+    def seen(self) -> int:
+        """Number of the last one taken."""
+        return self._seen
+
+    @property
     def due(self) -> bool:
         """Whether the probe should be asked: for what is missing, or to let it drop the rest."""
         return self._missing or self._seen - self._acknowledged >= _UNACKNOWLEDGED
@@ -124,15 +129,20 @@ class ProbeRecords:
         """
         for _ in range(_FETCHES):
             after = self._seen
-            batch = await client.records(after)
-            self._acknowledged = after
-            if batch.boot != self._boot:
+            if not await self.receive(after, await client.records(after)):
                 return
-            await self._owners.learn(batch.records)
-            self._accept(batch.records)
-            if len(batch.records) < MOST_RECORDS:
-                self._missing = False
-                return
+
+    async def receive(self, after: int, batch: Batch) -> bool:
+        """The answer to a question for all later than ``after``; whether there may be more."""
+        self._acknowledged = after
+        if batch.boot != self._boot:
+            return False
+        await self._owners.learn(batch.records)
+        self._accept(batch.records)
+        if len(batch.records) < MOST_RECORDS:
+            self._missing = False
+            return False
+        return True
 
     def _accept(self, records: Sequence[Mapping[str, Any]]) -> None:
         fresh = [record for record in records if _number(record, "seq") > self._seen]

@@ -234,13 +234,22 @@ class ProbeSide:
     async def _trim(self, client: ProbeClient) -> Freed:
         for _ in range(_TRIES):
             try:
-                return await client.trim()
+                return await self._trim_once(client)
             except Busy:
                 await asyncio.sleep(_PAUSE)
-        return await client.trim()
+        return await self._trim_once(client)
+
+    async def _trim_once(self, client: ProbeClient) -> Freed:
+        after = self.records.seen
+        freed = await client.trim(after)
+        if freed.told is not None:
+            await self.records.receive(after, freed.told)
+        return freed
 
     async def _until_told(self, client: ProbeClient) -> None:
         for _ in range(_TRIES):
+            if self.records.tally.ended:
+                return
             await self.records.fetch(client)
             if self.records.tally.ended:
                 return

@@ -28,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 #: how often a process is looked at, seconds
 _TICK: Final = 0.1
+#: the same while nothing is expected of it
+_WATCH: Final = 0.25
 #: pauses before a dead worker is started again: doubled from first to last, seconds
 _FIRST_PAUSE: Final = 0.5
 _LAST_PAUSE: Final = 30.0
@@ -214,7 +216,7 @@ class Process:
     async def _gone(self) -> None:
         # a process adopted from a dead agent is not our child: looking is all there is
         while self.alive():  # noqa: ASYNC110
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(_WATCH)
 
     def kill(self) -> None:
         """End the process at once; ``run`` starts it again."""

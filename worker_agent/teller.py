@@ -10,7 +10,7 @@ import structlog
 from scheduler.live import LiveFrame, LiveHeader
 from scheduler.states import Job
 from scheduler.workflow.passed_pictures import PASSED
-from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message
+from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message, Progress
 from worker_agent.outputs import Outputs
 from worker_agent.redact import redact_message
 from worker_agent.services import Services, patiently
@@ -27,6 +27,11 @@ def is_end(frame: Frame, attempt_uuid: str) -> bool:
         and frame.prompt_id == attempt_uuid
         and frame.data.get("node") is None
     )
+
+
+def _is_flat(metadata: Mapping[str, Any] | None) -> bool:
+    """Whether it holds words and figures only, as ComfyUI's own does."""
+    return not any(isinstance(value, dict | list) for value in (metadata or {}).values())
 
 
 class Teller:
@@ -67,13 +72,29 @@ class Teller:
         #: the node that runs now, "" before the first
         self.node = ""
         self.classes = classes
+        #: it waits for the ledger
+        self._waits = False
 
     async def tell(self, frame: Frame) -> None:
         """Send one frame on, unless it is somebody else's or none of the user's business."""
-        if isinstance(frame, Binary):
-            self._tell_binary(frame)
+        if not isinstance(frame, Message):
+            self._tell_plain(frame)
         elif frame.type not in BROADCAST and frame.prompt_id in (None, self._names.attempt_uuid):
+            self._waits = True
             await self._tell_message(frame)
+            self._waits = False
+
+    def tell_now(self, frame: Frame) -> bool:
+        """Send a frame on at once where nothing has to be waited for; False: it was not sent.
+
+        Nearly all frames of a prompt are such: a task of its own would cost more than they do.
+        """
+        if self._waits or isinstance(frame, Message):
+            return False
+        if isinstance(frame, Binary) and not _is_flat(frame.metadata):
+            return False  # a pack's own: what that breaks is to break its attempt alone
+        self._tell_plain(frame)
+        return True
 
     async def files(self, value: Any) -> dict[FileKey, FileKey]:
         """All outputs named so far and in ``value``: worker's names → user's, recorded."""
@@ -125,6 +146,14 @@ class Teller:
             # the frame that greets a reconnected socket names no prompt
             data.setdefault("prompt_id", self._names.prompt_id)
         self._services.hub.publish(self._frame({"type": frame.type, "data": data}))
+
+    def _tell_plain(self, frame: Progress | Binary) -> None:
+        if isinstance(frame, Binary):
+            if self._services.hub.is_watched(self._job.user):
+                self._tell_binary(frame)
+        elif frame.prompt_id in (None, self._names.attempt_uuid):
+            data = self._names.relayed(frame.data)
+            self._services.hub.publish_progress(self._frame(None), frame.type, data)
 
     def _tell_binary(self, frame: Binary) -> None:
         metadata = frame.metadata

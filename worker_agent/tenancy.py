@@ -17,6 +17,7 @@ from typing import Any, Final
 from unicodedata import category, normalize
 
 from scheduler.workflow.passed_pictures import PASSED, left_picture
+from worker_agent import loose_json
 
 #: first folder of everything of ours on a worker's disk
 ROOT: Final = "vg"
@@ -304,6 +305,13 @@ class Names:
                 return self._dict(value, files)
             case _:
                 return value
+
+    def relayed(self, data: str) -> str:
+        """JSON without escapes and files, in the user's names: it need not be decoded for that."""
+        for worker_s, user_s in ((self.attempt_uuid, self.prompt_id), (self.sid, self.client_id)):
+            if worker_s and worker_s != user_s and worker_s in data:
+                data = data.replace(f'"{worker_s}"', loose_json.encode(user_s or "").decode())
+        return data
 
     def _text(self, value: str) -> str:
         if value == self.attempt_uuid:

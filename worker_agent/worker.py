@@ -7,7 +7,6 @@ waits until the worker is idle.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -29,6 +28,7 @@ from worker_agent.outputs import Outputs
 from worker_agent.overrun import Overrun, Remedy
 from worker_agent.owners import Owners
 from worker_agent.place import Place
+from worker_agent.posted import Posted
 from worker_agent.probe_client import ProbeClient
 from worker_agent.probe_records import ProbeRecords
 from worker_agent.probe_side import ProbeSide
@@ -36,26 +36,24 @@ from worker_agent.recording import Heard
 from worker_agent.release import Releaser
 from worker_agent.residency import Residency
 from worker_agent.services import Services, patiently
+from worker_agent.settled import Settled
 from worker_agent.supervisor import Process
 from worker_agent.tenancy import Schema, read_schema
 from worker_agent.upkeep import Rest
 
 _log = structlog.get_logger(__name__)
 
-#: how often a worker is asked for its figures, seconds
+#: how often a worker is looked at, and asked for its figures, seconds
 _POLL: Final = 1.0
+#: how often one of ours is asked of which the driver tells what it holds: its process and its
+#: socket tell that it lives; and how often its disk is looked at, seconds
+_POLL_KNOWN: Final = 5.0
 #: a worker of somebody else's that is silent for longer is gone, seconds
 _SILENCE: Final = 12.0
 #: share of a lease that a job waits for a worker that is not up, and how often that is
 #: looked at, seconds
 _START_SHARE: Final = 0.6
 _START_LOOK: Final = 0.05
-#: settled attempts remembered, and for how long after the server was last seen: it may
-#: lose its last second (appendfsync everysec; two at worst)
-_SETTLED_KEPT: Final = 8
-_DOUBTFUL: Final = 3.0
-#: jobs remembered as sent
-_POSTED_KEPT: Final = 256
 
 
 class WorkerDriver:
@@ -83,8 +81,7 @@ class WorkerDriver:
         self.rest = Rest.NONE
         self._inbox: asyncio.Queue[Attempt | Job | Order] = asyncio.Queue()
         self._current: Attempt | None = None
-        #: jobs that it was sent, oldest first
-        self._posted: dict[str, None] = {}
+        self._posted = Posted(services.new_id)
         self._gpu = place.gpu_uuid or ""
         self._stats: DeviceStats | None = None
         self._described = -1
@@ -94,15 +91,15 @@ class WorkerDriver:
         self._releaser = Releaser(
             services, place.id, lambda: self.client, self.probe, self._residency, self._refresh
         )
-        self._last_answer = services.clock()
+        self._last_answer = self._asked = services.clock()
         self._overrun = Overrun(place.id)
         self._releasing = False
         #: a prompt that it does not let go of, "" for none
         self._shunned = ""
         #: the life that we ended ourselves
         self._ended_life = 0
-        #: attempts that were settled a moment ago, oldest first, and when
-        self._settled: deque[tuple[float, Attempt]] = deque(maxlen=_SETTLED_KEPT)
+        #: attempts that it had a moment ago
+        self.settled = Settled(services.clock)
         #: the life in which it last had a job
         self._worked_life = 0
 
@@ -133,6 +130,13 @@ class WorkerDriver:
     def idle(self) -> bool:
         """It has nothing to do, and nothing waits for it here."""
         return self._current is None and self._inbox.empty() and not self._releasing
+
+    @property
+    def watched(self) -> bool:
+        """Its job loads models, or nothing but readings tells what the job takes."""
+        if self._current is None or not self._gpu:
+            return False
+        return self._current.load.goes_on or self.probe.idle is None
 
     @property
     def residue_bytes(self) -> int:
@@ -231,7 +235,7 @@ class WorkerDriver:
         if job.state is JobState.RESERVED:
             self._inbox.put_nowait(Order(OrderKind.RUN, self.id, job.id, job.attempt))
             return
-        self._posted[job.id] = None
+        self._posted.note(job.id)
         self.link.pin(job.sid or None)
         self._inbox.put_nowait(job)
 
@@ -247,28 +251,11 @@ class WorkerDriver:
     async def confirm(self) -> None:
         """The ledger's server has restarted: say again what it may have lost."""
         self._inventory.put_again()
-        for _, attempt in list(self._settled):
-            await attempt.confirm()
+        await self.settled.confirm()
         if self._current is not None:
             await self._current.confirm()
 
-    def forget_settled(self) -> None:
-        """The server is the same as ever: what was settled a while ago is on its disk."""
-        while self._settled and self._settled[0][0] < self._services.clock() - _DOUBTFUL:
-            self._settled.popleft()
-
     # ── inside ───────────────────────────────────────────────────────────────
-
-    def _uuid(self, order: Order) -> str:
-        """Under which id the attempt reaches the worker: never one that it has seen.
-
-        A server that lost the admission counts the next attempt as the first again.
-        """
-        first = order.attempt == 1 and order.job not in self._posted
-        self._posted[order.job] = None
-        if len(self._posted) > _POSTED_KEPT:
-            del self._posted[next(iter(self._posted))]
-        return order.job if first else self._services.new_id()
 
     def _take(self, frame: Frame) -> None:
         self._last_answer = self._services.clock()
@@ -296,7 +283,7 @@ class WorkerDriver:
                 case Order(kind=OrderKind.RELEASE):
                     await self._release()
                 case Order():
-                    attempt = self._attempt(task.job, task.attempt, self._uuid(task))
+                    attempt = self._attempt(task.job, task.attempt, self._posted.uuid(task))
                     await self._until_up()
                     await self._occupied(attempt, attempt.run())
 
@@ -322,7 +309,7 @@ class WorkerDriver:
             await attempt.give_up()
         # fenced or broken, it has not said its end
         self._services.hub.forget(attempt.job_id, attempt.number)
-        self._settled.append((self._services.clock(), attempt))
+        self.settled.add(attempt)
         self._current = None
         self.link.unpin()
 
@@ -337,9 +324,10 @@ class WorkerDriver:
 
     async def _poll(self) -> None:
         while True:
-            await self.outputs.look(self._services.settings.files.min_free)
             try:
-                await self._refresh()
+                if self._is_due():
+                    await self.outputs.look(self._services.settings.files.min_free)
+                    await self._refresh()
                 await self._describe()
                 await self._inventory.put()
                 await self.probe.sync()
@@ -348,8 +336,14 @@ class WorkerDriver:
             if self.process is not None and not self.process.alive():
                 self._died()
             await self._watch_overrun()
-            pause = _POLL if self.up else _POLL / 4
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_POLL if self.up else _POLL / 4)
+
+    def _is_due(self) -> bool:
+        """Whether to ask it for its figures, and its disk for room."""
+        told = self._services.book.seen_by_driver(self.id) is not None
+        if self.process is None or not told or not self.up:
+            return True
+        return self._services.clock() - self._asked >= _POLL_KNOWN
 
     async def _watch_overrun(self) -> None:
         """A worker of ours that keeps more than it was promised is started anew when idle."""
@@ -363,6 +357,7 @@ class WorkerDriver:
                 await self._services.report()
 
     async def _refresh(self) -> None:
+        self._asked = self._services.clock()
         self._stats = read_stats(await self.client.system_stats())
         self._last_answer = self._services.clock()
         if self._shunned and self._shunned not in await self.client.queued():

@@ -26,7 +26,8 @@ from worker_agent.probe.turn import Busy
 #: Seconds of an in-process release, and of one that ran while a prompt was on its last lines.
 _RELEASE_S: Final = 0.35
 _LAST_LINES_S: Final = 0.5
-_LOOK_S: Final = 0.02
+#: The real one acts as soon as the prompts' thread is through.
+_LOOK_S: Final = 0.002
 #: Seconds between two frames, and between two samples of memory.
 _FLUSH_S: Final = 1.0
 _SAMPLE_S: Final = 0.1

@@ -43,6 +43,18 @@ def size_of(body: dict[str, Any], name: str) -> int | None:
     return value
 
 
+def record_of(body: dict[str, Any], name: str) -> int | None:
+    """A record's number, or None where there is none.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    value = body.get(name)
+    if value is not None and (type(value) is not int or value < 0):
+        raise BadRequest(f"{name} must be a record's number")
+    return value
+
+
 def names_of(body: dict[str, Any], name: str) -> list[str]:
     """A list of texts, empty where there is none.
 

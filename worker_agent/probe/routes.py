@@ -9,7 +9,7 @@ import platform
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .asked import BadRequest, body_of, limit_of, names_of, number_of, size_of
+from .asked import BadRequest, body_of, limit_of, names_of, number_of, record_of, size_of
 from .control import Control
 from .hooks import Hooks
 from .limit import BadLimit, dynamic_vram
@@ -171,8 +171,10 @@ class Routes:
         return await self._control.release(names_of(asked, "keep"), size_of(asked, "bytes"))
 
     async def trim(self, request: web.Request) -> dict[str, Any]:
-        """Give back what no tensor needs."""
-        return await self._control.trim()
+        """Give back what no tensor needs; with ``after``, the records later than that as well."""
+        after = record_of(await body_of(request), "after")
+        freed = await self._control.trim()
+        return freed if after is None else {**freed, "told": self._told(after, _RECORDS)}
 
     async def warm(self, request: web.Request) -> dict[str, Any]:
         """Load the kernels that prompts use."""
@@ -195,9 +197,11 @@ class Routes:
 
     async def records(self, request: web.Request) -> dict[str, Any]:
         """Records that the socket missed; those before them are acknowledged by asking."""
-        ring = self._records.ring
-        after = number_of(request, "after", 0)
         most = min(max(1, number_of(request, "most", _RECORDS)), _MOST_RECORDS)
+        return self._told(number_of(request, "after", 0), most)
+
+    def _told(self, after: int, most: int) -> dict[str, Any]:
+        ring = self._records.ring
         ring.acknowledge(after)
         # who asks after a prompt's end wants its own record now
         self._records.catch_up()

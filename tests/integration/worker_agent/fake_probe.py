@@ -31,6 +31,8 @@ class FakeProbe:
         self.figures: dict[str, Any] = dict(EMPTY)
         self.after: dict[str, Any] = {}
         self.broken = self.mute = False
+        #: tells records with a trim; older probes do not know that they can
+        self.tells = True
         self.mode = "enforced"
 
     def routes(self) -> list[web.RouteDef]:
@@ -86,6 +88,10 @@ class FakeProbe:
         self.asked.append([request.path.rpartition("/")[2]])
         before, self.figures = self.figures, {**self.figures, **self.after}
         told = {"before": before, "after": self.figures, "seconds": 0.1, "unloaded": []}
+        after = (await request.json()).get("after")
+        if self.tells and after is not None:
+            self.ring = [record for record in self.ring if record["seq"] > after]
+            told["told"] = {"boot": self.boot, "records": self.ring, "last": self.seq, "lost": 0}
         return web.json_response(told)
 
     async def validate(self, request: web.Request) -> web.Response:

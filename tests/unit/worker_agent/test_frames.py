@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from worker_agent.frames import Binary, Message, parse_binary, parse_text
+from worker_agent.frames import Binary, Message, Progress, parse_binary, parse_text
 
 # the head of a SaveImageWebsocket result as ComfyUI 0.3.64 sent it
 RESULT = bytes.fromhex("000000010000000289504e470d0a1a0a")
@@ -57,3 +57,35 @@ def test_text_that_is_no_message_is_none(text: str) -> None:
 def test_a_message_of_a_pack_may_carry_anything() -> None:
     assert parse_text('{"type": "x", "data": [1]}') == Message("x", [1])
     assert Message("x", [1]).prompt_id is None
+
+
+STATE = '{"type": "progress_state", "data": {"prompt_id": "p", "nodes": {"3": {"value": 2, "max": 20}}}}'
+
+
+def test_progress_is_not_taken_apart() -> None:
+    data = '{"prompt_id": "p", "nodes": {"3": {"value": 2, "max": 20}}}'
+    assert parse_text(STATE) == Progress("progress_state", "p", None, None, data)
+    step = '{"type":"progress","data":{"value":2.5,"max":20,"prompt_id":"p","node":"3"}}'
+    found = parse_text(step)
+    assert isinstance(found, Progress)
+    assert (found.node, found.value) == ("3", 2.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # an id may hide behind an escape, a file has two names
+        STATE.replace('"p"', '"\\u0070"'),
+        STATE.replace("max", "filename"),
+        # what is no strict JSON must not be handed on as it is
+        STATE.replace("20", "NaN"),
+        STATE.replace('"prompt_id": "p"', '"prompt_id": 1'),
+        '{"type": "progress", "data": [1]}',
+        '{"type": "progress"}',
+        '{"type": "executed", "data": {"of": "progress"}}',
+    ],
+)
+def test_what_cannot_be_handed_on_as_it_is_is_decoded(text: str) -> None:
+    found = parse_text(text)
+    assert isinstance(found, Message)
+    assert found.type == json.loads(text)["type"]

@@ -100,6 +100,29 @@ async def test_lifecycle_text_and_results_all_arrive_in_order(hub: LiveHub) -> N
     assert len(got) == 42
 
 
+async def test_progress_that_nobody_watched_is_told_to_newcomers_the_newest_only(
+    hub: LiveHub,
+) -> None:
+    said = LiveFrame(user="ann", job="j", attempt=1, client_id='odd "tab')
+    for step in range(3):
+        hub.publish_progress(said, "progress_state", f'{{"value": {step}}}')
+        hub.publish_progress(said, "progress", f'{{"value": {step}}}')
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset({"ann"}))
+    (again,) = await drain(feed)
+    message = {"type": "progress_state", "data": {"value": 2}}
+    assert again == msgspec.structs.replace(said, message=message, replay=True)
+
+
+async def test_who_only_glances_hears_where_a_job_stands_and_no_single_steps(hub: LiveHub) -> None:
+    feed = hub.attach()
+    hub.subscribe(feed, frozenset(), frozenset({"ann"}))
+    said = LiveFrame(user="ann", job="j", attempt=1)
+    for type_ in ("progress_state", "progress"):
+        hub.publish_progress(said, type_, "{}")
+    assert types(await drain(feed)) == ["progress_state"]
+
+
 async def test_a_gateway_that_lags_too_far_is_disconnected_and_harms_nobody() -> None:
     hub = LiveHub(lambda: 0.0, limit_bytes=1000)
     slow, fast = hub.attach(), hub.attach()

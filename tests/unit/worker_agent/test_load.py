@@ -7,7 +7,7 @@ import pytest
 
 from scheduler.states import Job
 from tests.pools import GIB, job
-from worker_agent.frames import Binary, Message
+from worker_agent.frames import Binary, Message, Progress
 from worker_agent.load import load_of
 
 CLASSES = {"3": "KSampler", "4": "DownloadModel"}
@@ -18,8 +18,8 @@ def cold(**changes: Any) -> Job:
     return replace(job("j", models=("m",), model_bytes=(6 * GIB,)), **told)
 
 
-def step(value: object, node: str = "3", kind: str = "progress") -> Message:
-    return Message(kind, {"value": value, "max": 20, "node": node, "prompt_id": "p"})
+def step(value: float | None, node: str | None = "3") -> Progress:
+    return Progress("progress", "p", node, value, "{}")
 
 
 def test_the_first_step_of_a_sampler_ends_a_load_once() -> None:
@@ -35,9 +35,9 @@ def test_the_first_step_of_a_sampler_ends_a_load_once() -> None:
     [
         step(0),
         step(5, "4"),
-        step("5"),
-        step(5, kind="progress_state"),
-        Message("progress", None),
+        step(None),
+        step(None, None),
+        Message("executing", {"node": "3"}),
         Binary(1, b""),
     ],
 )

@@ -9,8 +9,13 @@ from worker_agent.pace import Pace
 MIB = 2**20
 
 
-def pauses(pace: Pace, *gpus: Gpu, busy: bool = False, times: int = 1) -> list[float]:
-    return [pace.next(gpus, busy=busy, fastest_s=0.1, slowest_s=1.0) for _ in range(times)]
+def pauses(
+    pace: Pace, *gpus: Gpu, watched: bool = False, busy: bool = False, times: int = 1
+) -> list[float]:
+    return [
+        pace.next(gpus, watched=watched, busy=busy, fastest_s=0.1, slowest_s=1.0)
+        for _ in range(times)
+    ]
 
 
 def test_at_rest_pauses_grow_to_the_longest() -> None:
@@ -19,8 +24,12 @@ def test_at_rest_pauses_grow_to_the_longest() -> None:
     assert (found[0], found[-1]) == (0.1, 1.0)
 
 
-def test_while_a_worker_is_busy_they_stay_short() -> None:
-    assert set(pauses(Pace(), gpu(), busy=True, times=20)) == {0.1}
+def test_while_only_readings_tell_what_a_job_takes_they_stay_short() -> None:
+    assert set(pauses(Pace(), gpu(), watched=True, busy=True, times=20)) == {0.1}
+
+
+def test_while_probes_tell_what_jobs_take_they_grow_a_little() -> None:
+    assert pauses(Pace(), gpu(), busy=True, times=20)[-1] == 0.25
 
 
 def test_memory_that_moves_makes_them_short_at_once() -> None:

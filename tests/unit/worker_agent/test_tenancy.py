@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import posixpath
 from typing import Any
 
@@ -216,6 +217,23 @@ def test_ids_are_translated_wherever_they_stand() -> None:
         "nodes": {"3": {"prompt_id": "theirs", "state": "running"}},
         "by": {"theirs": [1, "tab"]},
     }
+
+
+_WORDS = st.sampled_from(["ours", "our-sid", "theirs", "ours ", "a: b", "", "3", "é"])
+
+
+@given(
+    st.recursive(
+        _WORDS | st.integers() | st.booleans() | st.none(),
+        lambda inner: st.lists(inner) | st.dictionaries(_WORDS, inner),
+    ),
+    st.sampled_from(["theirs", "ours", 'odd "name', "back\\slash"]),
+    st.sampled_from(["tab", None]),
+)
+def test_what_is_relayed_undecoded_says_the_same(value: Any, prompt: str, tab: str | None) -> None:
+    both = names(prompt_id=prompt, client_id=tab)
+    text = json.dumps(value, ensure_ascii=False)
+    assert json.loads(both.relayed(text)) == both.to_user(value, {})
 
 
 def test_outputs_get_the_name_that_the_ledger_gave_them() -> None:

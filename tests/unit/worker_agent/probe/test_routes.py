@@ -279,6 +279,17 @@ async def test_a_trim_takes_no_model(worker: Worker, client: TestClient[Any, Any
     assert told["unloaded"] == []
 
 
+async def test_a_trim_tells_the_records_that_are_asked_for_with_it(
+    worker: Worker, client: TestClient[Any, Any]
+) -> None:
+    for _ in range(3):
+        worker.records.ring.add({"kind": "sample", "at": 0.0})
+    _, told = await ask(client, "POST", "/trim", {"after": 1})
+    assert [record["seq"] for record in told["told"]["records"]] == [2, 3]
+    assert "told" not in (await ask(client, "POST", "/trim", {}))[1]
+    assert (await ask(client, "POST", "/trim", {"after": "1"}))[0] == 400
+
+
 async def test_a_prompt_is_judged(client: TestClient[Any, Any]) -> None:
     assert await ask(client, "POST", "/validate", {"prompt": {"9": {}}}) == (
         200,
