@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[3] / "store" / "migrations" / "versions"
 #: what an older release does not notice
-ADDITIVE = {"create_table", "create_index", "add_column", "f", "get_bind", "execute"}
+ADDITIVE = {"create_table", "create_index", "drop_index", "add_column", "f", "get_bind", "execute"}
 
 
 def problems(source: str) -> list[str]:
@@ -34,6 +34,8 @@ def problems(source: str) -> list[str]:
             found.append("SQL that is no UPDATE or INSERT")
         elif name == "create_index" and _is_unique(call):
             found.append("a unique index, which an older release's rows may break")
+        elif name == "drop_index" and not _only_sorts(call):
+            found.append("an index that an older release's upserts may name")
     return found
 
 
@@ -59,6 +61,14 @@ def _is_unique(index: ast.Call) -> bool:
     )
 
 
+def _only_sorts(drop: ast.Call) -> bool:
+    """Whether it is no unique index: those are primary keys here, and have no name of their own."""
+    return any(
+        isinstance(part, ast.Constant) and str(part.value).startswith("ix_")
+        for part in ast.walk(drop.args[0])
+    )
+
+
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
 def test_every_migration_only_adds(file: Path) -> None:
     assert problems(file.read_text()) == []
@@ -73,6 +83,7 @@ def test_every_migration_only_adds(file: Path) -> None:
         ('op.add_column("jobs", sa.Column("x", sa.Text(), nullable=False))', "a column"),
         ('op.execute("DELETE FROM jobs")', "SQL"),
         ('op.create_index("ix", "jobs", ["x"], unique=True)', "a unique index"),
+        ('op.drop_index("uq_jobs", "jobs")', "an index"),
     ],
 )
 def test_what_an_older_release_would_trip_over_is_found(line: str, said: str) -> None:
