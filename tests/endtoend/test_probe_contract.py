@@ -159,7 +159,7 @@ async def test_a_release_drops_what_nodes_handed_on(side: Side) -> None:
 
 
 async def test_between_prompts_all_of_it_is_done(side: Side) -> None:
-    await side.probe.trim()
+    await side.probe.trim(0)
     await side.probe.warm()
     assert (await side.probe.limit(None, 0, None)).value == "observed"
     assert (await side.probe.memory()).models == ()
