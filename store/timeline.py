@@ -145,6 +145,7 @@ class SqlTimelines:
         now_ms: int | None = None,
         shapes: bool = True,
         compare: bool = True,
+        memory: bool = True,
     ) -> Timeline | None:
         """An attempt of a job; None: there is nothing of it.
 
@@ -155,6 +156,7 @@ class SqlTimelines:
             now_ms: up to when an attempt that has not ended is read.
             shapes: whether nodes' inputs and outputs are read; they are most of the bytes.
             compare: whether nodes are told how usual they are.
+            memory: whether the worker's curve and gaps are read.
         """
         async with self._engine.connect() as connection:
             if attempt is None:
@@ -175,6 +177,7 @@ class SqlTimelines:
             if compare:
                 usual = await _usual(connection, job_id, fingerprint, len(rows))
             ran = _ran(prompt, tries, attempt, now_ms)
+            watched = ran if memory else None
             return Timeline(
                 job=job_id,
                 attempt=attempt,
@@ -182,8 +185,8 @@ class SqlTimelines:
                 attempts=tuple(tries),
                 nodes=tuple(_node_run(row, usual) for row in rows),
                 moves=tuple(await _rows(connection, _moves(job_id, attempt))),
-                curve=await _curve(connection, ran),
-                gaps=await _gaps(connection, ran),
+                curve=await _curve(connection, watched),
+                gaps=await _gaps(connection, watched),
                 compared=usual.compared,
                 ran=ran,
             )
@@ -336,7 +339,8 @@ async def _node_rows(
 def _node_run(row: Sequence[Any], usual: Usual) -> NodeRun:
     """Of a row of ``_node_rows``: there may be thousands, so nothing is done twice."""
     told: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
-    others = [] if told["cached"] else usual.of(told["class_type"], told["node"])
+    unknown = told["cached"] or not usual.compared
+    others = [] if unknown else usual.of(told["class_type"], told["node"])
     return NodeRun(
         **told,
         shapes=msgspec.json.decode(row[-1] or "{}") if len(row) > len(_COLUMNS) else {},

@@ -253,13 +253,13 @@ class Jobs:
     async def _side(self, found: record.Found) -> comparison.Side:
         head, now_ms = found.head, self._now_ms()
         seen = await self._timelines.read(
-            head.id, fingerprint=head.fingerprint, now_ms=now_ms, compare=False
+            head.id, fingerprint=head.fingerprint, now_ms=now_ms, compare=False, memory=False
         )
         runs = seen.nodes if seen else ()
-        bars = nodes.bars(runs, seen.moves if seen else (), {}, succeeded=True, titles=False)
         ran = seen.prompt["seconds"] if seen and seen.prompt else head.run_seconds
         return comparison.Side(
-            bars=bars,
+            runs=runs,
+            loads=nodes.loads(seen.moves if seen else ()),
             inputs={run.node: run.shapes["inputs"] for run in runs if run.shapes.get("inputs")},
             wait_seconds=record.wait_seconds(found) or 0.0,
             run_seconds=float(ran),

@@ -92,7 +92,7 @@ def bar(
         "class_type": run.class_type,
         "title": known.title if known and titles else "",
         "reached": True,
-        "state": _state(run),
+        "state": state(run),
         "started_ms": run.started_ms,
         "seconds": run.seconds,
         "load_seconds": min(load_seconds, run.seconds),
@@ -144,7 +144,8 @@ def listed_moves(moves: Iterable[Mapping[str, Any]]) -> list[Move]:
     ]
 
 
-def _state(run: NodeRun) -> Any:
+def state(run: NodeRun) -> Any:
+    """How it ended, in the page's words."""
     if run.cached:
         return "cached"
     if run.result == "success":

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from dashboard.insight.comparison import Side, nodes, parts
-from dashboard.insight.nodes import bars
 from tests.unit.dashboard.insight.test_nodes import run
 
 
 def side(*runs: Any, **changes: Any) -> Side:
     given = {one.node: one.shapes for one in runs if one.shapes}
-    fields: dict[str, Any] = {"wait_seconds": 1.0, "run_seconds": 10.0, "inputs": given}
-    return Side(bars=bars(runs, [], {}, succeeded=True, titles=True), **(fields | changes))
+    fields: dict[str, Any] = {
+        "wait_seconds": 1.0,
+        "run_seconds": 10.0,
+        "inputs": given,
+        "loads": {},
+    }
+    return Side(runs=runs, **(fields | changes))
 
 
 def test_what_lost_most_stands_first() -> None:
@@ -40,6 +44,15 @@ def test_inputs_that_differ_are_named_where_both_are_known() -> None:
     ]  # fmt: skip
     (unknown,) = nodes(side(run(shapes={"steps": 20})), side(run()))
     assert unknown["changed"] == []
+
+
+def test_loading_is_told_apart_and_never_more_than_the_node_took() -> None:
+    a = side(run(seconds=4.0), loads={"3": 3.0})
+    b = side(run(seconds=1.0), loads={"3": 9.0})
+    (row,) = nodes(a, b)
+    assert (row["load_a"], row["load_b"]) == (3.0, 1.0)
+    seconds = {part["what"]: (part["seconds_a"], part["seconds_b"]) for part in parts(a, b)}
+    assert (seconds["loading"], seconds["nodes"]) == ((3.0, 1.0), (1.0, 0.0))
 
 
 def test_parts_make_up_the_time() -> None:
