@@ -32,6 +32,8 @@ SPEED: Final = 4
 CINEMA: Final = (4096, 2160)
 #: runs of each kind: five against five are 1 in 252 by chance
 RUNS: Final = 5
+#: runs with a remedy, of which the quickest counts: a busy machine slows a simulated node, too
+TRIES: Final = 3
 #: an alert for a node over 5 s, as fast as time passes here
 CONFIG: Final = (
     KEYS
@@ -175,16 +177,15 @@ async def test_a_decode_that_fell_back_is_seen_told_and_cured(
 
     # The remedy for today: the size that is said to pass does, on the same card.
     width, height = (int(side) for side in smaller.split("up to ")[1].split(" ")[0].split("×"))
-    (cured,) = await studio.run(ann, size=(width, height))
-    bars = await told(ann, cured)
-    assert bars["VAEDecode"]["fallback"] == ""
-    assert await vae_seconds(ann, cured) < min(slow) / 2
+    cured = await studio.run(ann, TRIES, size=(width, height))
+    assert {(await told(ann, one))["VAEDecode"]["fallback"] for one in cured} == {""}
+    assert min([await vae_seconds(ann, one) for one in cured]) < min(slow) / 2
 
     # The remedy for good: what it is said to need is given, and it is as quick as ever.
     studio.restart(ROOMY)
-    (again,) = await studio.run(ann)
-    assert (await told(ann, again))["VAEDecode"]["fallback"] == ""
-    assert await vae_seconds(ann, again) < min(slow) / 2
+    again = await studio.run(ann, TRIES)
+    assert {(await told(ann, one))["VAEDecode"]["fallback"] for one in again} == {""}
+    assert min([await vae_seconds(ann, one) for one in again]) < min(slow) / 2
     # samples of the new card come a few seconds later
     async with asyncio.timeout(60):
         while True:
