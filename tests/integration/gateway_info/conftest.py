@@ -263,6 +263,9 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
         client = TestClient(TestServer(app))
         running.append(client)
         await client.start_server()
+        async with asyncio.timeout(30):  # it reads the pool by itself, a moment later
+            while "host" not in services.agents.pool.agents:
+                await asyncio.sleep(0.01)
         return Gateway(client, services, agent, ledger, clock, tmp_path / "files", config)
 
     yield starter
