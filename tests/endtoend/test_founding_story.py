@@ -4,7 +4,7 @@ A 4K picture's way through the VAE takes 2 s where there is memory, and more tha
 it falls back to tiles, and ComfyUI says so in a log that nobody reads. Here the timeline marks the
 node, the alert fires, the advice names node, cause and remedy, and the remedy is tried: with it
 the time is what it was. The simulated worker takes what was measured on an H200, times pass
-``SPEED`` times as fast.
+``SPEED`` times as fast: what a busy machine adds to a node counts as much more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.endtoend.stack import REPO, Stack
 
 pytestmark = pytest.mark.slow
 
-SPEED: Final = 4
+SPEED: Final = 2
 #: 4K as films have it
 CINEMA: Final = (4096, 2160)
 #: runs of each kind: five against five are 1 in 252 by chance
@@ -163,8 +163,7 @@ async def test_a_decode_that_fell_back_is_seen_told_and_cured(
     assert "in tiles" in decoded["cause"]
     assert "kept within 6." in decoded["cause"] or "kept within 5." in decoded["cause"]
     assert decoded["proof"]["p_value"] < 0.01
-    # by how much hangs on what else the machine does; that it is slower does not
-    assert decoded["effect"]["low"] > 1
+    assert decoded["effect"]["low"] > 2
     assert {one["job"] for one in decoded["jobs"]}
     smaller = next(text for text in decoded["remedies"] if text.startswith("Lower resolution"))
 
