@@ -36,6 +36,8 @@ _HEARTBEAT_S: Final = 15.0
 _ENDS_KEPT: Final = 4096
 #: results of one running job that are repeated to who connects in the middle
 _MOST_RESULTS: Final = 256
+#: messages that say how far a node is, not which one runs
+_STEPS: Final = frozenset({"progress", "progress_state"})
 
 _log = structlog.get_logger()
 _decode_frame = msgspec.json.Decoder(LiveFrame).decode
@@ -236,11 +238,15 @@ class LiveFeeds:
 
     def _is_news(self, agent: str, frame: LiveFrame, message: dict[str, Any]) -> bool:
         """Remember where the job stands; False: a repetition of what is known."""
+        type_ = message.get("type")
         running = self._running.get(frame.job)
         if running is None or running.attempt != frame.attempt:
+            if type_ in _STEPS and not frame.replay:
+                # on its way when its user's last socket left: by itself it is no standing, and
+                # who comes back is told first which node runs, as the agent repeats that
+                return True
             running = _Running(frame.user, frame.client_id, frame.attempt, agent)
             self._running[frame.job] = running
-        type_ = message.get("type")
         if type_ == "executed":
             return running.add_result(message, replay=frame.replay)
         if type_ == "execution_start":

@@ -74,6 +74,19 @@ async def test_who_comes_in_the_middle_is_told_node_start_results_and_progress_i
     assert told == ["executing", "execution_start", "executed", "progress_state"]
 
 
+async def test_a_step_of_a_job_that_is_not_known_is_no_standing_and_a_repeated_one_is() -> None:
+    """It was on its way when its user's last socket left."""
+    _, feeds, _ = a_watched_user()
+    for type_ in ("progress", "progress_state"):
+        say(feeds, type_)
+    assert feeds.standing("ann", "c") == []
+    for type_ in ("executing", "execution_start", "progress_state"):
+        say(feeds, type_, replay=True)
+    say(feeds, "progress")
+    told = [message["type"] for _, message in feeds.standing("ann", "c")]
+    assert told == ["executing", "execution_start", "progress_state"]
+
+
 async def test_a_repeated_result_is_shown_only_where_it_was_not_known() -> None:
     _, feeds, socket = a_watched_user()
     say(feeds, "executed", data={"node": "1"})
