@@ -267,7 +267,7 @@ def last_messages(event: Event) -> list[dict[str, Any]]:
         return [*closing_messages(event), executing_nothing(event.prompt_id)]
     # cancelled before it ran: ComfyUI says nothing; but an earlier attempt may have been
     # shown, and was never said to be over
-    return [executing_nothing(event.prompt_id)] if event.attempt else []
+    return [executing_nothing(event.prompt_id)] if event.begun else []
 
 
 def closing_messages(event: Event) -> list[dict[str, Any]]:

@@ -263,6 +263,8 @@ class Event:
     bytes: int = 0
     #: of an attempt's end: what it cost without weights, µs of a whole GPU
     cost: int = 0
+    #: True: a worker had taken up this attempt or an earlier one
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ class BooksAgent(BooksBase):
                 started_ms=now,
                 attempt_uuid=attempt_uuid,
                 sid=sid,
+                begun=True,
             )
             self.touch_active(job)
             self.emit_job(EventKind.CLAIMED, job)

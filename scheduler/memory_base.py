@@ -180,6 +180,7 @@ class BooksBase:
             frames=frames or b"[]",
             bytes=job.reserved_bytes if kind is EventKind.ADMITTED else 0,
             cost=cost,
+            begun=job.begun,
         )
         owner.changed = event.id
         return event

@@ -147,6 +147,7 @@ def decode_job(fields: Fields) -> Job | None:
         held=b"held" in fields,
         skips=_int(fields, b"skips"),
         preemptions=_int(fields, b"preemptions"),
+        begun=b"begun" in fields,
         preempting=b"preempting" in fields,
         granted_seconds=float(fields.get(b"granted_seconds", 0)),
         granted_load_seconds=float(fields.get(b"granted_load_seconds", 0)),
@@ -278,6 +279,7 @@ def decode_event(event_id: bytes, fields: Fields) -> Event:
         frames=fields.get(b"frames", b"[]"),
         bytes=_int(fields, b"bytes"),
         cost=_int(fields, b"cost"),
+        begun=b"begun" in fields,
     )
 
 

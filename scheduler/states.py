@@ -249,6 +249,8 @@ class Job:
     skips: int = 0
     #: times it was interrupted to make room
     preemptions: int = 0
+    #: True: a worker has taken up this attempt or an earlier one
+    begun: bool = False
     #: True: its agent was told to interrupt it and give it back
     preempting: bool = False
     #: what the last admission promised beside bytes (``Grant``)

@@ -81,6 +81,7 @@ local function emit_job(K, kind, job, more)
     job = job.id, user = job.user, prompt_id = job.prompt_id, client_id = job.client_id,
     state = job.state, attempt = job.attempt,
     worker = job.worker, gpu = job.gpu, remaining = remaining(K), cost = job.closing_cost,
+    begun = job.begun,
   }
   for name, value in pairs(more or {}) do fields[name] = value end
   local id = emit(K.events, kind, fields)

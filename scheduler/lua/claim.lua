@@ -13,8 +13,8 @@ local now = now_ms()
 redis.call('ZADD', K.inflight, 'XX', now + ARGV[5], job.id)
 if not again then
   redis.call('HSET', K.job, 'state', 'RUNNING', 'rev', job.rev + 1, 'started_ms', now,
-    'attempt_uuid', ARGV[3], 'sid', ARGV[4])
-  job.state = 'RUNNING'
+    'attempt_uuid', ARGV[3], 'sid', ARGV[4], 'begun', 1)
+  job.state, job.begun = 'RUNNING', 1
   emit_job(K, 'claimed', job)
 end
 return {'CLAIMED', again and 1 or 0, redis.call('GET', KEYS[19]), unpack(redis.call('HGETALL', K.job))}

@@ -8,7 +8,7 @@ import re
 
 import aiohttp
 
-from scheduler.ledger import Ending, EventKind, Outcome
+from scheduler.ledger import Admitted, Ending, EventKind, Grant, Outcome
 from scheduler.states import FailReason, Job
 from tests.integration.gateway_prompt.stage import Stage, kinds, remaining, report
 
@@ -361,6 +361,24 @@ async def test_a_preempted_job_is_shown_to_wait_again_and_ends_once(stage: Stage
         "execution_success",
         "executing",
     ]
+
+
+async def test_nothing_is_said_of_a_prompt_cancelled_before_a_worker_took_it_up(
+    stage: Stage,
+) -> None:
+    async with stage.tab() as tab:
+        job = await stage.queue()
+        snapshot = await stage.ledger.snapshot(1)
+        grant = Grant(bytes=2**30, capacity_bytes=24 * 2**30)
+        admitted = await stage.ledger.admit(stage.epoch, job, snapshot.workers[0], grant, 60_000)
+        assert isinstance(admitted, Admitted), admitted
+        await stage.post("/interrupt", {"prompt_id": job.prompt_id})
+        frames = await tab.until(
+            lambda frame: kinds([frame]) == ["status"] and not remaining(frame)
+        )
+        assert await tab.silent()
+    assert [one for one in frames if isinstance(one, dict) and one["type"] != "status"] == []
+    assert await stage.get("/history") == {}
 
 
 async def test_an_end_that_a_restarted_server_is_told_again_is_shown_once(stage: Stage) -> None:

@@ -52,6 +52,19 @@ async def test_a_job_cancelled_before_it_ran_leaves_no_history(studio: Studio) -
     assert found.state is JobState.CANCELLED
 
 
+async def test_a_cancelled_job_tells_whether_a_worker_had_taken_it_up(studio: Studio) -> None:
+    reserved = await studio.reserve()
+    await studio.ledger.cancel("ann", reserved.id)
+    event = await last_event(studio.ledger)
+    assert (event.job, event.attempt, event.begun) == (reserved.id, 1, False)
+    lost = await studio.run()
+    await studio.ledger.settle(lost.id, 1, outcome(Ending.LOST))
+    assert (await studio.job(lost.id)).state is JobState.QUEUED
+    await studio.ledger.cancel("ann", lost.id)
+    event = await last_event(studio.ledger)
+    assert (event.job, event.attempt, event.begun) == (lost.id, 1, True)
+
+
 async def test_a_reserved_job_gives_its_worker_back_at_once(studio: Studio) -> None:
     job = await studio.reserve()
     reply = await studio.ledger.cancel("ann", job.id)
