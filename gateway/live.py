@@ -237,14 +237,14 @@ class LiveFeeds:
         return (job, attempt) in self._ended
 
     def _is_news(self, agent: str, frame: LiveFrame, message: dict[str, Any]) -> bool:
-        """Remember where the job stands; False: a repetition of what is known."""
+        """Remember where the job stands; False: known, or soon repeated by the agent."""
         type_ = message.get("type")
         running = self._running.get(frame.job)
         if running is None or running.attempt != frame.attempt:
             if type_ in _STEPS and not frame.replay:
-                # on its way when its user's last socket left: by itself it is no standing, and
-                # who comes back is told first which node runs, as the agent repeats that
-                return True
+                # on its way when its user's last socket left. Who comes back is told first
+                # which node runs: the agent repeats that, and then the newest step
+                return False
             running = _Running(frame.user, frame.client_id, frame.attempt, agent)
             self._running[frame.job] = running
         if type_ == "executed":

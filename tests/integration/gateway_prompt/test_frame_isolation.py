@@ -102,6 +102,7 @@ async def test_of_a_running_prompt(
 ) -> None:
     async with listening(stage, "bob") as bobs, listening(stage, "ann") as anns:
         job = await stage.start(await stage.queue("ann", client_id))
+        await stage.agent.say(job, "execution_start", {"prompt_id": job.prompt_id})
         await act(stage, job)
         await anns.until(wanted)
         assert await bobs.silent()

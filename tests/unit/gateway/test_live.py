@@ -76,10 +76,12 @@ async def test_who_comes_in_the_middle_is_told_node_start_results_and_progress_i
 
 async def test_a_step_of_a_job_that_is_not_known_is_no_standing_and_a_repeated_one_is() -> None:
     """It was on its way when its user's last socket left."""
-    _, feeds, _ = a_watched_user()
+    _, feeds, socket = a_watched_user()
     for type_ in ("progress", "progress_state"):
         say(feeds, type_)
     assert feeds.standing("ann", "c") == []
+    # nor is it shown before the node that it belongs to
+    assert socket.outbox.waiting == 0
     for type_ in ("executing", "execution_start", "progress_state"):
         say(feeds, type_, replay=True)
     say(feeds, "progress")
