@@ -32,8 +32,13 @@ def logs(
     """
     ground = read_ground(config, data_dir)
     settings = ground.source.current()
-    token, tls = cluster_token(settings, ground.data_dir), trusting(settings.cluster)
-    print(with_ledger(ground, lambda ledger: worker_log(ledger, token, tls, worker, tail)), end="")
+
+    async def ask(ledger: Ledger) -> str:
+        # only now: where nothing runs there is no token either, and that is not what is wrong
+        token, tls = cluster_token(settings, ground.data_dir), trusting(settings.cluster)
+        return await worker_log(ledger, token, tls, worker, tail)
+
+    print(with_ledger(ground, ask), end="")
 
 
 async def worker_log(

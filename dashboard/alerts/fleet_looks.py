@@ -84,7 +84,13 @@ def _of_gpu(scene: Scene, gpu: Gpu, value: float, text: str) -> Reading:
     return Reading(
         subject=f"gpu:{gpu.id}",
         value=None if silent else value,
-        detail={"text": text, "gpu": gpu.id, "agent": gpu.agent, "name": gpu.name},
+        detail={
+            "text": text,
+            "gpu": gpu.id,
+            "agent": gpu.agent,
+            "index": gpu.index,
+            "name": gpu.name,
+        },
     )
 
 

@@ -14,7 +14,7 @@ from dashboard.alerts.words import figure
 from store.alert_records import Alert
 
 #: Of an alert's detail, what is told: ids and our own sentences.
-_TOLD: Final = ("job", "attempt", "node", "gpu", "worker", "agent", "from_ms", "until_ms")
+_TOLD: Final = ("job", "attempt", "node", "gpu", "index", "worker", "agent", "from_ms", "until_ms")
 VERSION: Final = 1
 
 
@@ -117,7 +117,7 @@ def _lines(title: str, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
         since = _time(alert["since_ms"])
         until = f" until {_time(alert['ended_ms'])}" if alert["ended_ms"] else ""
         lines += [
-            f"{title}: {alert['rule']} ({alert['severity']}) {alert['subject']}",
+            f"{title}: {alert['rule']} ({alert['severity']}) {_subject(alert)}",
             f"  {alert['text']}",
             f"  {figure(alert['value'], alert['unit'])}, limit "
             f"{figure(alert['limit'], alert['unit'])}; since {since}{until}",
@@ -125,6 +125,14 @@ def _lines(title: str, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _subject(alert: Mapping[str, Any]) -> str:
+    """What it is about; a GPU by where it is, as nobody knows its id by heart."""
+    where = alert["where"]
+    if alert["subject"].startswith("gpu:") and "agent" in where and "index" in where:
+        return f"{where['agent']} GPU {where['index']}"
+    return str(alert["subject"])
 
 
 def _time(at_ms: int) -> str:
