@@ -75,6 +75,10 @@ async def test_a_workflow_shows_what_was_learned_and_how_right_it_was(
     ).to_be_visible()
     await expect(right.get_by_role("row", name="up to 20 %").first).to_be_visible()
     await expect(page.get_by_role("group", name="Jobs a day")).to_be_visible()
+    daily = page.get_by_role("table", name="Jobs a day")
+    # a day, not its midnight
+    latest = re.compile(r"^latest, \d+ \w+ \d{4}$")
+    await expect(daily.get_by_role("columnheader").first).to_have_text(latest)
 
 
 async def test_failing_nodes_lead_to_the_job_that_failed(open_page: Open, ask: Ask) -> None:

@@ -16,6 +16,8 @@ interface Props {
   unit: string;
   /** A figure with its unit, in the legend. */
   format: (value: number) => string;
+  /** What a moment is called in the legend; by default its time of day. */
+  moment?: (ms: number) => string;
   /** Ends of the axis; by default those of `at`. */
   from?: number;
   until?: number;

@@ -6,17 +6,18 @@ interface Props {
   at: readonly number[];
   series: readonly Series[];
   format: (value: number) => string;
+  moment?: (ms: number) => string;
   cursor: number | null;
   off: ReadonlySet<string>;
   onToggle: (label: string) => void;
 }
 
 /** The figures of a chart as a table: at the cursor, and the least and the most. */
-export function PlotLegend({ label, at, series, format, cursor, off, onToggle }: Props) {
+export function PlotLegend({ label, at, series, format, moment = when, cursor, off, onToggle }: Props) {
   const last = at.length - 1;
   const index = cursor === null ? last : Math.min(cursor, last);
-  const moment = at[index];
-  const said = moment === undefined ? "" : when(moment);
+  const shown = at[index];
+  const said = shown === undefined ? "" : moment(shown);
   return (
     <>
       <table class="legend">

@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { count, took } from "../../format";
+import { count, day, took } from "../../format";
 import { Empty } from "../../parts/empty";
 import { Plot, type Series } from "../../parts/plot";
 import type { WorkflowDetail } from "./types";
@@ -9,6 +9,8 @@ const DAY_MS = 86_400_000;
 /** Jobs, failures and GPU time a job, by day. */
 export function Trend({ data }: { data: WorkflowDetail }) {
   const { at, counts, seconds } = useMemo(() => columns(data), [data]);
+  // the end of the last day belongs to it
+  const moment = (ms: number) => day(ms === at[at.length - 1] ? ms - 1 : ms);
   return (
     <section class="panel" aria-labelledby="trend">
       <h2 id="trend">By day</h2>
@@ -22,6 +24,7 @@ export function Trend({ data }: { data: WorkflowDetail }) {
             series={counts}
             stacked
             unit="jobs"
+            moment={moment}
             format={(value) => count(value, "job")}
             height={110}
             sync="trend"
@@ -31,6 +34,7 @@ export function Trend({ data }: { data: WorkflowDetail }) {
             at={at}
             series={seconds}
             unit="s"
+            moment={moment}
             format={took}
             height={110}
             sync="trend"
@@ -46,7 +50,7 @@ function columns({ days }: WorkflowDetail): { at: number[]; counts: Series[]; se
   const first = days[0];
   const last = days[days.length - 1];
   if (!first || !last) return { at: [], counts: [], seconds: [] };
-  const known = new Map(days.map((day) => [day.at_ms, day]));
+  const known = new Map(days.map((one) => [one.at_ms, one]));
   const at: number[] = [];
   for (let ms = first.at_ms; ms <= last.at_ms + DAY_MS; ms += DAY_MS) at.push(ms);
   const end = at.length - 1;
@@ -55,8 +59,8 @@ function columns({ days }: WorkflowDetail): { at: number[]; counts: Series[]; se
   const done = places.map((n) => (of(n)?.jobs ?? 0) - (of(n)?.failed ?? 0));
   const failed = places.map((n) => of(n)?.failed ?? 0);
   const each = places.map((n) => {
-    const day = of(n);
-    return day && day.jobs > 0 ? day.gpu_seconds / day.jobs : null;
+    const one = of(n);
+    return one && one.jobs > 0 ? one.gpu_seconds / one.jobs : null;
   });
   return {
     at,
