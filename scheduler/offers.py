@@ -13,7 +13,7 @@ from typing import Final
 
 from scheduler.caps import gib
 from scheduler.decisions import Wait
-from scheduler.placement import Seat
+from scheduler.placement import Card, Seat
 from scheduler.reservation import fitting_bytes, seconds_with
 from scheduler.scene import Scene
 from scheduler.sharing import load_beside
@@ -176,13 +176,15 @@ def _load_beside(scene: Scene, job: Job) -> float:
 
     0: nothing runs there, or no such GPU is idle.
     """
-    beside: list[int] = []
+    beside: dict[Card, int] = {}
     for seat in scene.idle:
-        if seat.card is not None and scene.may_use(job, seat):
-            beside.append(seat.card.running)
-            if not beside[-1]:
+        card = seat.card
+        if card is not None and card not in beside and scene.may_use(job, seat):
+            beside[card] = card.running
+            if not beside[card]:
                 return 0.0
-    return load_beside(job, load_seconds(job, ()), min(beside)) if beside else 0.0
+    least = min(beside.values(), default=0)
+    return load_beside(job, load_seconds(job, ()), least) if least else 0.0
 
 
 def _has_warm_seat(scene: Scene, job: Job, model: str) -> bool:
