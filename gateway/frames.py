@@ -2,7 +2,8 @@
 
 All integers are big-endian. Layouts: ``1`` image (type, bytes), ``3`` text
 (length, node, text; newer clients want length, prompt_id in front of that),
-``4`` image with metadata (length, JSON, bytes).
+``4`` image with metadata (length, JSON, bytes). Others are a node pack's own and pass as
+they are.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def text_frame(message: Mapping[str, Any], job: str = "") -> Frame:
     key = None
     data = message.get("data")
     if type_ in _NEWEST_WINS and isinstance(data, dict):
-        key = (type_, job, str(data.get(_NEWEST_WINS[type_])))
+        told_apart = data.get(_NEWEST_WINS[type_])
+        # without it, it is a node pack's own and may say what the next frame is
+        key = None if told_apart is None else (type_, job, str(told_apart))
     return Frame(msgspec.json.encode(message), key=key)
 
 
@@ -83,6 +86,14 @@ def executing_nothing(prompt_id: str) -> dict[str, Any]:
     return {"type": "executing", "data": {"node": None, "prompt_id": prompt_id}}
 
 
+def is_last(message: Mapping[str, Any]) -> bool:
+    """Whether this message ends a prompt for its client."""
+    data = message.get("data")
+    if message.get("type") != "executing" or not isinstance(data, Mapping):
+        return False
+    return data.get("node", "") is None
+
+
 def binary_frame(header: LiveHeader, payload: bytes | memoryview, told: Layout) -> Frame:
     """A preview, a result or progress text in the layout that this client reads.
 
@@ -96,7 +107,11 @@ def binary_frame(header: LiveHeader, payload: bytes | memoryview, told: Layout) 
         if told.text_prompts:
             head += _counted(header.prompt_id.encode())
         head += _counted(header.node.encode())
-        return Frame(head + payload, binary=True, key=("text", header.job, header.node))
+        # a text without a node is a pack's own: not a newer state of the one before
+        key = ("text", header.job, header.node) if header.node else None
+        return Frame(head + payload, binary=True, key=key)
+    if header.event not in (_IMAGE, _IMAGE_WITH_METADATA):
+        return Frame(_u32(header.event) + payload, binary=True)
     key = None if header.lossless else ("preview", header.job, header.node)
     if told.metadata and header.event == _IMAGE_WITH_METADATA and header.metadata is not None:
         head = _u32(_IMAGE_WITH_METADATA) + _counted(msgspec.json.encode(header.metadata))

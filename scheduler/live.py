@@ -155,10 +155,11 @@ class LiveFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class LiveHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Head of one binary frame of ``/v1/live``.
 
-    ``event`` is ComfyUI's binary event: 1 image, 3 text, 4 image with metadata.
+    ``event`` is ComfyUI's binary event: 1 image, 3 text, 4 image with metadata; or a node
+    pack's own, of which the payload is all that follows its number.
     ``prompt_id`` is the job's as its client knows it.
     ``image_type`` is 1 JPEG or 2 PNG. ``metadata`` is event 4's JSON, ids the
-    user's. ``lossless``: a result (SaveImageWebsocket), never to be dropped.
+    user's. ``lossless``: a result (SaveImageWebsocket) or a pack's own event, never to be dropped.
     """
 
     user: str

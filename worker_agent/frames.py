@@ -3,6 +3,7 @@
 Layouts as in ComfyUI 0.3.64, measured: a binary frame is ``u32`` event, then
 1 image (``u32`` format, bytes), 3 text (``u32`` length, node id, text),
 4 image with metadata (``u32`` length, JSON, bytes); integers are big-endian.
+Node packs send events of numbers of their own, which only their clients can read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from worker_agent import loose_json
 IMAGE: Final = 1
 TEXT: Final = 3
 IMAGE_WITH_METADATA: Final = 4
+#: events whose layout we know; others are a pack's own
+OURS: Final = frozenset({IMAGE, TEXT, IMAGE_WITH_METADATA})
 _FORMATS: Final = {"image/jpeg": 1, "image/png": 2}
 
 #: messages that end a prompt; they reach clients through the ledger's stream
@@ -51,6 +54,7 @@ class Binary:
     """A binary frame without its framing."""
 
     event: int
+    #: of a pack's own event all that follows its number
     payload: bytes
     #: 1 JPEG, 2 PNG, 0 no image
     image_type: int = 0
@@ -125,10 +129,15 @@ def _progress(text: str) -> Progress | None:
 
 
 def parse_binary(frame: bytes) -> Binary | None:
-    """A binary frame, or None where it is cut short or of an event we do not know."""
+    """A binary frame, or None where it is cut short."""
+    if len(frame) < 4:
+        return None
+    event = _u32(frame, 0)
+    if event not in OURS:
+        return Binary(event, frame[4:])
     if len(frame) < 8:
         return None
-    event, head = _u32(frame, 0), _u32(frame, 4)
+    head = _u32(frame, 4)
     if event == IMAGE:
         return Binary(IMAGE, frame[8:], image_type=head)
     if len(frame) < 8 + head:
@@ -136,9 +145,7 @@ def parse_binary(frame: bytes) -> Binary | None:
     if event == TEXT:
         node = frame[8 : 8 + head].decode(errors="replace")
         return Binary(TEXT, frame[8 + head :], node=node)
-    if event == IMAGE_WITH_METADATA:
-        return _with_metadata(frame[8 : 8 + head], frame[8 + head :])
-    return None
+    return _with_metadata(frame[8 : 8 + head], frame[8 + head :])
 
 
 def _with_metadata(head: bytes, image: bytes) -> Binary | None:

@@ -188,20 +188,23 @@ class LiveHub:
         if self.is_watched(frame.user):
             self._spread(frame.user, _text(frame), None, glanced=type_ in GLANCED)
 
-    def publish_progress(self, frame: LiveFrame, type_: str, data: str) -> None:
+    def publish_progress(
+        self, frame: LiveFrame, type_: str, data: str, *, newest_wins: bool = True
+    ) -> None:
         """Send a ``progress`` or ``progress_state`` on, undecoded.
 
         Args:
             frame: without a message.
             type_: the message's type.
             data: the message's data, JSON in the user's names.
+            newest_wins: whether a gateway that is behind may do without it.
         """
         message = f'{{"type":"{type_}","data":{data}}}'
         if type_ == "progress_state":
             self._of(frame).progress = (frame, message)
         if self.is_watched(frame.user):
-            glanced = type_ in GLANCED
-            self._spread(frame.user, _joined(frame, message), (type_, frame.job), glanced=glanced)
+            key = (type_, frame.job) if newest_wins else None
+            self._spread(frame.user, _joined(frame, message), key, glanced=type_ in GLANCED)
 
     def is_watched(self, user: str) -> bool:
         """Whether any gateway wants to hear of this user's jobs."""

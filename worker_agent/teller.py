@@ -10,7 +10,17 @@ import structlog
 from scheduler.live import LiveFrame, LiveHeader
 from scheduler.states import Job
 from scheduler.workflow.passed_pictures import PASSED
-from worker_agent.frames import BROADCAST, CLOSING, IMAGE, Binary, Frame, Message, Progress
+from worker_agent.frames import (
+    BROADCAST,
+    CLOSING,
+    IMAGE,
+    OURS,
+    TEXT,
+    Binary,
+    Frame,
+    Message,
+    Progress,
+)
 from worker_agent.outputs import Outputs
 from worker_agent.redact import redact_message
 from worker_agent.services import Services, patiently
@@ -153,7 +163,10 @@ class Teller:
                 self._tell_binary(frame)
         elif frame.prompt_id in (None, self._names.attempt_uuid):
             data = self._names.relayed(frame.data)
-            self._services.hub.publish_progress(self._frame(None), frame.type, data)
+            # without a node it is a pack's own: it may say what the next frame is
+            own = frame.type == "progress" and frame.node is None
+            hub = self._services.hub
+            hub.publish_progress(self._frame(None), frame.type, data, newest_wins=not own)
 
     def _tell_binary(self, frame: Binary) -> None:
         metadata = frame.metadata
@@ -169,9 +182,10 @@ class Teller:
             prompt_id=self._names.prompt_id,
             client_id=self._job.client_id,
             image_type=frame.image_type,
-            node=frame.node or self.node,
+            # a text that names no node is a pack's own word to its client, laid out as it is
+            node=frame.node if frame.event == TEXT else frame.node or self.node,
             metadata=metadata,
-            lossless=frame.event == IMAGE and self._lossless(),
+            lossless=frame.event not in OURS or (frame.event == IMAGE and self._lossless()),
         )
         self._services.hub.publish_binary(header, frame.payload)
 

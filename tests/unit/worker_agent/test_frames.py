@@ -36,11 +36,19 @@ def test_progress_text_names_its_node() -> None:
         struct.pack(">II", 3, 50) + b"x",
         struct.pack(">II", 4, 2) + b"[]",
         struct.pack(">II", 4, 2) + b"{x",
-        struct.pack(">II", 2, 1) + b"never on the wire",
     ],
 )
-def test_frames_that_are_cut_or_unknown_are_none(frame: bytes) -> None:
+def test_frames_that_are_cut_are_none(frame: bytes) -> None:
     assert parse_binary(frame) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\0\1BM a bitmap"])
+def test_a_packs_own_event_is_kept_as_it_is(body: bytes) -> None:
+    assert parse_binary(struct.pack(">I", 4321) + body) == Binary(4321, body)
+
+
+def test_a_text_may_name_no_node() -> None:
+    assert parse_binary(struct.pack(">II", 3, 0) + b"seed:7") == Binary(3, b"seed:7")
 
 
 def test_a_text_frame_may_hold_nan_as_comfyui_writes_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from scheduler.live import LiveFrame
+from scheduler.live import LiveFrame, unpack_binary
 from tests.pools import job
 from worker_agent.follow import Follower
 from worker_agent.frames import Binary, Frame, Message, Progress
@@ -65,6 +65,13 @@ class Stage:
             self.follower.told(frame)
             await self.teller.tell(frame)
 
+    async def wire(self) -> bytes:
+        """The next binary frame."""
+        async with asyncio.timeout(5):
+            wire = await self.feed.get()
+        assert isinstance(wire, bytes)
+        return wire
+
     async def heard(self, count: int) -> list[Any]:
         found: list[Any] = []
         async with asyncio.timeout(5):
@@ -110,3 +117,26 @@ async def test_metadata_that_a_pack_made_up_cannot_break_more_than_its_attempt()
     stage = Stage()
     stage.say(Binary(4, b"jpeg", metadata={"deep": [[]]}))
     assert stage.follower.frames.qsize() == 1
+
+
+async def test_what_a_pack_says_in_a_way_of_its_own_is_told_as_it_was_said() -> None:
+    stage = Stage()
+    stage.say(Message("executing", {"node": "4", "prompt_id": "ours"}))
+    telling = asyncio.create_task(stage.tell())
+    assert await stage.heard(1) == ["executing"]
+    telling.cancel()
+    stage.say(Binary(3, b"seed:7"), Binary(4321, b"a bitmap"))
+    heads = [unpack_binary(await stage.wire())[0] for _ in range(2)]
+    assert [(head.event, head.node, head.lossless) for head in heads] == [
+        (3, "", False),
+        (4321, "4", True),
+    ]
+
+
+async def test_of_progress_without_a_node_each_reaches_a_gateway_that_is_behind() -> None:
+    stage = Stage()
+    bare = Progress("progress", None, None, 7.0, '{"value":7,"max":7}')
+    for _ in range(100):
+        stage.say(bare)
+        stage.say(Binary(4321, b"result"))
+    assert await stage.heard(200) == ["progress", b"sult"] * 100
