@@ -2,7 +2,8 @@
 
 An input is ``[kind, options]``: ``kind`` is a list (a combo's choices) or a type's name;
 newer nodes say ``["COMBO", {"options": [...]}]``. Choices that are *files of a user* are
-marked by an option that ends in ``_upload``.
+marked by an option that ends in ``_upload``; the classes that do not say so and are known
+are named here.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ _MEDIA: Final[dict[str, tuple[str, ...]]] = {
     "video_upload": ("video/",),
     "audio_upload": ("audio/", "video/"),
 }
-#: core nodes that list the input folder without marking it
-_UNMARKED: Final = {("LoadLatent", "latent"): ".latent"}
+_FILMS: Final = (".webm", ".mp4", ".mkv", ".gif", ".mov")
+#: inputs that list the input folder without marking it, and the names they list: of ComfyUI
+#: itself and of VideoHelperSuite 1.7.9
+UNMARKED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("LoadLatent", "latent"): (".latent",),
+    ("VHS_LoadVideo", "video"): _FILMS,
+    ("VHS_LoadVideoFFmpeg", "video"): _FILMS,
+    ("VHS_LoadAudioUpload", "audio"): (".mp3", ".mp4", ".wav", ".ogg"),
+}
+_PACKS: Final = "custom_nodes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,12 @@ def _with_choices(spec: Any, found: list[Any] | None) -> Any:
     return [spec[0], {**spec[1], "options": found}, *spec[2:]]
 
 
+def is_of_a_pack(definition: Any) -> bool:
+    """Whether a class comes with a node pack: only its own code knows all that it allows."""
+    module = definition.get("python_module") if isinstance(definition, dict) else None
+    return isinstance(module, str) and module.startswith(_PACKS)
+
+
 def file_classes(info: Mapping[str, Any]) -> frozenset[str]:
     """Classes whose description depends on who asks."""
     return frozenset(name for name, node in info.items() if any(_file_inputs(name, node)))
@@ -115,7 +130,7 @@ def _file_inputs(name: str, node: Any) -> Iterator[tuple[str, str, Any, Mapping[
             if choices(spec) is None:
                 continue
             marks = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
-            if (name, key) in _UNMARKED or any(_is_mark(mark, marks[mark]) for mark in marks):
+            if (name, key) in UNMARKED or any(_is_mark(mark, marks[mark]) for mark in marks):
                 yield section, key, spec, marks
 
 
@@ -125,9 +140,9 @@ def _is_mark(option: str, value: Any) -> bool:
 
 def _own(name: str, key: str, marks: Mapping[str, Any], files: UserFiles) -> list[str]:
     names = files.outputs if marks.get("image_folder") == "output" else files.inputs
-    suffix = _UNMARKED.get((name, key))
-    if suffix is not None:
-        return [one for one in names if one.endswith(suffix)]
+    suffixes = UNMARKED.get((name, key))
+    if suffixes is not None:
+        return [one for one in names if one.lower().endswith(suffixes)]
     media = [_MEDIA.get(mark, ("",)) for mark in marks if _is_mark(mark, marks[mark])]
     wanted = tuple(start for starts in media for start in starts)
     return [one for one in names if _media_type(one).startswith(wanted)]

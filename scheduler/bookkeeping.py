@@ -43,7 +43,7 @@ HELD_DETAIL: Final = "It is held: it starts only after you let it go on."
 #: Endings in which the worker may have left the client without a last word.
 WORDLESS: Final = (Ending.LOST, Ending.RETURNED, Ending.OOM, Ending.FAILED)
 #: Top folder of everything of ours on a worker's disk (docs/decisions/0001).
-_ROOT: Final = "vg"
+ROOT: Final = "vg"
 #: begins the folder in which a user sees another user's outputs (``gateway.mates``)
 RESERVED: Final = "@"
 
@@ -129,7 +129,7 @@ def event_score(event_id: str) -> int:
 
 def own_folder(user: str, worker_subfolder: str) -> str:
     """The user's name of a folder on a worker's disk: without the top that agents add."""
-    top = f"{_ROOT}/{user}"
+    top = f"{ROOT}/{user}"
     return "" if worker_subfolder == top else own_top(worker_subfolder.removeprefix(f"{top}/"))
 
 

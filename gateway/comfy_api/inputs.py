@@ -16,14 +16,13 @@ from gateway.comfy_api.files import output_record
 from gateway.context import Services
 from gateway.errors import UpstreamDown
 from gateway.names import BadName, Escape, FileName, clean_path, split_annotation
+from gateway.object_info import UNMARKED, choices, is_of_a_pack
 from scheduler.states import InputFile
 from scheduler.workflow.passed_pictures import PASSED, pinned_name, read_pictures
 
 _SECTIONS: Final = ("required", "optional")
 #: in a class that nobody described, what looks like a file may be one
 _LOOKS_LIKE_FILE: Final = re.compile(r"[^\n]{1,500}\.[A-Za-z0-9]{2,11}( \[(input|output|temp)\])?")
-#: core inputs that list the input folder without saying so
-_UNMARKED: Final = {("LoadLatent", "latent")}
 #: values of one prompt that are looked up; no real graph has more
 _MOST: Final = 1000
 #: lookups at the same time, so that one prompt does not take the database
@@ -96,10 +95,16 @@ def _may_name_file(class_type: str, declared: Any, name: str, value: str) -> boo
     options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
     if any(key.endswith("upload") and options[key] for key in options):
         return bool(value)
-    if (class_type, name) in _UNMARKED:
-        return True
+    if (class_type, name) in UNMARKED:
+        return bool(value)
     listed = isinstance(spec[0], list) or spec[0] == "COMBO"
-    return listed and looks_like_file and split_annotation(value)[1] is not None
+    if not listed or not looks_like_file:
+        return False
+    if split_annotation(value)[1] is not None:
+        return True
+    # many packs list the input folder without saying so, as it was when they were asked
+    known = choices(spec)
+    return is_of_a_pack(declared) and known is not None and value not in known
 
 
 def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:

@@ -63,6 +63,11 @@ class NodeClass:
     #: where its code lives: ``nodes``, ``comfy_extras.…``, ``custom_nodes.<pack>``, "" unknown
     module: str
 
+    @property
+    def of_pack(self) -> bool:
+        """Whether it comes with a node pack."""
+        return self.module.startswith("custom_nodes.")
+
 
 def read_node_class(name: str, info: Any) -> NodeClass:
     """Reads one entry of ``/object_info``; what is missing counts as empty."""

@@ -259,7 +259,8 @@ class _Walk:
                 valid = valid and sound
                 found += [] if reason is None else [reason]
             else:
-                kept, reason = check_value(class_type, spec, inputs[spec.name], self.exists)
+                value, of_pack = inputs[spec.name], self.classes[class_type].of_pack
+                kept, reason = check_value(class_type, spec, value, self.exists, of_pack=of_pack)
                 inputs[spec.name] = kept
                 found += [] if reason is None or node_id in self.trusted else [reason]
         return _Verdict(valid and not found, found)

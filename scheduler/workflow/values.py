@@ -34,9 +34,16 @@ _FILE_INPUTS: Final = {("LoadLatent", "latent"): "latent"}
 
 
 def check_value(
-    class_type: str, spec: InputSpec, value: Any, exists: FileExists | None
+    class_type: str,
+    spec: InputSpec,
+    value: Any,
+    exists: FileExists | None,
+    *,
+    of_pack: bool = False,
 ) -> tuple[Any, Reason | None]:
     """Returns the value as ComfyUI would keep it, and why it is refused, if it is.
+
+    A pack's list (``of_pack``) may be one of files that does not say so: what is there is good.
 
     A list inside ``{"__value__": …}`` keeps its wrapper, since a bare list
     means a link to whoever reads the prompt next.
@@ -52,11 +59,11 @@ def check_value(
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             return value, reasons.not_convertible(spec, bare, error)
     kept = value if isinstance(bare, list | dict) else bare
-    return kept, _refuse(class_type, spec, bare, exists)
+    return kept, _refuse(class_type, spec, bare, exists, of_pack=of_pack)
 
 
 def _refuse(
-    class_type: str, spec: InputSpec, value: Any, exists: FileExists | None
+    class_type: str, spec: InputSpec, value: Any, exists: FileExists | None, *, of_pack: bool
 ) -> Reason | None:
     file_kind = _file_kind(class_type, spec)
     if file_kind is not None:
@@ -68,7 +75,7 @@ def _refuse(
     choices = spec.choices
     if choices is None or _chosen(spec, value, choices):
         return None
-    if exists is not None and isinstance(value, str) and _names_folder(value):
+    if exists is not None and isinstance(value, str) and (of_pack or _names_folder(value)):
         kind, name = split_annotated(value)
         if exists(kind, name):
             return None

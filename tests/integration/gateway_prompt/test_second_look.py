@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler.redis_ledger import RedisLedger
+from scheduler.states import InputFile
 from tests.integration.gateway_prompt.stage import Stage, a_stage, graph, object_info
 
 
@@ -82,3 +83,53 @@ async def test_a_node_beside_it_that_is_wrong_stays_so(picking: Stage) -> None:
     status, answer = await post(picking, picked() | {"4": wrong})
     assert status == 200
     assert set(answer["node_errors"]) == {"4"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "vg/bob/film.mp4",
+        "VG/bob",
+        "./vg/bob/film.mp4",
+        "sub/../vg/bob/film.mp4",
+        "sub\\..\\vg\\bob",
+        '"vg/bob/film.mp4"',
+        " vg /bob/film.mp4",
+        "vg./bob/film.mp4",
+        "..",
+        "",
+        "/etc/hosts.png",
+        "C:/users/film.mp4",
+        "ComfyUI_00001_.png [output]",
+        "ComfyUI_temp_abcde_00001_.png [temp]",
+        "vg/bob/film.mp4 [input]",
+    ],
+)
+async def test_a_value_that_leads_to_others_files_is_refused_whatever_a_worker_says(
+    picking: Stage, value: str
+) -> None:
+    picking.agent.refused = []
+    assert (await post(picking, picked(value)))[0] == 400
+    assert picking.agent.judged == []
+
+
+async def test_a_value_with_a_folder_that_is_nobodys_is_tried(picking: Stage) -> None:
+    picking.agent.refused = []
+    for value in ("styles/oil.json", "oil and ink", "styles/", "16:9"):
+        assert (await post(picking, picked(value)))[0] == 200
+
+
+CLIP = InputFile(path="clip.mp4", sha256="a" * 64, size_bytes=3)
+
+
+async def test_an_upload_is_good_for_a_packs_list_that_was_made_before_it(picking: Stage) -> None:
+    picking.agent.refused = ["3"]
+    await picking.input_files.put("ann", "input", CLIP)
+    status, answer = await post(picking, picked("clip.mp4"))
+    assert (status, picking.agent.judged) == (200, [])
+    job = await picking.ledger.find("ann", answer["prompt_id"])
+    assert job is not None
+    assert [file.path for file in job.inputs] == ["clip.mp4"]
+    # of another user's nobody else's prompt knows
+    body = {"prompt": picked("clip.mp4")}
+    assert (await picking.call("POST", "/prompt", "bob", json=body))[0] == 400

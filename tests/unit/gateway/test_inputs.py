@@ -15,6 +15,11 @@ INFO: dict[str, Any] = {
     },
     "LoadLatent": {"input": {"required": {"latent": [["a.latent"]]}}},
     "Loader": {"input": {"required": {"ckpt_name": [["a.safetensors"]]}}},
+    "PackLoader": {
+        "input": {"required": {"file": [["theirs.mp4"]], "seed": ["INT", {}]}},
+        "python_module": "custom_nodes.a-pack",
+    },
+    "VHS_LoadVideo": {"input": {"required": {"video": [["theirs.mp4"]]}}},
     "Text": {"input": {"required": {"text": ["STRING", {"multiline": True}]}}},
 }
 
@@ -36,6 +41,14 @@ def graph(class_type: str, **inputs: Any) -> dict[str, Any]:
         (graph("NobodyKnows", thing="b.png"), {("input", "b.png")}),
         (graph("NobodyKnows", text="a cat. In a hat"), set()),
         (graph("Loader", ckpt_name="a.safetensors"), set()),
+        (graph("Loader", ckpt_name="b.safetensors"), set()),
+        # a pack may list files without saying so; what its list has is no upload of the user's
+        (graph("PackLoader", file="mine.mp4", seed=3), {("input", "mine.mp4")}),
+        (graph("PackLoader", file="sub/mine.mp4"), {("input", "sub/mine.mp4")}),
+        (graph("PackLoader", file="theirs.mp4"), set()),
+        (graph("PackLoader", file="../mine.mp4"), set()),
+        # of one that is known all are files
+        (graph("VHS_LoadVideo", video="theirs.mp4"), {("input", "theirs.mp4")}),
         (graph("Text", text="a.png"), set()),
         (graph("LoadImage", image=["2", 0]), set()),
         (graph("LoadImage", image="../secret.png"), set()),

@@ -44,6 +44,7 @@ INFO = {
     "LoadVideo": node(file=["COMBO", {"options": ["theirs.mp4"], "video_upload": True}]),
     "LoadAudio": node(audio=[["theirs.wav"], {"audio_upload": True}]),
     "LoadLatent": node(latent=[["theirs.latent"]]),
+    "VHS_LoadVideo": node(video=[["theirs.mp4"]], custom_width=["INT", {}]),
     "Load3D": node(model_file=[["theirs.glb"], {"file_upload": True}]),
     "PickOutput": node(image=[["x"], {"image_upload": True, "image_folder": "output"}]),
     "Remote": node(image=["COMBO", {"image_upload": True, "remote": {"route": "/internal"}}]),
@@ -54,6 +55,7 @@ INFO = {
 
 def test_only_classes_that_list_files_depend_on_the_user() -> None:
     files = {"LoadImage", "LoadVideo", "LoadAudio", "LoadLatent", "Load3D", "PickOutput"}
+    files.add("VHS_LoadVideo")
     assert file_classes(INFO) == files
 
 
@@ -63,6 +65,7 @@ def test_file_choices_are_the_users_own_and_of_the_right_kind() -> None:
     assert combo(own, "LoadVideo", "file") == ["b.mp4"]
     assert combo(own, "LoadAudio", "audio") == ["b.mp4", "c.wav"]
     assert combo(own, "LoadLatent", "latent") == ["d.latent"]
+    assert combo(own, "VHS_LoadVideo", "video") == ["b.mp4"]
     assert combo(own, "Load3D", "model_file") == list(FILES.inputs)
     assert combo(own, "PickOutput", "image") == ["out_00001_.png"]
     assert combo(INFO, "LoadImage", "image") == ["example.png", "theirs.png"]
