@@ -242,13 +242,17 @@ class EventFollower:
         if event.client_id is not None and not self._hub.hears(event.user, event.client_id):
             self._miss(event)
         messages = last_messages(event)
+        self._hub.show_risen(event.user)
         for message in messages[:-1]:
             self._hub.send(event.user, event.client_id, message, event.job)
-        if not messages:
+        if messages:
+            self._hub.status_now(event.user, event.remaining)
+            self._hub.send(event.user, event.client_id, messages[-1], event.job)
+        else:
             self._hub.status(event.user, event.remaining)
-            return
-        self._hub.status_now(event.user, event.remaining)
-        self._hub.send(event.user, event.client_id, messages[-1], event.job)
+        if event.remaining == 0:
+            # a prompt that a server lost never ends: nobody is to wait for that
+            self._hub.at_rest(event.user)
 
     def _was_shown(self, event: Event) -> bool:
         """Whether its client has seen this end: a restarted server that lost it is told again."""

@@ -3,17 +3,19 @@
 Nothing crosses users: every frame names its user, and only that user's sockets
 are looked at. Within a user, a job's frames go to every socket that has the
 job's ``client_id`` (tabs and reconnects share one), or to all if it named none.
+A socket whose client has declared nothing hears of one job at a time (``gateway.turns``).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from gateway.frames import Layout, binary_frame, status, text_frame
+from gateway.frames import Layout, binary_frame, is_last, status, text_frame
 from gateway.outbox import Frame, Outbox
+from gateway.turns import Turns
 from scheduler.live import LiveHeader
 
 #: status frames of one user are sent at most this often, in seconds. Browsers
@@ -59,6 +61,27 @@ class ClientSocket:
     close: Callable[[], None] = lambda: None
     #: digest of the key that it was opened with; empty where none is asked for
     key: str = ""
+    _turns: Turns = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self.outbox.put)
+
+    def put(self, frame: Frame, job: str = "", *, last: bool = False) -> None:
+        """Send a frame; one of a job in its turn, where the client cannot follow several.
+
+        Args:
+            frame: what is to be said.
+            job: of which it is said; empty: of none.
+            last: nothing more will be said of it.
+        """
+        if self.layout is None and job:
+            self._turns.put(frame, job, last=last)
+        else:
+            self.outbox.put(frame)
+
+    def flush(self) -> None:
+        """Send what was held back: the client can follow, or nothing of its user's runs."""
+        self._turns.flush()
 
 
 @dataclass(slots=True)
@@ -80,6 +103,8 @@ class Hub:
         self._later = later
         self._sockets: dict[str, set[ClientSocket]] = {}
         self._pending: dict[str, _PendingStatus] = {}
+        #: users whose sockets were last told a count above 0
+        self._busy: set[str] = set()
         self._listeners: list[Callable[[], None]] = []
         self._on_declare: list[Callable[[ClientSocket], None]] = []
         self._greetings: list[Greeting] = []
@@ -115,6 +140,7 @@ class Hub:
 
     def declare(self, socket: ClientSocket, layout: Layout) -> None:
         """A client said what it understands."""
+        socket.flush()
         socket.layout = layout
         for listener in self._on_declare:
             listener(socket)
@@ -137,7 +163,7 @@ class Hub:
         self._sockets.setdefault(socket.user, set()).add(socket)
         for greeting in self._greetings:
             for job, message in greeting(socket.user, socket.client_id):
-                socket.outbox.put(text_frame(message, job))
+                socket.put(text_frame(message, job), job, last=is_last(message))
         if new:
             self._tell()
 
@@ -150,6 +176,7 @@ class Hub:
         if not mine:
             del self._sockets[socket.user]
             self._drop_pending(socket.user)
+            self._busy.discard(socket.user)
             self._tell()
 
     def send(
@@ -159,7 +186,7 @@ class Hub:
         frame: Frame | None = None
         for socket in self._meant(user, client_id):
             frame = frame or text_frame(message, job)
-            socket.outbox.put(frame)
+            socket.put(frame, job, last=is_last(message))
 
     def send_binary(
         self, header: LiveHeader, payload: bytes | memoryview, *, only_declared: bool = False
@@ -176,7 +203,12 @@ class Hub:
             told = socket.layout or _NOTHING_DECLARED
             if told not in made:
                 made[told] = binary_frame(header, payload, told)
-            socket.outbox.put(made[told])
+            socket.put(made[told], header.job)
+
+    def at_rest(self, user: str) -> None:
+        """Nothing of the user's is left to run: what still waits for its turn waits in vain."""
+        for socket in self._meant(user, None):
+            socket.flush()
 
     def want_log(self, user: str, client_id: str, *, wanted: bool) -> None:
         """Let the client's sockets hear the user's log, or no longer."""
@@ -210,9 +242,23 @@ class Hub:
         timer = self._later(_STATUS_PAUSE_S, lambda: self._send_pending(user))
         self._pending[user] = _PendingStatus(remaining, timer)
 
+    def show_risen(self, user: str) -> None:
+        """Tell a count that waits to be told, where the last one was 0: it is about to fall.
+
+        A prompt may take no longer than the pause, and some clients wait to see the count rise
+        before they believe that it has fallen.
+        """
+        pending = self._pending.get(user)
+        if pending is not None and user not in self._busy:
+            self.status_now(user, pending.remaining)
+
     def status_now(self, user: str, remaining: int) -> None:
         """Tell the user's sockets the count, in its place among the other frames."""
         self._drop_pending(user)
+        if remaining:
+            self._busy.add(user)
+        else:
+            self._busy.discard(user)
         frame = status(remaining)
         for socket in self._meant(user, None):
             socket.outbox.put(frame)

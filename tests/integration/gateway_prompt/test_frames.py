@@ -143,6 +143,19 @@ async def test_who_reads_that_nothing_remains_finds_the_history_entry(stage: Sta
             await tab.until_idle()
 
 
+async def test_the_count_of_the_shortest_prompt_is_seen_to_rise_and_to_fall(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        for _ in range(3):
+            job = await stage.start(await stage.queue())
+            await stage.agent.end(job)
+            await stage.settle(job)
+            frames = await tab.until_idle()
+            counts = [remaining(frame) for frame in frames if frame["type"] == "status"]
+            assert counts[0] == 1
+            assert counts[-1] == 0
+            assert kinds(frames)[-3:] == ["execution_success", "status", "executing"]
+
+
 async def test_two_users_see_only_their_own_frames(stage: Stage) -> None:
     async with stage.tab("ann", "same") as anns, stage.tab("bob", "same") as bobs:
         job = await stage.start(await stage.queue("ann", "same"))

@@ -177,6 +177,30 @@ async def test_the_final_zero_is_told_at_once_and_nothing_older_follows_it() -> 
         assert ann.counts == [0]
 
 
+async def test_a_count_is_seen_to_rise_before_it_falls_however_short_the_prompt() -> None:
+    async with a_hub() as (hub, _):
+        ann = Browser(hub, "ann", "c")
+        for _prompt in range(2):
+            hub.status("ann", 1)
+            hub.show_risen("ann")
+            hub.show_risen("ann")
+            hub.status_now("ann", 0)
+        await settle()
+        assert ann.counts == [1, 0, 1, 0]
+
+
+async def test_a_count_that_is_above_zero_is_not_told_again_before_it_falls() -> None:
+    async with a_hub() as (hub, clock):
+        ann = Browser(hub, "ann", "c")
+        hub.status("ann", 2)
+        clock.pass_time()
+        hub.status("ann", 2)
+        hub.show_risen("ann")
+        hub.status_now("ann", 1)
+        await settle()
+        assert ann.counts == [2, 1]
+
+
 async def test_previews_come_in_the_layout_that_each_socket_declared() -> None:
     async with a_hub() as (hub, _):
         new = Browser(hub, "ann", "c", layout=Layout(metadata=True))
@@ -252,3 +276,24 @@ async def test_a_socket_that_comes_is_told_where_its_jobs_stand() -> None:
         ann = Browser(hub, "ann", "c")
         await settle()
         assert ann.messages == [{"type": "executing", "data": {"u": "ann"}}]
+
+
+async def test_a_packs_own_events_pass_as_they_are() -> None:
+    async with a_hub() as (hub, _):
+        new = Browser(hub, "ann", "c", layout=Layout(metadata=True, text_prompts=False))
+        old = Browser(hub, "ann", "c")
+        hub.send_binary(header(event=4321, image_type=0, metadata=None, lossless=True), b"BM")
+        hub.send_binary(header(event=3, image_type=0, node="", metadata=None), b"seed:7")
+        await settle()
+        told = [b"\0\0\x10\xe1BM", b"\0\0\0\3\0\0\0\0seed:7"]
+        assert new.bodies == old.bodies == told
+
+
+async def test_progress_that_says_what_comes_next_is_never_dropped() -> None:
+    async with a_hub() as (hub, _):
+        outbox = Outbox(Browser(hub, "bob", "x"), lambda: None)
+        hub.join(ClientSocket("ann", "c", outbox))  # nobody runs it: the client reads nothing
+        for _ in range(100):
+            hub.send("ann", "c", {"type": "progress", "data": {"value": 7, "max": 7}}, "j")
+            hub.send_binary(header(event=1, metadata=None, lossless=True), b"result")
+        assert outbox.waiting == 200

@@ -1,0 +1,91 @@
+"""Two prompts of one client on two workers, as clients hear of them that were made for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scheduler.states import Job
+from tests.integration.gateway_prompt.stage import Stage, is_executing_nothing
+
+
+async def begin(stage: Stage, client_id: str | None = "tab") -> Job:
+    """Start a prompt, and let its worker say so."""
+    job = await stage.start(await stage.queue(client_id=client_id))
+    await stage.agent.say(job, "execution_start", {"prompt_id": job.prompt_id})
+    return job
+
+
+async def finish(stage: Stage, job: Job) -> None:
+    await stage.agent.say(job, "executed", {"node": "2", "prompt_id": job.prompt_id})
+    await stage.agent.end(job)
+    await stage.settle(job)
+
+
+def of_jobs(frames: list[Any]) -> list[tuple[str, str]]:
+    """Type and prompt of what is about a prompt."""
+    return [
+        (frame["type"], frame["data"]["prompt_id"])
+        for frame in frames
+        if isinstance(frame, dict) and "prompt_id" in frame["data"]
+    ]
+
+
+def whole(job: Job) -> list[tuple[str, str]]:
+    kinds = ("execution_start", "executed", "execution_success", "executing")
+    return [(kind, job.prompt_id) for kind in kinds]
+
+
+async def test_a_script_hears_of_its_second_prompt_when_the_first_has_ended(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        first = await begin(stage)
+        second = await begin(stage)
+        await finish(stage, second)
+        frames = await tab.until(lambda frame: frame["type"] == "status" and count(frame) == 1)
+        # that it has ended can be read at once all the same
+        assert second.prompt_id in await stage.get(f"/history/{second.prompt_id}")
+        await finish(stage, first)
+        frames += await tab.until_idle() + await tab.until_idle()
+    assert of_jobs(frames) == whole(first) + whole(second)
+
+
+async def test_a_page_that_declares_what_it_understands_hears_both_as_they_run(
+    stage: Stage,
+) -> None:
+    async with stage.tab(previews=True) as tab:
+        first = await begin(stage)
+        second = await begin(stage)
+        await finish(stage, second)
+        frames = await tab.until_idle()
+        await finish(stage, first)
+        frames += await tab.until_idle()
+    assert of_jobs(frames) == [whole(first)[0], *whole(second), *whole(first)[1:]]
+
+
+async def test_who_comes_while_two_run_is_told_where_the_first_stands_then_the_other(
+    stage: Stage,
+) -> None:
+    async with stage.tab():
+        first = await begin(stage)
+        second = await begin(stage)
+        await stage.until(lambda: len(stage.services.hub.sockets) == 1)
+        async with stage.tab() as late:
+            await finish(stage, second)
+            await finish(stage, first)
+            frames = await late.until_idle() + await late.until_idle()
+    assert of_jobs(frames) == whole(first) + whole(second)
+
+
+async def test_prompts_of_two_clients_do_not_wait_for_each_other(stage: Stage) -> None:
+    async with stage.tab() as tab, stage.tab(client_id="other") as other:
+        await begin(stage)
+        second = await begin(stage, "other")
+        await finish(stage, second)
+        frames = await other.until_idle()
+        assert of_jobs(frames) == whole(second)
+        frames = await tab.until(lambda frame: frame["type"] == "status" and count(frame) == 1)
+        assert not any(map(is_executing_nothing, frames))
+
+
+def count(frame: Any) -> int:
+    found: int = frame["data"]["status"]["exec_info"]["queue_remaining"]
+    return found
