@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import mimetypes
 import re
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.agents import PATIENCE_S, allowed
 from gateway.browser_rules import is_socket
 from gateway.context import services
 from gateway.errors import Unavailable, UpstreamDown
+from gateway.media_types import media_type
 from gateway.worker_ui import WORKER_UI
 from scheduler.states import Worker
 
@@ -195,11 +195,11 @@ def _find(root: Path, path: str) -> Path | None:
 
 
 def _cache_for(name: str) -> str:
-    kind = mimetypes.guess_type(name)[0] or ""
+    kind = media_type(name) or ""
     return _DAY if kind.startswith("image/") else _NO_CACHE
 
 
 def _missing(path: str) -> web.Response:
-    kind = mimetypes.guess_type(path)[0] or ""
+    kind = media_type(path) or ""
     headers = {hdrs.CACHE_CONTROL: _HOUR} if kind.startswith("image/") else {}
     return web.Response(status=404, headers=headers)

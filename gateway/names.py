@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
 import posixpath
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
+
+from gateway.media_types import media_type
 
 FILE_TYPES: Final = ("input", "output", "temp")
 _MAX_NAME_BYTES: Final = 255  # what file systems of workers take
@@ -57,6 +58,22 @@ def clean_filename(name: str) -> str:
     return base
 
 
+def clean_upload(name: str) -> str:
+    """A bare file name to keep a file under; two dots may follow one another in it.
+
+    Raises:
+        BadName: empty, only dots and spaces, absolute, climbing, or control characters.
+    """
+    parts = _normal(name).replace("\\", "/").split("/")
+    base = parts[-1]
+    # a worker on Windows drops dots and spaces at the end: nothing would be left
+    if not base.strip(". ") or len(base.encode()) > _MAX_NAME_BYTES:
+        raise BadName(f"{name!r} is no file name")
+    if parts[0] == "" or ".." in parts:
+        raise BadName(f"{name!r} leaves the folder")
+    return base
+
+
 def clean_folder(folder: str) -> str:
     """A relative folder, "" for the root.
 
@@ -92,7 +109,7 @@ def clean_path(path: str) -> str:
 
 def is_picture(name: str) -> bool:
     """Whether a file of this name should be a picture."""
-    return (mimetypes.guess_type(name)[0] or "").startswith("image/")
+    return (media_type(name) or "").startswith("image/")
 
 
 def split_annotation(name: str) -> tuple[str, str | None]:

@@ -8,10 +8,11 @@ are named here.
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from gateway.media_types import media_type
 
 _SECTIONS: Final = ("required", "optional")
 #: what an upload button takes, by the option that shows it; others take any file
@@ -149,4 +150,4 @@ def _own(name: str, key: str, marks: Mapping[str, Any], files: UserFiles) -> lis
 
 
 def _media_type(filename: str) -> str:
-    return mimetypes.guess_type(filename)[0] or ""
+    return media_type(filename) or ""

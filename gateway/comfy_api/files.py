@@ -8,7 +8,6 @@ that merely lies on a worker's disk, has no name here and is a 404.
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway import pictures
 from gateway.blob_response import serve_blob
 from gateway.context import Services, identity, services
 from gateway.errors import UpstreamDown
+from gateway.media_types import media_type
 from gateway.names import (
     FILE_TYPES,
     BadName,
@@ -147,7 +147,8 @@ def named_file(query: Mapping[str, str]) -> FileName | int:
         filename = clean_filename(name)
         subfolder = clean_folder(query.get("subfolder") or _folder_of_mate(kind, name))
     except BadName:
-        return 400
+        # ComfyUI refuses these; whatever else names no file is one that is not there
+        return 400 if not name or name.startswith("/") or ".." in name else 404
     except Escape:
         return 403
     return FileName(kind, subfolder, filename)
@@ -192,7 +193,7 @@ async def _from_blob(
 
 def safe_headers(filename: str) -> dict[str, str]:
     """Type and disposition of a user's file; active content becomes a sandboxed download."""
-    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    kind = media_type(filename) or "application/octet-stream"
     suffix = posixpath.splitext(filename)[1].lower()
     if _is_passive(kind) and suffix not in _ACTIVE_SUFFIXES:
         return {hdrs.CONTENT_TYPE: kind, **_disposition(filename)}

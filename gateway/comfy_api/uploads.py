@@ -24,6 +24,8 @@ from gateway.names import (
     FileName,
     clean_filename,
     clean_folder,
+    clean_path,
+    clean_upload,
     counted,
     split_annotation,
 )
@@ -152,7 +154,8 @@ async def _take(svc: Services, form: _Form, part: BodyPartReader, left: _Allowan
         if len(text) > _FIELD_LIMIT:
             raise too_large(_FIELD_LIMIT)
     if part.name in _FIELDS:
-        form.fields[str(part.name)] = text.decode("utf-8", "replace")
+        # of a field that comes twice ComfyUI reads the first
+        form.fields.setdefault(str(part.name), text.decode("utf-8", "replace"))
 
 
 async def _chunks(part: BodyPartReader, left: _Allowance) -> AsyncIterator[bytes]:
@@ -174,7 +177,7 @@ def _target(form: _Form) -> FileName:
         folder = clean_folder(form.fields.get("subfolder", ""))
         # as an output that a worker makes would be called
         folder = own_top(folder) if kind == "output" else folder
-        return FileName(kind, folder, clean_filename(form.filename or ""))
+        return FileName(kind, folder, clean_upload(form.filename or ""))
     except (BadName, Escape) as error:
         raise BadRequest(f"The file cannot be named so: {error}.") from error
 
@@ -247,14 +250,21 @@ def _reference(form: _Form) -> FileName:
         kind = annotated or str(ref.get("type") or "output")
         if kind not in FILE_TYPES:
             raise BadRequest(f"original_ref.type must be one of {', '.join(FILE_TYPES)}.")
-        folder = clean_folder(str(ref.get("subfolder") or ""))
-        return FileName(kind, folder, clean_filename(name))
+        return _referred(kind, clean_folder(str(ref.get("subfolder") or "")), name)
     except NotJson as error:
         raise BadRequest(f"original_ref must be a JSON object: {error}.") from error
     except BadName as error:
         raise BadRequest(f"original_ref: {error}.") from error
     except Escape as error:
         raise Forbidden(f"original_ref: {error}.") from error
+
+
+def _referred(kind: str, folder: str, name: str) -> FileName:
+    """The name may have folders in front (``clipspace/x.png``), below the given one."""
+    clean_filename(name)  # refuses what names no file
+    path = clean_path(name)
+    inner, _, filename = path.rpartition("/")
+    return FileName(kind, "/".join(part for part in (folder, inner) if part), filename)
 
 
 async def _original(svc: Services, user: str, named: FileName) -> Path | None:

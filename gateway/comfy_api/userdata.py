@@ -6,11 +6,11 @@ is follows from the credential alone.
 
 from __future__ import annotations
 
-import mimetypes
 import posixpath
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
@@ -113,36 +113,50 @@ async def change_setting(request: web.Request) -> web.Response:
 
 
 async def list_documents(request: web.Request) -> web.Response:
-    """Files below ``dir``: paths from there, split paths, or with size and dates."""
+    """Files below ``dir``: paths from there, split paths, or with size and dates.
+
+    As in ComfyUI without those whose name, or whose folder's below ``dir``, begins with a dot:
+    frontends keep lists of their own in such files.
+    """
     wanted = request.query.get("dir", "")
     if not wanted:
         return web.Response(status=400, text="Directory not provided")
     try:
-        folder = clean_folder(wanted)
+        folder = clean_folder(_decoded(wanted))
     except (BadName, Escape):
         return web.Response(status=403, text="Invalid directory")
-    recurse = _true(request, "recurse")
-    found = await services(request).documents.list(identity(request).user, folder, recurse=recurse)
+    found = await _below(request, folder, recurse=_true(request, "recurse"))
     if found is None:
         return web.Response(status=404, text="Directory not found")
     start = f"{folder}/" if folder else ""
+    named = [(document.path.removeprefix(start), document) for document in found]
+    shown = [(name, document) for name, document in named if "/." not in f"/{name}"]
     if _true(request, "full_info"):
-        return json_reply(
-            [_about(document, document.path.removeprefix(start)) for document in found]
-        )
-    names = [document.path.removeprefix(start) for document in found]
-    return json_reply(
-        [[name, *name.split("/")] for name in names] if _true(request, "split") else names
-    )
+        return json_reply([_about(document, name) for name, document in shown])
+    if _true(request, "split"):
+        return json_reply([[name, *name.split("/")] for name, _ in shown])
+    return json_reply([name for name, _ in shown])
+
+
+async def _below(request: web.Request, folder: str, *, recurse: bool) -> list[Document] | None:
+    """What lies in a folder; nothing lies in a file. None: there is neither."""
+    documents, user = services(request).documents, identity(request).user
+    found = await documents.list(user, folder, recurse=recurse)
+    if found is None and await documents.read(user, folder) is not None:
+        return []
+    return found
 
 
 async def list_entries(request: web.Request) -> web.Response:
     """Everything below ``path``, folders first, by name."""
     try:
-        folder = clean_folder(request.query.get("path", ""))
+        folder = clean_folder(_decoded(request.query.get("path", "")))
     except (BadName, Escape):
         return web.Response(status=400, text="Invalid path requested")
-    found = await services(request).documents.list(identity(request).user, folder, recurse=True)
+    documents, user = services(request).documents, identity(request).user
+    found = await documents.list(user, folder, recurse=True)
+    if found is None and await documents.read(user, folder) is not None:
+        return web.Response(status=400, text="Requested path is not a directory")
     if found is None:
         return web.Response(status=404, text="Requested path not found")
     entries = [*_folders(found, folder), *map(_entry, found)]
@@ -189,10 +203,9 @@ async def read(request: web.Request) -> web.Response:
 
 
 def _headers(path: str) -> Mapping[str, str]:
-    name = posixpath.basename(path)
     if path == _STYLE:
-        return {hdrs.CONTENT_TYPE: mimetypes.guess_type(name)[0] or "text/css"}
-    headers = safe_headers(name)
+        return {hdrs.CONTENT_TYPE: "text/css"}
+    headers = safe_headers(posixpath.basename(path))
     if not headers[hdrs.CONTENT_DISPOSITION].startswith("attachment"):
         del headers[hdrs.CONTENT_DISPOSITION]
     return headers
@@ -238,9 +251,14 @@ async def move(request: web.Request) -> web.Response:
 def _path(request: web.Request, key: str) -> str | None:
     """The path in a segment; None: it leaves the user's folder or names no file."""
     try:
-        return clean_path(request.match_info[key])
+        return clean_path(_decoded(request.match_info[key]))
     except (BadName, Escape):
         return None
+
+
+def _decoded(path: str) -> str:
+    """A path that still holds ``%`` once more decoded, as ComfyUI does: some clients encode twice."""
+    return unquote(path) if "%" in path else path
 
 
 def _stored(request: web.Request, document: Document) -> web.Response:

@@ -51,6 +51,22 @@ class TestUpload:
         assert (await upload(gateway, RED, overwrite="1"))["name"] == "pic.png"
         assert await view(gateway, filename="pic.png", type="input") == (200, RED)
 
+    async def test_a_name_may_hold_dots_in_a_row(self, gateway: Gateway) -> None:
+        kept = await upload(gateway, name="take..2.png")
+        assert kept["name"] == "take..2.png"
+        files = await find_files(gateway.services, "ann", {("input", kept["name"]): kept["name"]})
+        assert [file.path for file in files.values()] == ["take..2.png"]
+
+    async def test_of_a_field_that_comes_twice_the_first_counts(self, gateway: Gateway) -> None:
+        await upload(gateway)
+        form = FormData()
+        form.add_field("image", BLUE, filename="pic.png", content_type="image/png")
+        for value in ("true", "false"):
+            form.add_field("overwrite", value)
+        answer = await gateway.client.post("/upload/image", data=form, headers=ANN)
+        assert (await answer.json())["name"] == "pic.png"
+        assert await view(gateway, filename="pic.png", type="input") == (200, BLUE)
+
     async def test_types_and_subfolders_are_kept_apart(self, gateway: Gateway) -> None:
         kept = await upload(gateway, subfolder="a/sub", type="input")
         assert kept == {"name": "pic.png", "subfolder": "a/sub", "type": "input"}
@@ -159,6 +175,10 @@ class TestView:
             ({"filename": "pic.png", "type": "weird"}, 400),
             ({"filename": "pic.png", "type": "input", "subfolder": "../.."}, 403),
             ({"filename": "pic.png"}, 404),
+            ({"filename": "a/"}, 404),
+            ({"filename": "."}, 404),
+            ({"filename": "x" * 300}, 404),
+            ({"filename": "pic.png", "type": "input", "subfolder": "a\n"}, 404),
             ({"filename": "pic.png", "type": "input"}, 200),
             ({"filename": "pic.png [input]"}, 200),
             ({"filename": "pic.png", "type": "input", "rand": "0.1"}, 200),
@@ -343,6 +363,21 @@ class TestMask:
         made = Image.open(io.BytesIO(body))
         assert made.getpixel((3, 3)) == (10, 20, 30, 77)
         assert made.info["prompt"] == '{"1": {}}'
+
+    @pytest.mark.parametrize(
+        ("filename", "subfolder"),
+        [("clipspace/pic.png", ""), ("clipspace/pic.png [input]", ""), ("in/pic.png", "clipspace")],
+    )
+    async def test_the_originals_name_may_have_its_folder_in_front(
+        self, gateway: Gateway, filename: str, subfolder: str
+    ) -> None:
+        folder = "clipspace/in" if subfolder else "clipspace"
+        await upload(gateway, png((5, 6, 7)), subfolder=folder)
+        ref = self.reference(filename=filename, subfolder=subfolder)
+        drawn = png((0, 0, 0, 40))
+        await upload(gateway, drawn, "m.png", path="/upload/mask", original_ref=ref)
+        _, body = await view(gateway, filename="m.png", type="input")
+        assert Image.open(io.BytesIO(body)).getpixel((0, 0)) == (5, 6, 7, 40)
 
     async def test_the_original_may_be_an_output_on_a_worker(self, gateway: Gateway) -> None:
         folder, name = await gateway.output("ann", png((1, 2, 3)))

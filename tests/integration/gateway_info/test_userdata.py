@@ -118,6 +118,33 @@ class TestUserdata:
         assert await status(gateway, "GET", "/v2/userdata?path=nope") == 404
         assert await status(gateway, "GET", "/v2/userdata?path=../x") == 400
 
+    async def test_what_begins_with_a_dot_is_read_but_not_listed(self, gateway: Gateway) -> None:
+        for path in (A, "workflows%2F.index.json", "workflows%2F.kept%2Fb.json"):
+            await post(gateway, f"/userdata/{path}")
+        for query in ("", "&recurse=true"):
+            assert await gateway.json(f"/userdata?dir=workflows{query}") == ["a.json"]
+        (about,) = await gateway.json("/userdata?dir=workflows&recurse=true&full_info=true")
+        assert about["path"] == "a.json"
+        assert await gateway.json("/userdata?dir=workflows%2F.kept") == ["b.json"]
+        assert await status(gateway, "GET", "/userdata/workflows%2F.index.json") == 200
+        entries = await gateway.json("/v2/userdata?path=workflows")
+        assert [one["name"] for one in entries] == [".kept", ".index.json", "a.json", "b.json"]
+
+    async def test_a_file_holds_nothing_and_is_no_folder(self, gateway: Gateway) -> None:
+        await post(gateway, f"/userdata/{A}")
+        assert await gateway.json(f"/userdata?dir={A}") == []
+        answer = await gateway.client.get(f"/v2/userdata?path={A}", headers=ANN)
+        assert (answer.status, await answer.text()) == (400, "Requested path is not a directory")
+
+    async def test_a_path_that_was_encoded_twice_is_understood(self, gateway: Gateway) -> None:
+        stored = await post(gateway, "/userdata/workflows%252Fa%2520b.json")
+        assert stored == (200, '"workflows/a b.json"')
+        assert await gateway.json("/userdata?dir=workflows%252F") == ["a b.json"]
+        assert await status(gateway, "GET", "/userdata/workflows%2Fa%20b.json") == 200
+        # a sign that encodes nothing stays
+        assert await post(gateway, "/userdata/50%25.json") == (200, '"50%.json"')
+        assert (await post(gateway, "/userdata/..%252Fx"))[0] == 403
+
     async def test_content_comes_back_with_a_tag(self, gateway: Gateway) -> None:
         await post(gateway, f"/userdata/{A}")
         answer = await gateway.client.get(f"/userdata/{A}", headers=ANN)

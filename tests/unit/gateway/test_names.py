@@ -8,6 +8,7 @@ from gateway.names import (
     clean_filename,
     clean_folder,
     clean_path,
+    clean_upload,
     counted,
     split_annotation,
 )
@@ -26,6 +27,35 @@ def test_names_are_composed_and_folders_in_front_are_dropped() -> None:
     assert clean_filename("e\u0301.png") == "é.png"
     assert clean_filename("sub/pic.png") == "pic.png"
     assert clean_filename("C\\pic (1).png") == "pic (1).png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        ". .",
+        "../x",
+        "a/../x",
+        "..\\x",
+        "/abs",
+        "\\abs",
+        "a\0b",
+        "x/",
+        "é" * 128,
+    ],
+)
+def test_nothing_is_kept_under_what_is_no_name(name: str) -> None:
+    with pytest.raises(BadName):
+        clean_upload(name)
+
+
+def test_an_uploads_name_may_hold_dots_in_a_row() -> None:
+    assert clean_upload("take..2.png") == "take..2.png"
+    assert clean_upload("sub/..pic.png") == "..pic.png"
+    assert clean_upload("C:\\e\u0301.png") == "é.png"
 
 
 @pytest.mark.parametrize(
