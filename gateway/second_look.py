@@ -1,8 +1,9 @@
 """A worker's own word on values that the rules refuse: what a node pack allows, only its code knows.
 
-A class may judge some of its values itself (``VALIDATE_INPUTS``), and ComfyUI then leaves out its
-own checks of them; ``/object_info`` does not tell which. So a prompt that is refused for a value of a
-pack's node is tried on a worker with a probe before its client is told, and only such a prompt.
+A class may judge some of its values, or the types that its links bring, itself (``VALIDATE_INPUTS``),
+and ComfyUI then leaves out its own checks of them; ``/object_info`` does not tell which. So a prompt
+that is refused for a value or a link of a pack's node is tried on a worker with a probe before its
+client is told, and only such a prompt.
 Of the answer only the nodes count that the worker would refuse: its words name files of everybody's.
 A value that leads to such files is not tried: a pack takes whatever lies on its disk.
 """
@@ -29,9 +30,14 @@ from scheduler.workflow.validation import Validation
 
 log = structlog.get_logger()
 
-#: reasons that ComfyUI does not look for where a class judges its values itself
-_OF_VALUES: Final = frozenset(
-    {"value_not_in_list", "value_smaller_than_min", "value_bigger_than_max"}
+#: reasons that ComfyUI does not look for where a class judges for itself
+_ITS_OWN: Final = frozenset(
+    {
+        "value_not_in_list",
+        "value_smaller_than_min",
+        "value_bigger_than_max",
+        "return_type_mismatch",
+    }
 )
 #: what packs take away around a path
 _AROUND: Final = " \t\r\n'\""
@@ -45,7 +51,7 @@ class _Judged(msgspec.Struct, frozen=True):
 
 
 def doubtful(checked: Validation, object_info: Mapping[str, Any]) -> frozenset[str]:
-    """Nodes of packs that were refused for a value, and for nothing else."""
+    """Nodes of packs that were refused for values or types, and for nothing else."""
     return frozenset(
         node_id
         for node_id, node in checked.node_errors.items()
@@ -55,7 +61,7 @@ def doubtful(checked: Validation, object_info: Mapping[str, Any]) -> frozenset[s
 
 
 def _may_be_good(reason: Mapping[str, Any]) -> bool:
-    if reason["type"] not in _OF_VALUES:
+    if reason["type"] not in _ITS_OWN:
         return False
     value = reason["extra_info"].get("received_value")
     values = value if isinstance(value, list) else [value]

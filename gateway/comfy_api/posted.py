@@ -32,7 +32,8 @@ _LONGEST_DEADLINE_S: Final = 365 * 86400
 #: fields of ``extra_data`` that reach the worker, and nobody else
 SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
 
-NO_PROMPT: Final = Refusal(
+NO_PROMPT: Final = Refusal(400, "no_prompt", "No prompt provided", "No prompt provided")
+_NO_GRAPH: Final = Refusal(
     400, "no_prompt", "No prompt provided", "Post a JSON object with the graph under 'prompt'."
 )
 
@@ -93,8 +94,10 @@ def understand(body: Any, headers: Mapping[str, str]) -> Posted | Refusal:
         body: the decoded JSON.
         headers: of the request; a header outranks the field of the same meaning.
     """
-    if not isinstance(body, dict) or not isinstance(body.get("prompt"), dict):
+    if isinstance(body, dict) and "prompt" not in body:
         return NO_PROMPT
+    if not isinstance(body, dict) or not isinstance(body["prompt"], dict):
+        return _NO_GRAPH
     extra = body.get("extra_data")
     extra = dict(extra) if isinstance(extra, dict) else {}
     ours = extra.get("vramgate")
@@ -157,7 +160,7 @@ def _front(body: Mapping[str, Any]) -> bool:
     """ComfyUI's two ways to the top, here of the user's own share."""
     number = body.get("number")
     if number is None:
-        return body.get("front") is True
+        return bool(body.get("front"))
     try:
         place = float(number)
     except (TypeError, ValueError, OverflowError):

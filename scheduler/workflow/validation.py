@@ -70,7 +70,8 @@ def validate(
         exists: whether an input file is there, by kind (input, output, temp) and
             name; None: upload combos are checked against their list instead.
         targets: the client's ``partial_execution_targets``; None: all outputs.
-        trusted: ids of nodes whose values are good whatever the rules say, as a worker knows.
+        trusted: ids of nodes whose values and links' types are good whatever the rules say,
+            as a worker knows.
     """
     copy = {node_id: _copy_node(node) for node_id, node in prompt.items()}
     classes: dict[str, NodeClass] = {}
@@ -247,7 +248,7 @@ class _Walk:
         if not isinstance(inputs, dict):
             raise TypeError(f"inputs must be an object, not {type(inputs).__name__}")
         found: list[Reason] = []
-        valid = True
+        valid, trusted = True, node_id in self.trusted
         for spec in self.classes[class_type].inputs:
             if spec.dynamic:
                 valid = (yield from self._check_parts(spec, inputs)) and valid
@@ -255,25 +256,28 @@ class _Walk:
                 if spec.required:
                     found.append(reasons.input_missing(spec))
             elif isinstance(inputs[spec.name], list):
-                reason, sound = yield from self._check_link(spec, inputs[spec.name])
+                reason, sound = yield from self._check_link(spec, inputs[spec.name], trusted)
                 valid = valid and sound
                 found += [] if reason is None else [reason]
             else:
                 value, of_pack = inputs[spec.name], self.classes[class_type].of_pack
                 kept, reason = check_value(class_type, spec, value, self.exists, of_pack=of_pack)
                 inputs[spec.name] = kept
-                found += [] if reason is None or node_id in self.trusted else [reason]
+                found += [] if reason is None or trusted else [reason]
         return _Verdict(valid and not found, found)
 
     def _check_link(
-        self, spec: InputSpec, link: list[Any]
+        self, spec: InputSpec, link: list[Any], trusted: bool
     ) -> Generator[str, _Verdict, tuple[Reason | None, bool]]:
-        """The reason against this link, and whether what it links to is sound."""
+        """The reason against this link, and whether what it links to is sound.
+
+        ``trusted``: whatever the link carries is good.
+        """
         if len(link) != 2:
             return reasons.bad_link(spec, link), True
         source, slot = link
         received = self.classes[self._class_of(source)].returns[slot]
-        if not types_match(received, spec.type):
+        if not trusted and not types_match(received, spec.type):
             return reasons.type_mismatch(spec, received, link), True
         verdict = yield source
         if verdict.broken is not None and not verdict.reasons:
@@ -288,7 +292,7 @@ class _Walk:
         for name, value in inputs.items():
             if name.startswith(f"{spec.name}.") and isinstance(value, list):
                 part = InputSpec(name, "*", {}, required=False)
-                _, sound = yield from self._check_link(part, value)
+                _, sound = yield from self._check_link(part, value, trusted=False)
                 valid = valid and sound
         return valid
 

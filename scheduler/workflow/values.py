@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -46,7 +47,8 @@ def check_value(
     A pack's list (``of_pack``) may be one of files that does not say so: what is there is good.
 
     A list inside ``{"__value__": …}`` keeps its wrapper, since a bare list
-    means a link to whoever reads the prompt next.
+    means a link to whoever reads the prompt next. ``"nan"`` and ``"inf"`` stay texts,
+    since JSON has no such numbers: the worker makes them of the same texts.
 
     Raises:
         TypeError: a bound and the value cannot be compared.
@@ -58,8 +60,12 @@ def check_value(
             bare = convert(bare)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             return value, reasons.not_convertible(spec, bare, error)
-    kept = value if isinstance(bare, list | dict) else bare
+    kept = value if isinstance(bare, list | dict) or _is_endless(bare) else bare
     return kept, _refuse(class_type, spec, bare, exists, of_pack=of_pack)
+
+
+def _is_endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _refuse(

@@ -81,7 +81,7 @@ async def test_a_repeated_idempotency_key_answers_as_the_first_time(stage: Stage
     assert await stage.post("/prompt", body, "bob") != first
 
 
-@pytest.mark.parametrize("ahead", [{"front": True}, {"number": -5}])
+@pytest.mark.parametrize("ahead", [{"front": True}, {"front": 1}, {"number": -5}])
 async def test_front_and_negative_numbers_lead_ones_own_share(
     stage: Stage, ahead: dict[str, Any]
 ) -> None:
@@ -279,6 +279,13 @@ async def test_a_bad_prompt_is_a_400_in_comfyuis_shape_and_queues_nothing(
     assert set(answer) == {"error", "node_errors"}
     assert set(answer["error"]) == {"type", "message", "details", "extra_info"}
     assert await stage.ledger.remaining("ann") == 0
+
+
+async def test_a_body_without_a_prompt_is_refused_in_comfyuis_words(stage: Stage) -> None:
+    _, answer = await stage.call("POST", "/prompt", "ann", data=b'{"client_id": "c"}')
+    words = "No prompt provided"
+    error = {"type": "no_prompt", "message": words, "details": words, "extra_info": {}}
+    assert answer == {"error": error, "node_errors": {}}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ async def picking(ledger: RedisLedger, tmp_path: Path) -> AsyncIterator[Stage]:
         "input": {"required": {"images": ["IMAGE"], "style": [["oil", "ink"], {}]}},
         "python_module": "custom_nodes.picker",
     }
+    known["SolidMask"] = {**known["EmptyImage"], "output": ["MASK"], "output_name": ["MASK"]}
     async with a_stage(ledger, tmp_path, known=known) as running:
         yield running
 
@@ -57,6 +58,29 @@ async def test_what_its_worker_refuses_or_nobody_can_judge_is_a_400_in_our_words
     assert [error["type"] for error in answer["node_errors"]["3"]["errors"]] == [
         "value_not_in_list"
     ]
+
+
+MASK = graph()["1"]["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "inputs", "errors"),
+    [
+        ([], MASK, {}),
+        (["3"], MASK, {"3": "return_type_mismatch"}),
+        ([], MASK | {"width": "wide"}, {"5": "invalid_input_type"}),
+    ],
+)
+async def test_a_link_of_another_type_is_followed_where_the_packs_code_takes_it(
+    picking: Stage, refused: list[str], inputs: dict[str, Any], errors: dict[str, str]
+) -> None:
+    picking.agent.refused = refused
+    prompt = picked("ink") | {"5": {"class_type": "SolidMask", "inputs": inputs}}
+    prompt["3"]["inputs"]["images"] = ["5", 0]
+    status, answer = await post(picking, prompt)
+    assert status == (400 if errors else 200)
+    found = {node_id: node["errors"][0]["type"] for node_id, node in answer["node_errors"].items()}
+    assert found == errors
 
 
 async def test_a_good_prompt_asks_no_worker(picking: Stage) -> None:

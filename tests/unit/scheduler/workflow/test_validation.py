@@ -104,6 +104,14 @@ def test_a_recorded_prompt_gets_the_recorded_answer(case: dict[str, Any]) -> Non
         assert list(found.outputs) == case["outputs"]
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN"])
+def test_a_number_that_json_has_not_stays_the_text_that_it_was(text: str) -> None:
+    inputs = {"i": 1, "f": text, "s": "x", "b": True}
+    checked = validate({"1": {"class_type": "Numbers", "inputs": inputs}}, INFO)
+    assert checked.ok
+    assert checked.prompt["1"]["inputs"]["f"] == text
+
+
 def test_values_are_converted_in_the_copy_and_the_original_stays() -> None:
     prompt = {"1": node("Numbers", i="7", f=1, s=3.5, b=0)}
     found = validate(prompt, INFO)
