@@ -133,7 +133,10 @@ class Agents:
         self._read_at = self._clock()
 
     async def ready(self) -> list[Worker]:
-        """Workers that are READY and whose agent has reported lately, by id."""
+        """Workers that answer and whose agent has reported lately, by id.
+
+        One that gives memory back takes no job, but answers as any.
+        """
         async with self._reading:
             if self._read_at is None or self._clock() - self._read_at > _POOL_MAX_AGE_S:
                 await self.refresh()
@@ -142,7 +145,7 @@ class Agents:
             (
                 worker
                 for worker in self._pool.workers.values()
-                if worker.state is WorkerState.READY
+                if worker.state is not WorkerState.DOWN
                 and worker.heartbeat_ms >= oldest_ms
                 and worker.agent in self._pool.agents
             ),

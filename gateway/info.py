@@ -235,8 +235,9 @@ class WorkerInfo:
             return known.answer
         changes = self._changes
         fresh = await ask()
-        if fresh is None and known is not None and not await self._agents.ready():
-            return known.answer  # the last good one, while no worker is there
+        if fresh is None and not await self._agents.ready():
+            # nobody was there to ask: the last good one stays, and who asks next asks again
+            return None if known is None else known.answer
         self._lists[key] = _Cached(fresh, self._clock(), changes)
         self._lists.move_to_end(key)
         if len(self._lists) > _LISTS:

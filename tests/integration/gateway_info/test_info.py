@@ -218,6 +218,28 @@ class TestLists:
             assert await gateway.raw(f"/models/{folder}") == (404, b""), folder
         assert not [path for path in gateway.agent.asked if ".." in path or "%2F" in path]
 
+    async def test_what_no_worker_was_there_to_tell_is_asked_for_again(
+        self, gateway: Gateway
+    ) -> None:
+        gateway.agent.routes |= {"models": ["checkpoints"], "models/checkpoints": ["a"]}
+        await report(gateway, [worker("host-0", "host-gpu", state=WorkerState.DOWN)])
+        await gateway.services.agents.refresh()
+        assert await gateway.json("/models") == []
+        assert await gateway.raw("/models/checkpoints") == (404, b"")
+        await report(gateway, [worker("host-0", "host-gpu")])
+        await gateway.services.agents.refresh()
+        assert await gateway.json("/models") == ["checkpoints"]
+        assert await gateway.json("/models/checkpoints") == ["a"]
+
+    async def test_the_only_worker_answers_while_it_gives_memory_back(
+        self, gateway: Gateway
+    ) -> None:
+        gateway.agent.routes |= {"models": ["checkpoints"]}
+        assert await gateway.ledger.release(None, "host-0")
+        await gateway.services.agents.refresh()
+        assert await gateway.json("/models") == ["checkpoints"]
+        assert (await gateway.client.get("/readyz")).status == 200
+
     async def test_host_paths_of_models_stay_on_hosts(self, gateway: Gateway) -> None:
         gateway.agent.routes |= {
             "experiment/models": [{"name": "loras", "folders": ["/srv/x/loras", "/srv/y"]}],
