@@ -233,6 +233,9 @@ class EventFollower:
         if self._was_shown(event):
             self._hub.status(event.user, event.remaining)
             return
+        messages = last_messages(event)
+        if messages:
+            self._hub.ending(event.user, event.client_id, event.job)
         if event.state is not JobState.CANCELLED or event.frames != b"[]":
             worker = self._services.agents.pool.workers.get(event.worker)
             agent = worker.agent if worker is not None else ""
@@ -241,7 +244,6 @@ class EventFollower:
         self._texts.heard(event)
         if event.client_id is not None and not self._hub.hears(event.user, event.client_id):
             self._miss(event)
-        messages = last_messages(event)
         self._hub.show_risen(event.user)
         for message in messages[:-1]:
             self._hub.send(event.user, event.client_id, message, event.job)

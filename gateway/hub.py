@@ -79,6 +79,17 @@ class ClientSocket:
         else:
             self.outbox.put(frame)
 
+    def put_count(self, frame: Frame) -> None:
+        """Send a count, not before the client has heard of what it counts."""
+        if self.layout is None:
+            self._turns.put_count(frame)
+        else:
+            self.outbox.put(frame)
+
+    def ending(self, job: str) -> None:
+        """A job has ended, of which the last is still to be said."""
+        self._turns.ending(job)
+
     def flush(self) -> None:
         """Send what was held back: the client can follow, or nothing of its user's runs."""
         self._turns.flush()
@@ -205,6 +216,11 @@ class Hub:
                 made[told] = binary_frame(header, payload, told)
             socket.put(made[told], header.job)
 
+    def ending(self, user: str, client_id: str | None, job: str) -> None:
+        """A job has ended; its last words follow."""
+        for socket in self._meant(user, client_id):
+            socket.ending(job)
+
     def at_rest(self, user: str) -> None:
         """Nothing of the user's is left to run: what still waits for its turn waits in vain."""
         for socket in self._meant(user, None):
@@ -261,7 +277,7 @@ class Hub:
             self._busy.discard(user)
         frame = status(remaining)
         for socket in self._meant(user, None):
-            socket.outbox.put(frame)
+            socket.put_count(frame)
 
     def close(self) -> None:
         """Close all sockets, as the gateway stops."""

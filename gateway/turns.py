@@ -5,6 +5,8 @@ one before the first had ended: some take any ``execution_success`` for their ow
 what they work on when another starts. Here prompts of one client run on several workers. A
 socket whose client has declared nothing hears of one of them at a time; what is said of others
 meanwhile is held back, of steps and previews the newest, and follows when the first has ended.
+Counts wait with a prompt that has ended unheard: at each count some clients look for their
+prompts, and one that is gone before they heard it start is lost to them.
 """
 
 from __future__ import annotations
@@ -52,6 +54,10 @@ class Turns:
         self._current = ""
         self._held: dict[str, _Held] = {}
         self._held_bytes = 0
+        #: jobs that have ended, and whose clients have not heard so
+        self._unheard: set[str] = set()
+        #: the newest count that waits for them
+        self._count: Frame | None = None
 
     def put(self, frame: Frame, job: str, *, last: bool) -> None:
         """Send a frame of a job, now or in its turn.
@@ -64,17 +70,36 @@ class Turns:
         if self._current not in ("", job):
             self._hold(frame, job, last=last)
             return
-        self._current = "" if last else job
         self._put(frame)
+        self._take_turn(job, over=last)
         self._go_on()
+
+    def put_count(self, frame: Frame) -> None:
+        """Send a count, or keep it until it says no more than the client has heard."""
+        if self._unheard:
+            self._count = frame
+        else:
+            self._put(frame)
+
+    def ending(self, job: str) -> None:
+        """A job has ended, of which the last is still to be said."""
+        if self._current not in ("", job):
+            self._unheard.add(job)
 
     def flush(self) -> None:
         """Send all that is held back: the client can follow, or nothing runs any more."""
         held, self._held = self._held, {}
         self._held_bytes, self._current = 0, ""
+        self._unheard.clear()
         for one in held.values():
             for frame in one.frames.values():
                 self._put(frame)
+        self._go_on()
+
+    def _take_turn(self, job: str, *, over: bool) -> None:
+        self._current = "" if over else job
+        if over:
+            self._unheard.discard(job)
 
     def _hold(self, frame: Frame, job: str, *, last: bool) -> None:
         held = self._held.setdefault(job, _Held())
@@ -88,7 +113,10 @@ class Turns:
         while not self._current and self._held:
             job = next(iter(self._held))
             held = self._held.pop(job)
-            self._current = "" if held.ended else job
             for frame in held.frames.values():
                 self._held_bytes -= len(frame.body)
                 self._put(frame)
+            self._take_turn(job, over=held.ended)
+        count, self._count = self._count, None
+        if count is not None:
+            self.put_count(count)

@@ -91,3 +91,45 @@ def test_a_job_whose_end_never_comes_holds_up_the_others_until_nothing_runs() ->
     line.put("c1")
     line.put("c2")
     assert line.sent[-2:] == ["c1", "c2"]
+
+
+def test_counts_wait_for_a_job_that_has_ended_unheard() -> None:
+    line = Line()
+    line.put("a1")
+    line.put("b1")
+    line.turns.put_count(said("count 2"))
+    line.turns.ending("b")
+    line.turns.put_count(said("count 1"))
+    line.put("b2", last=True)
+    line.turns.put_count(said("count 2 again"))
+    line.put("c1")
+    assert line.sent == ["a1", "count 2"]
+    line.turns.ending("a")
+    line.turns.put_count(said("count 1 again"))
+    line.put("a2", last=True)
+    assert line.sent[2:] == ["a2", "b1", "b2", "c1", "count 1 again"]
+    line.turns.ending("c")
+    line.turns.put_count(said("count 0"))
+    line.put("c2", last=True)
+    assert line.sent[-2:] == ["count 0", "c2"]
+
+
+def test_a_job_whose_end_is_on_its_way_takes_its_turn_first() -> None:
+    line = Line()
+    line.put("a1")
+    line.put("b1")
+    line.turns.ending("b")
+    line.turns.put_count(said("count 1"))
+    line.put("a2", last=True)
+    assert line.sent == ["a1", "a2", "b1"]
+    line.put("b2", last=True)
+    assert line.sent == ["a1", "a2", "b1", "b2", "count 1"]
+
+
+def test_when_nothing_runs_no_count_waits() -> None:
+    line = Line()
+    line.put("a1")
+    line.turns.ending("b")
+    line.turns.put_count(said("count 0"))
+    line.turns.flush()
+    assert line.sent == ["a1", "count 0"]
