@@ -250,7 +250,9 @@ async def work(studio: Studio) -> None:
     await studio.explain("a2", WaitReason.NO_HEADROOM, no_room, "GPU-a0")
     await studio.explain("a3", WaitReason.FAIRNESS, "others have used less today")
     await studio.explain("b2", WaitReason.HELD_FOR_HEAD, "room is kept for a job of anna", blocker)
-    await studio.explain("c2", WaitReason.BUDGET, "31.4 of 40 GPU hours of this month are used")
+    await studio.explain(
+        "c2", WaitReason.BUDGET, "cleo has used 40.2 of 40 GPU hours of this month"
+    )
     await studio.explain("f2", WaitReason.CAP, "1 job of finn may run at once")
     await studio.foresee(**STARTS)
     since = studio.now_ms() - 9_000
