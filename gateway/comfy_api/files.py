@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -126,8 +127,22 @@ async def output_record(svc: Services, user: str, named: FileName) -> FileRecord
     """The record of a user's output, from the ledger or, where that forgot it, the store."""
     if named.type == "input":
         return None
-    where = (named.type, named.subfolder, named.filename)
-    return await svc.ledger.file(user, *where) or await svc.archive.file(user, *where)
+    for folder, filename in _spellings(named):
+        where = (named.type, folder, filename)
+        found = await svc.ledger.file(user, *where) or await svc.archive.file(user, *where)
+        if found is not None:
+            return found
+    return None
+
+
+def _spellings(named: FileName) -> Iterator[tuple[str, str]]:
+    """Folder and name as they are asked for, then with accents apart.
+
+    Names of ours are composed (NFC); a worker's are as their prefix was typed, on a Mac apart.
+    """
+    yield named.subfolder, named.filename
+    if not named.path.isascii():
+        yield normalize("NFD", named.subfolder), normalize("NFD", named.filename)
 
 
 def named_file(query: Mapping[str, str]) -> FileName | int:

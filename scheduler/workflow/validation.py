@@ -92,6 +92,9 @@ def _copy_node(node: Any) -> Any:
     if not isinstance(node, Mapping):
         return node
     inputs = node.get("inputs")
+    if inputs == []:
+        # an empty object as PHP and Lua write it; ComfyUI finds no input in either
+        inputs = {}
     return {**node, "inputs": dict(inputs)} if isinstance(inputs, Mapping) else dict(node)
 
 

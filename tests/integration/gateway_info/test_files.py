@@ -165,6 +165,14 @@ class TestIsolation:
 
 
 class TestView:
+    @pytest.mark.parametrize("asked", ["e\u0301_00001_.png", "\u00e9_00001_.png"])
+    async def test_an_output_with_accents_apart_is_found_in_either_spelling(
+        self, gateway: Gateway, asked: str
+    ) -> None:
+        folder, name = await gateway.output("ann", RED, "e\u0301_00001_.png")
+        assert name == "e\u0301_00001_.png"
+        assert await view(gateway, filename=asked, subfolder=folder) == (200, RED)
+
     @pytest.mark.parametrize(
         ("query", "status"),
         [

@@ -112,6 +112,15 @@ def test_a_number_that_json_has_not_stays_the_text_that_it_was(text: str) -> Non
     assert checked.prompt["1"]["inputs"]["f"] == text
 
 
+def test_an_empty_list_of_inputs_is_an_empty_object() -> None:
+    free = {"input": {"optional": {"s": ["STRING", {}]}}, "output": [], "output_node": True}
+    checked = validate({"1": {"class_type": "Free", "inputs": []}}, {**INFO, "Free": free})
+    assert checked.ok
+    assert checked.prompt["1"]["inputs"] == {}
+    missing = validate({"1": {"class_type": "Numbers", "inputs": []}}, INFO)
+    assert {one["type"] for one in missing.node_errors["1"]["errors"]} == {"required_input_missing"}
+
+
 def test_values_are_converted_in_the_copy_and_the_original_stays() -> None:
     prompt = {"1": node("Numbers", i="7", f=1, s=3.5, b=0)}
     found = validate(prompt, INFO)
@@ -223,7 +232,7 @@ def test_a_broken_node_with_two_consumers_is_reported_once() -> None:
     assert found.node_errors["1"]["dependent_outputs"] == ["2", "3"]
 
 
-@pytest.mark.parametrize("inputs", [None, "text", [], 3])
+@pytest.mark.parametrize("inputs", [None, "text", [1], 3])
 def test_inputs_that_are_no_object_break_only_their_node(inputs: Any) -> None:
     prompt = {"1": {"class_type": "SaveImage", "inputs": inputs}, "2": image(), "3": save("2")}
     found = validate(prompt, INFO)
