@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -171,3 +172,22 @@ async def test_nobody_waits_for_an_end_that_cannot_come() -> None:
     _, feeds, _ = a_watched_user()
     async with asyncio.timeout(1):
         await feeds.ended("host", "j", 1, timeout_s=60)
+
+
+class Up:
+    """A feed whose agent is there."""
+
+    connected = True
+
+
+async def test_a_gateway_that_stood_still_itself_reads_what_came_before_it_gives_up() -> None:
+    _, feeds, _ = a_watched_user()
+    feeds._feeds["host"] = Up()  # type: ignore[assignment]
+    waiting = asyncio.create_task(feeds.ended("host", "j", 1, timeout_s=0.5))
+    await asyncio.sleep(0)
+    time.sleep(1)  # noqa: ASYNC251  (the whole process stands still)
+    for _ in range(5):  # it takes some turns to read what an agent has said
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    say(feeds, message=None, end=True)
+    await waiting
