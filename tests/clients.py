@@ -121,7 +121,7 @@ class Client:
         entry = (await self.get(f"/history/{prompt_id}"))[prompt_id]
         return [image for out in entry["outputs"].values() for image in out.get("images", [])]
 
-    async def ended(self, prompt_id: str, within_s: float = 30) -> dict[str, Any]:
+    async def ended(self, prompt_id: str, within_s: float = 60) -> dict[str, Any]:
         """Poll the history until the prompt is there, as scripts without a socket do."""
         async with asyncio.timeout(within_s):
             while True:
@@ -147,7 +147,7 @@ class Socket:
         self.frames: list[dict[str, Any]] = []
         self.binary: list[bytes] = []
 
-    async def until_at_work(self, prompt_id: str, within_s: float = 30) -> None:
+    async def until_at_work(self, prompt_id: str, within_s: float = 60) -> None:
         """Read until the worker says that it executes a node of this prompt."""
         async with asyncio.timeout(within_s):
             async for message in self.ws:
@@ -160,7 +160,7 @@ class Socket:
                     return
         raise ConnectionError("the socket closed before the prompt was at work")
 
-    async def until_done(self, prompt_id: str, within_s: float = 30) -> list[dict[str, Any]]:
+    async def until_done(self, prompt_id: str, within_s: float = 60) -> list[dict[str, Any]]:
         """Read until ``executing`` null of this prompt; the JSON frames read on the way."""
         start = len(self.frames)
         async with asyncio.timeout(within_s):

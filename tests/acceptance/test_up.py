@@ -35,7 +35,7 @@ class Running:
 
     def get(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(self.state()["gateway"] + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.state()["gateway"] + path, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -8,7 +8,7 @@ from tests.browser.frontend import Frontend
 from tests.clients import image_prompt, sampling_prompt
 
 
-def endless(seed: int, steps: int = 2000) -> dict[str, object]:
+def endless(seed: int, steps: int = 10_000) -> dict[str, object]:
     """Longer than any test, and with few previews, which a page draws slowly."""
     return sampling_prompt(seed, checkpoint="sdxl.safetensors", size=2048, steps=steps)
 

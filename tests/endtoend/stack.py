@@ -41,14 +41,14 @@ class Stack:
         self.log = folder / "up.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, within_s: float = 60) -> None:
+    def start(self, within_s: float = 90) -> None:
         command = [sys.executable, "-m", "cli.main", "up", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=REPO, stdout=log, stderr=log)
         self.wait_ready(within_s)
 
-    def wait_ready(self, within_s: float = 60) -> None:
+    def wait_ready(self, within_s: float = 90) -> None:
         deadline = time.monotonic() + within_s
         while not self.ready():
             if self.process is not None and self.process.poll() is not None:
@@ -89,7 +89,7 @@ class Stack:
         rows = found.values() if isinstance(found, dict) else found
         return [row["pid"] for row in rows]
 
-    def stop(self, within_s: float = 15) -> int:
+    def stop(self, within_s: float = 60) -> int:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)

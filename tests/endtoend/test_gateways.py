@@ -109,12 +109,13 @@ async def artists(url: str, count: int) -> AsyncIterator[list[Artist]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_no_prompt_is_lost_when_one_gateway_goes(tmp_path: Path, number: int) -> None:
     stack = Stack(tmp_path, *TWO, config=KEYS)
     stack.start()
     try:
-        async with artists(stack.url, 2) as people, asyncio.timeout(100):
+        async with artists(stack.url, 2) as people, asyncio.timeout(180):
             for n in range(1, 21):
                 await people[n % 2].post(n)
                 if n in (8, 16):  # first the one, and when it is back the other

@@ -56,6 +56,7 @@ async def check_all(client: Client, jobs: dict[str, int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", ["gateway", "scheduler", "agent", "worker", "valkey", "up"])
 async def test_nothing_is_lost_or_shown_twice(
     role: str, tmp_path: Path, http: aiohttp.ClientSession
@@ -71,13 +72,14 @@ async def test_nothing_is_lost_or_shown_twice(
             jobs[n % 2][await clients[n % 2].queue(work(n + 1))] = n + 1
         await finished(clients[0], next(iter(jobs[0])))
         kill(stack, role)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             await asyncio.gather(*(check_all(c, j) for c, j in zip(clients, jobs, strict=True)))
     finally:
         stack.stop()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_server_that_comes_back_without_its_last_second_loses_no_job(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
@@ -91,7 +93,7 @@ async def test_a_server_that_comes_back_without_its_last_second_loses_no_job(
         written = log_of(stack).stat().st_size
         await asyncio.sleep(1)
         lose_what_was_written_after(stack, written)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             await check_all(client, jobs)
     finally:
         stack.stop()

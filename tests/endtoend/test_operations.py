@@ -60,7 +60,7 @@ def dashboard(client: Client, path: str) -> str:
 
 async def recorded(client: Client, prompt_id: str) -> None:
     """Until the store has the job and its nodes."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(90):
         while True:
             url = dashboard(client, f"jobs/{prompt_id}")
             async with client.http.get(url, headers=client.headers) as answer:

@@ -139,7 +139,7 @@ async def test_an_upload_is_what_the_graph_reads(ann: Client, bob: Client) -> No
 
 async def test_a_running_prompt_is_cancelled_by_its_owner_alone(ann: Client, bob: Client) -> None:
     async with ann.socket() as socket:
-        prompt_id = await ann.queue(sampling_prompt(seed=99, steps=2000))
+        prompt_id = await ann.queue(sampling_prompt(seed=99, steps=10_000))
         async for message in socket.ws:
             if message.type is aiohttp.WSMsgType.TEXT and '"progress"' in message.data:
                 break

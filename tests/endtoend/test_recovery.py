@@ -21,8 +21,9 @@ from tests.endtoend.conftest import ADA, ANN, BOB, KEYS
 from tests.endtoend.stack import Stack
 
 T = TypeVar("T")
-#: Everything that waits for silence waits for seconds only.
-IMPATIENT = KEYS + "scheduler: {lease: 3s, heartbeat: 3s, no_progress: 4s, max_losses: 3}\n"
+#: Everything that waits for silence waits for seconds only; but for more of them than a busy
+#: machine lets a process wait.
+IMPATIENT = KEYS + "scheduler: {lease: 10s, heartbeat: 10s, no_progress: 12s, max_losses: 3}\n"
 
 
 @contextmanager
@@ -50,7 +51,7 @@ class Studio:
         self.ada = Client(http, stack.url, {"Authorization": f"Bearer {ADA}"})
         self.seeds = iter(range(int(time.time()), 2**62))
 
-    async def until(self, look: Callable[[], Awaitable[T | None]], within_s: float = 40) -> T:
+    async def until(self, look: Callable[[], Awaitable[T | None]], within_s: float = 60) -> T:
         async with asyncio.timeout(within_s):
             while not (found := await look()):
                 await asyncio.sleep(0.03)
@@ -285,7 +286,7 @@ async def test_an_agent_that_was_frozen_is_fenced_and_serves_again(studio: Studi
 
 @pytest.fixture(scope="module")
 def stern(start: Callable[..., Stack]) -> Stack:
-    rules = "quarantine_failures: 2, quarantine: 8s, preemption: true"
+    rules = "quarantine_failures: 2, quarantine: 15s, preemption: true"
     config = IMPATIENT.replace("max_losses: 3", rules)
     return start("--simulate", "gpus=1,vram=24GiB,workers=1,speed=1", config=config)
 
@@ -325,9 +326,11 @@ async def test_a_worker_that_fails_again_and_again_rests_and_finds_its_way_back(
     for client, user in ((strict.ann, "ann"), (strict.bob, "bob")):
         prompt_id = await strict.occupy(client)
         (worker,) = strict.stack.workers()
-        os.kill(worker, signal.SIGKILL)
-        lost = await strict.until_state(prompt_id, JobState.QUEUED, user=user)
-        await strict.act(client, prompt_id, "hold")
+        # else it might run again before it is held
+        with frozen(strict.stack.pids()["scheduler"]):
+            os.kill(worker, signal.SIGKILL)
+            lost = await strict.until_state(prompt_id, JobState.QUEUED, user=user)
+            await strict.act(client, prompt_id, "hold")
         assert lost.losses == 1
 
     async def failures() -> list[int]:

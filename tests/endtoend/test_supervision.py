@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def test_stopped_while_it_starts_it_leaves_nothing(
         wait_for((tmp_path / "data" / "run").exists)
         time.sleep(after_s)
         up.send_signal(signal.Signals[name])
-        said, _ = up.communicate(timeout=30)
+        said, _ = up.communicate(timeout=90)
     assert b"Traceback" not in said
     assert mentioning(tmp_path) == []
     assert not (tmp_path / "data" / "run" / "up.json").exists()
@@ -141,7 +141,7 @@ def worker(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 def not_ready(stack: Stack) -> str:
     """What /readyz says while it is not."""
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(stack.url + "/readyz", timeout=10)
+        urllib.request.urlopen(stack.url + "/readyz", timeout=30)
     assert error.value.code == 503
     return error.value.read().decode()
 
@@ -192,6 +192,15 @@ async def test_a_worker_may_come_late_go_and_come_again(
         stack.stop()
 
 
+async def refused(status: Callable[[], Awaitable[int]]) -> None:
+    """Told at once, which the gateway hears beside requests: it may answer a few before."""
+    for _ in range(20):
+        if (found := await status()) == 401:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"still {found}")
+
+
 async def test_users_are_added_changed_and_locked_out_while_it_runs(
     start: Callable[..., Stack], http: aiohttp.ClientSession
 ) -> None:
@@ -208,12 +217,13 @@ async def test_users_are_added_changed_and_locked_out_while_it_runs(
     async with http.get(url + "queue") as answer:
         assert answer.status == 200
     second = (await run(vramgate, "users", "rotate", "zoe", stack=stack)).split()[-1]
-    assert (await status(first), await status(second)) == (401, 200)
+    await refused(lambda: status(first))
+    assert await status(second) == 200
     assert "zoe" in await run(vramgate, "users", "list", stack=stack)
     await run(vramgate, "users", "revoke", "zoe", stack=stack)
+    await refused(lambda: status(second))
     async with http.get(url + "queue") as answer:
         assert answer.status == 401
-    assert await status(second) == 401
     about = await run(vramgate, "status", stack=stack)
     assert "vm-0: ready" in about
     shown = await run(vramgate, "config", "show", stack=stack)
@@ -230,8 +240,9 @@ async def test_an_agent_that_was_frozen_settles_each_job_once(
     ann = Client(http, stack.url, {"X-API-Key": ANN})
     try:
         async with ann.socket() as heard:
-            ids = [await ann.queue(sampling_prompt(seed=n, steps=60)) for n in range(6)]
-            async with asyncio.timeout(30):
+            # long enough that two are found at work on a busy machine, too
+            ids = [await ann.queue(sampling_prompt(seed=n, steps=1000)) for n in range(6)]
+            async with asyncio.timeout(60):
                 while len((await ann.get("/queue"))["queue_running"]) < 2:
                     await asyncio.sleep(0.05)
             agent = stack.pids()["agent"]

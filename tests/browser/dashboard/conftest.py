@@ -26,7 +26,7 @@ from tests.studio import Studio, key_of, open_studio, work
 
 _AXE: Final = build_ui.UI / "node_modules" / "axe-core" / "axe.min.js"
 #: two busy cores draw a page of charts in seconds; what never comes still fails
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 #: what people cannot work around; lesser findings are looked at by hand
 _SERIOUS: Final = ("serious", "critical")
 
@@ -95,6 +95,7 @@ async def open_page(browser: Browser, studio: Studio) -> AsyncIterator[Open]:
         answer = await context.request.post(f"{studio.url}/login", form=key, max_redirects=0)
         assert answer.status == 303, await answer.text()
         page = await context.new_page()
+        page.set_default_timeout(60_000)
         await page.clock.install(time=studio.now_ms() / 1000)
         opened.append(Opened(page, Problems(page, studio.url)))
         await page.goto(f"{studio.url}/dashboard/#/{route}")

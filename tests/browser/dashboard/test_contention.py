@@ -68,7 +68,7 @@ async def test_one_more_gpu_is_played_beside_the_truth(open_page: Open) -> None:
     ).to_be_visible()
     await button.click()
     table = page.get_by_role("table", name="Waits as recorded, played again, and with the change")
-    await expect(table).to_be_visible(timeout=30_000)
+    await expect(table).to_be_visible()
     await expect(table.get_by_role("row").nth(1)).to_contain_text("All jobs")
     for column in ("Recorded", "Played again", "With the change"):
         await expect(table.get_by_role("columnheader", name=column)).to_be_visible()

@@ -114,7 +114,7 @@ class TestCookieForPrograms:
         assert cookie["httponly"]
         assert cookie["samesite"] == "Lax"
         async with gateway.client.ws_connect("/ws?clientId=c") as socket:
-            assert (await socket.receive_json(timeout=5))["data"]["sid"] == "c"
+            assert (await socket.receive_json(timeout=30))["data"]["sid"] == "c"
         again = await gateway.client.get("/k/url-of-ann-01/settings")
         assert "Set-Cookie" not in again.headers
 

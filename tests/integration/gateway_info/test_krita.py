@@ -107,7 +107,7 @@ class TestExchange:
             await post(gateway, "subscribe", {"client_id": "krita"}, BOB)
             await post(gateway, "publish", offer)
             await post(gateway, "publish", {**offer, "name": "bobs"}, BOB)
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=30)
             assert message.type is aiohttp.WSMsgType.TEXT
             assert message.json()["data"]["publisher"]["name"] == "bobs"
 

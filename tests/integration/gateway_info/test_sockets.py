@@ -27,7 +27,7 @@ async def is_open(socket: Socket) -> bool:
 async def closing(socket: Socket) -> int | None:
     """Wait until the gateway closes it: the code it gives."""
     while True:
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=30)
         if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
             return socket.close_code
 
@@ -36,7 +36,7 @@ async def test_stopping_says_goodbye_to_open_sockets_first(gateway: Gateway) -> 
     app = gateway.client.app
     assert app is not None
     async with gateway.client.ws_connect("/ws", headers=ANN) as socket:
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=30)
         await app.shutdown()
         assert await closing(socket) == WSCloseCode.GOING_AWAY
 

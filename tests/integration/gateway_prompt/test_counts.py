@@ -12,6 +12,7 @@ import pytest
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import Job
 from tests.integration.gateway_prompt.stage import Stage, Tab, a_stage, remaining
+from tests.integration.gateway_prompt.test_missed_ends import known
 
 PROMPTS = 24
 
@@ -78,6 +79,7 @@ def check_order(frames: list[Any], jobs: list[Job]) -> None:
 async def test_counts_are_exact_and_history_is_there_before_they_fall(crowded: Stage) -> None:
     anns = [await crowded.queue("ann") for _ in range(PROMPTS)]
     bobs = [await crowded.queue("bob") for _ in range(PROMPTS)]
+    await known(crowded)  # else counts on their way would be told to the tabs
     async with crowded.tab("ann") as ann, crowded.tab("bob") as bob:
         mixed = [job for pair in zip(anns, bobs, strict=True) for job in pair]
         seen, theirs, _ = await asyncio.gather(

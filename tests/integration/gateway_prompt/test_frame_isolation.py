@@ -11,7 +11,7 @@ import pytest
 
 from scheduler.ledger import Ending
 from scheduler.states import FailReason, Job
-from tests.integration.gateway_prompt.stage import Stage, Tab
+from tests.integration.gateway_prompt.stage import Stage, Tab, remaining
 
 FLAGS = {
     "supports_preview_metadata": True,
@@ -118,10 +118,12 @@ async def test_of_a_waiting_prompt_that_then_is_refused(stage: Stage) -> None:
 
 
 async def test_of_what_somebody_is_told_who_comes_back(stage: Stage) -> None:
-    async with stage.tab("ann", "elsewhere"):
+    async with stage.tab("ann", "elsewhere") as elsewhere:
         ended = await stage.start(await stage.queue("ann", "same"))
         await stage.agent.end(ended)
         await stage.settle(ended)
+        # by then the gateway keeps the end for whom it was meant
+        await elsewhere.until(lambda frame: is_message("status")(frame) and not remaining(frame))
         running = await stage.start(await stage.queue("ann", "same"))
         await stage.agent.say(running, "executing", {"node": "1", "prompt_id": running.prompt_id})
         await stage.until(lambda: bool(stage.following._live.standing("ann", "same")))

@@ -10,7 +10,7 @@ import aiohttp
 
 from scheduler.ledger import Admitted, Ending, EventKind, Grant, Outcome
 from scheduler.states import FailReason, Job
-from tests.integration.gateway_prompt.stage import Stage, kinds, remaining, report
+from tests.integration.gateway_prompt.stage import PATIENCE_S, Stage, kinds, remaining, report
 
 JPEG = b"\xff\xd8\xff\xe0 jpeg"
 
@@ -18,7 +18,7 @@ JPEG = b"\xff\xd8\xff\xe0 jpeg"
 async def test_the_first_frame_is_status_with_the_clients_own_id(stage: Stage) -> None:
     job = await stage.queue()
     async with stage.client.ws_connect("/ws?clientId=me", headers={"X-Test-User": "ann"}) as socket:
-        first = await socket.receive_json(timeout=5)
+        first = await socket.receive_json(timeout=PATIENCE_S)
     assert first == {
         "type": "status",
         "data": {"status": {"exec_info": {"queue_remaining": 1}}, "sid": "me"},
@@ -28,21 +28,21 @@ async def test_the_first_frame_is_status_with_the_clients_own_id(stage: Stage) -
 
 async def test_a_client_without_id_is_given_one_of_32_hex_digits(stage: Stage) -> None:
     async with stage.client.ws_connect("/ws", headers={"X-Test-User": "ann"}) as socket:
-        first = await socket.receive_json(timeout=5)
+        first = await socket.receive_json(timeout=PATIENCE_S)
     assert re.fullmatch(r"[0-9a-f]{32}", first["data"]["sid"])
 
 
 async def test_feature_flags_are_answered_only_as_the_first_message(stage: Stage) -> None:
     flags = '{"type": "feature_flags", "data": {"supports_preview_metadata": true}}'
     async with stage.client.ws_connect("/ws", headers={"X-Test-User": "ann"}) as socket:
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=PATIENCE_S)
         await socket.send_str(flags)
-        answer = await socket.receive_json(timeout=5)
+        answer = await socket.receive_json(timeout=PATIENCE_S)
         await socket.send_str(flags)
         await socket.send_str("{not json")
         await socket.send_bytes(b"\0")
         job = await stage.queue()
-        after = await socket.receive_json(timeout=5)
+        after = await socket.receive_json(timeout=PATIENCE_S)
     limit = stage.settings.gateway.max_body
     assert answer == {
         "type": "feature_flags",
@@ -55,12 +55,12 @@ async def test_feature_flags_are_answered_only_as_the_first_message(stage: Stage
 async def test_what_is_no_message_does_not_count_as_the_first(stage: Stage) -> None:
     flags = {"supports_progress_text_metadata": True, "unheard_of": [1]}
     async with stage.client.ws_connect("/ws", headers={"X-Test-User": "ann"}) as socket:
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=PATIENCE_S)
         await socket.send_bytes(b"\0\0\0\1")
         for nonsense in ("", "{not json", "[]", "null", '"feature_flags"', "[" * 10_000):
             await socket.send_str(nonsense)
         await socket.send_str(json.dumps({"type": "feature_flags", "data": flags}))
-        answer = await socket.receive_json(timeout=5)
+        answer = await socket.receive_json(timeout=PATIENCE_S)
     assert answer["data"]["supports_progress_text_metadata"] is True
 
 
@@ -74,7 +74,7 @@ async def test_a_first_message_about_something_else_declares_nothing(stage: Stag
 async def test_a_message_beyond_a_mebibyte_closes_only_its_own_socket(stage: Stage) -> None:
     async with stage.tab() as tab, stage.tab() as other:
         await other.socket.send_str("x" * 2**20)
-        assert (await other.socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+        assert (await other.socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.CLOSE
         assert other.socket.close_code == 1009
         await stage.queue()
         assert remaining(await tab.next()) == 1
@@ -215,7 +215,7 @@ async def test_a_client_that_reconnects_is_told_the_current_node(stage: Stage) -
         await watcher.until(lambda frame: frame["type"] == "progress_state")
         url, headers = "/ws?clientId=tab", {"X-Test-User": "ann"}
         async with stage.client.ws_connect(url, headers=headers) as again:
-            frames = [await again.receive_json(timeout=5) for _ in range(3)]
+            frames = [await again.receive_json(timeout=PATIENCE_S) for _ in range(3)]
     assert kinds(frames) == ["status", "executing", "progress_state"]
     assert frames[0]["data"]["sid"] == "tab"
     assert frames[1]["data"]["node"] == "1"
@@ -247,7 +247,9 @@ async def test_gateways_ask_only_for_users_who_have_a_socket(stage: Stage) -> No
 async def test_a_feed_that_breaks_is_opened_again(stage: Stage) -> None:
     async with stage.tab() as tab:
         assert stage.agent.feed is not None
-        await stage.agent.feed.close()
+        broken = stage.agent.feed
+        await broken.close()
+        await stage.until(lambda: stage.agent.feed not in (None, broken))
         await stage.until(lambda: stage.agent.subscribed == {"ann"})
         job = await stage.start(await stage.queue())
         await stage.agent.say(job, "execution_start", {"prompt_id": job.prompt_id})

@@ -115,7 +115,7 @@ async def test_nobody_subscribes_for_another(stage: Stage) -> None:
 async def test_a_wish_that_another_gateway_was_told_counts_here(stage: Stage) -> None:
     for gateway in ("one", "two"):
         await stage.ledger.announce_gateway(gateway, f"http://127.0.0.1:9/{gateway}", 60_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(stage.services.agents.pool.gateways) < 2:
             await asyncio.sleep(0.05)
     await subscribe(stage)  # before the socket is here: as if it were elsewhere

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from gateway import events
 from scheduler.states import Job
-from tests.integration.gateway_prompt.stage import Stage, kinds
+from tests.integration.gateway_prompt.stage import Stage, Tab, kinds
 
 FLAGS = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
@@ -16,17 +17,20 @@ FLAGS = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata
 async def greeted(
     stage: Stage, user: str = "ann", client_id: str = "tab", *, declares: bool = False
 ) -> list[Any]:
-    """Frames of a fresh socket until nothing more comes."""
+    """Frames of a fresh socket: all that it owes to its greeting, and what comes soon after."""
     url, headers = f"/ws?clientId={client_id}", {"X-Test-User": user}
-    frames: list[Any] = []
     async with stage.client.ws_connect(url, headers=headers) as socket:
+        tab = Tab(socket)
         if declares:
             await socket.send_str(FLAGS)
-        try:
+        wanted = "feature_flags" if declares else "status"
+        frames = await tab.until(lambda frame: frame["type"] == wanted)
+        # behind everything that was put in its way by then, however slowly that leaves
+        stage.services.hub.send(user, client_id, {"type": "marker", "data": {}})
+        frames += (await tab.until(lambda frame: frame["type"] == "marker"))[:-1]
+        with suppress(TimeoutError):
             while True:
-                frames.append(await socket.receive_json(timeout=0.3))
-        except TimeoutError:
-            pass
+                frames.append(await socket.receive_json(timeout=0.2))
     await stage.until(lambda: not stage.services.hub.hears(user, client_id))
     return frames
 
@@ -81,7 +85,7 @@ async def test_where_another_gateway_may_have_told_it_only_frontends_are_told(
     for gateway in ("one", "two"):
         await stage.ledger.announce_gateway(gateway, f"http://127.0.0.1:9/{gateway}", 60_000)
     pool = stage.services.agents
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(pool.pool.gateways) < 2:
             await asyncio.sleep(0.05)
     await run_unheard(stage)

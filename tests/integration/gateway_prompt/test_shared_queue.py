@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Role, Settings
 from scheduler.states import JobState
-from tests.integration.gateway_prompt.stage import Stage, remaining
+from tests.integration.gateway_prompt.stage import PATIENCE_S, Stage, remaining
 from tests.integration.gateway_prompt.test_own_jobs import finish, past
 
 
@@ -59,7 +59,7 @@ async def test_only_ones_own_prompts_count(stage: Stage) -> None:
     await stage.queue("mia")
     assert (await stage.get("/prompt"))["exec_info"]["queue_remaining"] == 0
     async with stage.client.ws_connect("/ws?clientId=t", headers={"X-Test-User": "ann"}) as socket:
-        assert remaining(await socket.receive_json(timeout=5)) == 0
+        assert remaining(await socket.receive_json(timeout=PATIENCE_S)) == 0
 
 
 async def test_the_history_is_ordered_by_when_prompts_ended(stage: Stage) -> None:

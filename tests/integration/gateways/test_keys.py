@@ -34,8 +34,8 @@ async def status(replica: Replica, who: dict[str, str], path: str = "/queue") ->
 
 
 async def until_status(replica: Replica, who: dict[str, str], wanted: int) -> None:
-    """Well within the 10 s after which a gateway would look by itself."""
-    async with asyncio.timeout(5):
+    """Because it was told: after 10 s it would look by itself, but its clock stands still."""
+    async with asyncio.timeout(30):
         while await status(replica, who) != wanted:
             await asyncio.sleep(0.02)
 
@@ -73,7 +73,7 @@ async def test_open_sockets_end_everywhere_and_those_of_others_stay(
             await tab.next()
         await pool.ledger.override(change)
         for tab in (at_one, at_two):
-            closed: Any = await tab.socket.receive(timeout=5)
+            closed: Any = await tab.socket.receive(timeout=30)
             assert closed.type is aiohttp.WSMsgType.CLOSE
         assert await of_bob.silent()
 
@@ -88,7 +88,7 @@ async def test_a_personal_url_outlives_a_rotated_key_but_not_a_revoked_user(
         assert await status(replica, {}, path) == 200
     await pool.ledger.override(REVOKED)
     for replica in pair:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await status(replica, {}, path) != 401:
                 await asyncio.sleep(0.02)
 

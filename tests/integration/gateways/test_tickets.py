@@ -84,7 +84,7 @@ def bob(http: aiohttp.ClientSession, replica: Replica) -> Plugin:
 async def revoke(ledger: RedisLedger, replica: Replica, user: str, key: str = "new-url-1") -> None:
     """The user's personal URL gets another key, and the gateway has heard of it."""
     await ledger.override({f"users.{user}.url_key_hash": json.dumps(hash_key(key))})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await replica.call("GET", f"/k/{key}/queue", who={}))[0] != 200:
             await asyncio.sleep(0.02)
 
@@ -271,7 +271,9 @@ async def test_a_ticket_ends_with_its_key_and_so_does_its_socket(
     async with ann.socket(mine) as tab:
         await tab.next()
         await revoke(pool.ledger, replica, "ann")
-        closed = await tab.socket.receive(timeout=5)
+        # a count may be on its way
+        while (closed := await tab.socket.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
+            pass
         assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     async with ann.socket(mine) as tab:  # waits, as any other
         assert remaining(await tab.next()) == 0
@@ -306,7 +308,7 @@ async def test_those_who_wait_are_bounded_and_sent_away_when_no_key_is_shown_any
         for key in [key async for key in keys(pool, "note:seen:*")]:
             await pool.ledger.server.command("DEL", key)
         await room.look()
-        ends = {(await tab.socket.receive(timeout=5)).type for tab in tabs}
+        ends = {(await tab.socket.receive(timeout=30)).type for tab in tabs}
         assert ends == {aiohttp.WSMsgType.CLOSE}
     assert await ann.refused(new_id()) == 401
 
@@ -324,9 +326,9 @@ async def test_a_ticket_in_use_does_not_run_out(ann: Plugin, replica: Replica, p
     async with ann.socket(mine) as tab:
         await tab.next()
         (ticket,) = [key async for key in keys(pool, "note:ticket:*")]
-        await pool.ledger.server.command("PEXPIRE", ticket, 5000)
+        await pool.ledger.server.command("PEXPIRE", ticket, 60_000)
         await replica.client.app[WAITING_ROOM].look()
-        assert await pool.ledger.server.command("PTTL", ticket) > 5000
+        assert await pool.ledger.server.command("PTTL", ticket) > 60_000
 
 
 async def test_notes_hold_neither_addresses_nor_ids_in_clear(ann: Plugin, pool: Pool) -> None:

@@ -145,6 +145,6 @@ class TestOnDifferentHosts:
 
 async def announced(pool: Pool, count: int) -> None:
     """Wait until so many gateways are known."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len((await pool.ledger.pool()).gateways) < count:
             await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from PIL import Image
 from yarl import URL
 
 RECORDINGS = Path(__file__).parents[2] / "recordings" / "comfyui-0.3.64"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 #: Answers that depend on the machine: only their shape is compared.
 _SHAPE_ONLY = re.compile(r"^/(system_stats|experiment/models$|internal/(folder_paths|files))")

@@ -21,7 +21,7 @@ import aiohttp
 
 from config.probe import Probe
 from config.settings import Settings
-from scheduler.ledger import Event, Grant
+from scheduler.ledger import Event, Grant, Outcome, Refusal, Settled
 from scheduler.redis_ledger import RedisLedger
 from scheduler.states import TERMINAL, InputFile, Job, JobState, Lane, NewJob, WorkerState
 from worker_agent.agent import Agent
@@ -65,6 +65,16 @@ def fake_spec(
         log_path=folder / f"worker{number}.log",
         folders={} if distant else {"output": home / "output"},
     )
+
+
+class SeeingLedger(RedisLedger):
+    """The real ledger, which notes what the worker was known to be when a job was settled."""
+
+    seen: WorkerState | None = None
+
+    async def settle(self, job_id: str, attempt: int, outcome: Outcome) -> Settled | Refusal:
+        self.seen = (await self.pool()).workers[f"{AGENT}-0"].state
+        return await super().settle(job_id, attempt, outcome)
 
 
 class Bed:
@@ -145,6 +155,26 @@ class Bed:
 
         found: Job = await self.until(there, seconds)
         return found
+
+    async def soon_queued(self, job_id: str, looks: int = 100) -> Job:
+        """The job, back in the queue within so many looks of 20 ms.
+
+        Looks are counted, not seconds: while the whole process stands still there are none.
+        """
+        for _ in range(looks):
+            found = await self.job(job_id)
+            if found.state is JobState.QUEUED:
+                return found
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{job_id} is {found.state} after {looks} looks")
+
+    async def watched(self, user: str = "ann") -> None:
+        """Wait until the agent knows that a gateway wants to hear of the user's jobs."""
+
+        async def is_watched() -> bool:
+            return self.agent._hub.is_watched(user)
+
+        await self.until(is_watched)
 
     async def until_ended(self, job_id: str) -> Job:
         return await self.until_state(job_id, *TERMINAL)

@@ -48,27 +48,40 @@ async def test_a_preempted_prompt_is_interrupted_and_runs_again_later(bed: Bed, 
     assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 2)
 
 
-async def test_what_ends_before_the_interrupt_works_counts_as_it_ended(bed: Bed) -> None:
-    job = await bed.start({"1": {"class_type": "Deaf", "inputs": {"seconds": 1}}})
+async def interrupted(bed: Bed, job_id: str) -> None:
+    """Wait until its worker was told to stop."""
+
+    async def told() -> bool:
+        return job_id in (await bed.seen())["interrupts"]
+
+    await bed.until(told)
+
+
+async def test_what_ends_before_the_interrupt_works_counts_as_it_ended(bed: Bed, go: Go) -> None:
+    job = await bed.start({"1": {"class_type": "Stuck", "inputs": {}}})
     await bed.running(job.id)
     await preempt(bed, job.id)
+    await interrupted(bed, job.id)
+    go()
     ended = await bed.until_ended(job.id)
     assert (ended.state, ended.attempt) == (JobState.SUCCEEDED, 1)
     assert (await bed.seen())["interrupts"] == [job.id]
 
 
-async def test_who_cancels_a_preempted_job_gets_that(bed: Bed) -> None:
-    job = await bed.start({"1": {"class_type": "Deaf", "inputs": {"seconds": 1}}})
-    await bed.running(job.id)
-    await preempt(bed, job.id)
-    await bed.ledger.cancel("ann", job.id)
-    # it ended by itself before either was heard
-    assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+async def test_who_cancels_a_preempted_job_gets_that(bed: Bed, go: Go) -> None:
     job = await bed.start({"1": {"class_type": "Held", "inputs": {}}})
     await bed.running(job.id)
     await preempt(bed, job.id)
     await bed.ledger.cancel("ann", job.id)
     assert (await bed.until_ended(job.id)).state is JobState.CANCELLED
+    job = await bed.start({"1": {"class_type": "Stuck", "inputs": {}}})
+    await bed.running(job.id)
+    await preempt(bed, job.id)
+    await bed.ledger.cancel("ann", job.id)
+    await interrupted(bed, job.id)
+    go()
+    # it ended by itself before either was heard
+    assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
 
 
 async def test_an_order_that_was_lost_is_told_again(

@@ -207,11 +207,11 @@ async def test_what_the_probe_says_reaches_no_client(probed: Bed) -> None:
         session.ws_connect(f"{probed.agent.url}/v1/live", headers=headers) as socket,
     ):
         await socket.send_json({"subscribe": ["ann"]})
-        await asyncio.sleep(0.1)
+        await probed.watched()
         await probed.start({**sleep(0.2), "2": SAVE})
         kinds = []
         while True:
-            received = await asyncio.wait_for(socket.receive(), 10)
+            received = await asyncio.wait_for(socket.receive(), 30)
             if received.type is not aiohttp.WSMsgType.TEXT:
                 continue
             frame = msgspec.json.decode(received.data, type=LiveFrame)

@@ -63,12 +63,12 @@ async def test_live_frames_come_in_order_and_end_before_the_books_are_closed(bed
         session.ws_connect(f"{bed.agent.url}/v1/live", headers=headers) as socket,
     ):
         await socket.send_json({"subscribe": ["ann"]})
-        await asyncio.sleep(0.1)
+        await bed.watched()
         job = await bed.start({**sleep(0.2), "2": SAVE})
         kinds: list[str] = []
         values: list[int] = []
         while True:
-            received = await asyncio.wait_for(socket.receive(), 10)
+            received = await asyncio.wait_for(socket.receive(), 30)
             if received.type is aiohttp.WSMsgType.BINARY:
                 header, payload = unpack_binary(received.data)
                 assert header.metadata is not None
@@ -99,25 +99,27 @@ async def test_another_users_frames_do_not_reach_a_subscriber(bed: Bed) -> None:
         session.ws_connect(f"{bed.agent.url}/v1/live", headers=headers) as socket,
     ):
         await socket.send_json({"subscribe": ["ann"]})
-        await asyncio.sleep(0.1)
+        await bed.watched()
         theirs = await bed.start(sleep(0.1), user="bob")
         await bed.until_ended(theirs.id)
         mine = await bed.start({"1": SAVE})
-        received = await asyncio.wait_for(socket.receive(), 10)
+        received = await asyncio.wait_for(socket.receive(), 30)
         assert msgspec.json.decode(received.data, type=LiveFrame).job == mine.id
 
 
 async def test_whoever_subscribes_late_is_told_where_the_job_stands(bed: Bed) -> None:
-    job = await bed.start(sleep(5))
-    await bed.running(job.id)
-    await asyncio.sleep(0.2)
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(f"{bed.agent.url}/v1/live", headers=headers) as socket,
-    ):
+    url = f"{bed.agent.url}/v1/live"
+    async with aiohttp.ClientSession() as session:
+        async with session.ws_connect(url, headers=headers) as early:
+            await early.send_json({"subscribe": ["ann"]})
+            await bed.watched()
+            job = await bed.start(sleep(60))
+            while '"executing"' not in str((await early.receive(30)).data):
+                pass
+        socket = await session.ws_connect(url, headers=headers)
         await socket.send_json({"subscribe": ["ann"]})
-        received = await asyncio.wait_for(socket.receive(), 10)
+        received = await asyncio.wait_for(socket.receive(), 30)
         frame = msgspec.json.decode(received.data, type=LiveFrame)
         assert frame.replay
         assert frame.message is not None
@@ -176,7 +178,7 @@ async def test_a_killed_worker_loses_its_job_within_two_seconds(bed: Bed) -> Non
     job = await bed.start(sleep(30))
     await bed.running(job.id)
     os.kill(bed.pid(), signal.SIGKILL)
-    queued = await bed.until_state(job.id, JobState.QUEUED, seconds=2)
+    queued = await bed.soon_queued(job.id)
     assert queued.losses == 1
     await bed.ready()
     await bed.admit(job.id)

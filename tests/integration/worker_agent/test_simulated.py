@@ -91,17 +91,28 @@ async def test_peak_and_residency_of_a_prompt_are_measured(card: Card) -> None:
 
 
 async def test_the_end_of_a_load_is_told_while_the_job_runs(card: Card) -> None:
-    async def told(load_s: float) -> list[str]:
-        cursor = await card.bed.ledger.last_event_id()
-        job = await card.bed.submit(sampling_prompt(steps=20))
-        await card.bed.admit(job.id, load_s=load_s)
-        await card.bed.until_ended(job.id)
-        events = await card.bed.ledger.events(cursor, 0)
+    bed = card.bed
+
+    async def told(cursor: str) -> list[str]:
+        events = await bed.ledger.events(cursor, 0)
         return [one.reason if one.kind == "capacity" else one.kind for one in events]
 
-    cold = await told(load_s=4.0)
+    async def is_told() -> bool:
+        return "loaded" in await told(begun)
+
+    begun = await bed.ledger.last_event_id()
+    job = await bed.submit(sampling_prompt(steps=10_000))
+    await bed.admit(job.id, load_s=4.0)
+    await bed.until(is_told)
+    await bed.ledger.cancel("ann", job.id)
+    await bed.until_ended(job.id)
+    cold = await told(begun)
     assert cold.index("claimed") < cold.index("loaded") < cold.index("settled")
-    assert "loaded" not in await told(load_s=0.0)
+    begun = await bed.ledger.last_event_id()
+    job = await bed.submit(sampling_prompt(steps=20))
+    await bed.admit(job.id, load_s=0.0)
+    assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+    assert "loaded" not in await told(begun)
 
 
 async def test_host_memory_is_reported(card: Card) -> None:

@@ -27,6 +27,7 @@ from tests.integration.worker_agent.bed import (
     SETTINGS,
     TOKEN,
     Bed,
+    SeeingLedger,
     fake_spec,
     make_agent,
     running,
@@ -99,28 +100,31 @@ async def test_a_worker_is_restarted_once_its_job_has_ended(
 
 
 async def test_a_killed_worker_is_known_to_be_down_within_two_seconds(
-    ledger: RedisLedger, tmp_path: Path, go: Callable[[], None]
+    valkey_url: str,
+    pool_name: str,
+    ledger: RedisLedger,
+    tmp_path: Path,
+    go: Callable[[], None],
 ) -> None:
+    seeing = SeeingLedger.connect(valkey_url, pool_name)
     specs = [fake_spec(tmp_path)]
     # as it is by default, at rest
     at_rest = {**SETTINGS, "agent": {"sample": 1.0}}
-    agent = make_agent(ledger, tmp_path, specs, settings=at_rest)
+    agent = make_agent(seeing, tmp_path, specs, settings=at_rest)
     async with running(agent):
         bed = Bed(ledger, agent, specs)
         await bed.ready()
         job = await bed.start(HELD)
         await bed.running(job.id)
         os.kill(bed.pid(), signal.SIGKILL)
-        async with asyncio.timeout(2):
-            while (await worker(bed)).state is not WorkerState.DOWN:
-                await asyncio.sleep(0.02)
-            while (await bed.job(job.id)).state is not JobState.QUEUED:
-                await asyncio.sleep(0.02)
+        await bed.soon_queued(job.id)
+        assert seeing.seen is WorkerState.DOWN
         await bed.ready()
         go()
         await bed.admit(job.id)
         assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
         assert len(await bed.settlements(job.id)) <= 2
+    await seeing.close()
 
 
 async def test_an_agent_whose_name_another_one_took_says_so_and_ends(

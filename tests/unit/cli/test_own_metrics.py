@@ -18,7 +18,7 @@ def free_port() -> int:
 
 
 async def ask(port: int, **headers: str) -> tuple[int, str]:
-    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         while True:
             try:
                 url = f"http://127.0.0.1:{port}/metrics"

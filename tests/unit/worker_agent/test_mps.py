@@ -47,7 +47,7 @@ async def test_it_serves_our_gpus_from_folders_of_its_own_and_is_told_to_quit(
     mps = daemon(tmp_path, control, Deaths())
     mps.start()
     said = tmp_path / "mps/log/gpus"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not said.exists() or not said.read_text():
             await asyncio.sleep(0.02)
     assert said.read_text() == "GPU-0,GPU-1\n"

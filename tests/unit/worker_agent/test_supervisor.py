@@ -28,7 +28,7 @@ def spec(folder: Path, code: str = SLEEPER, worker: str = "host-0") -> LaunchSpe
 
 
 async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.02)
 

@@ -74,7 +74,7 @@ class Stage:
 
     async def heard(self, count: int) -> list[Any]:
         found: list[Any] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(found) < count:
                 wire = await self.feed.get()
                 assert wire is not None

@@ -37,7 +37,7 @@ PUT = {
     "$pool": ".*",
     "$gpu": ".*",
 }
-PATIENCE_S = 30
+PATIENCE_S = 90
 
 
 def panels() -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from tests.integration.dashboard.sinks.conftest import V2_TOKEN, Database
 from tests.integration.history.rows import job_row
 
 #: seconds that something may take which nobody waits for
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 async def until(done: Callable[[], Any]) -> None:

@@ -80,7 +80,7 @@ def sink(collector: Collector, engine: AsyncEngine, **changes: Any) -> OtelSink:
 
 async def sent(one: OtelSink, collector: Collector, count: int = 1) -> None:
     task = asyncio.create_task(one.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(collector.requests) < count:
             await asyncio.sleep(0.02)
     task.cancel()
