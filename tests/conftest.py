@@ -28,7 +28,10 @@ def pool_name() -> str:
 
 @pytest.fixture
 async def ledger(valkey_url: str, pool_name: str) -> AsyncIterator[RedisLedger]:
-    """A ledger on a fresh pool of the real server."""
-    connected = RedisLedger.connect(valkey_url, pool_name)
+    """A ledger on a fresh pool of the real server.
+
+    Agents that tests play report once: they count as alive for as long as a test may take.
+    """
+    connected = RedisLedger.connect(valkey_url, pool_name, heartbeat_ms=600_000)
     yield connected
     await connected.close()

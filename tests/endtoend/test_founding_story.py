@@ -132,7 +132,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         stack.stop()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_decode_that_fell_back_is_seen_told_and_cured(
     studio: Studio, http: aiohttp.ClientSession
 ) -> None:

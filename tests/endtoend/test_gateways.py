@@ -109,7 +109,6 @@ async def artists(url: str, count: int) -> AsyncIterator[list[Artist]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_no_prompt_is_lost_when_one_gateway_goes(tmp_path: Path, number: int) -> None:
     stack = Stack(tmp_path, *TWO, config=KEYS)

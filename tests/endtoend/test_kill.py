@@ -56,7 +56,6 @@ async def check_all(client: Client, jobs: dict[str, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", ["gateway", "scheduler", "agent", "worker", "valkey", "up"])
 async def test_nothing_is_lost_or_shown_twice(
     role: str, tmp_path: Path, http: aiohttp.ClientSession
@@ -79,7 +78,6 @@ async def test_nothing_is_lost_or_shown_twice(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_a_server_that_comes_back_without_its_last_second_loses_no_job(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:

@@ -33,6 +33,8 @@ USERS: list[dict[str, Any]] = [
     {"name": "vic", "key": "key-of-vic-01", "role": "viewer"},
 ]
 KEYS: dict[str, Any] = {"auth": {"mode": "keys"}, "users": USERS}
+#: an agent that reports once counts as alive for as long as a test takes
+PATIENT: dict[str, Any] = {"scheduler": {"heartbeat": 600}}
 
 
 def as_user(name: str) -> dict[str, str]:
@@ -239,7 +241,7 @@ async def start(ledger: Ledger, agent: FakeAgent, tmp_path: Path) -> AsyncIterat
                 gpus=[gpu("host-gpu", "host", used_bytes=3 * GIB)],
             )
         )
-        config = [Settings.model_validate(KEYS if settings is None else settings)]
+        config = [Settings.model_validate(PATIENT | (KEYS if settings is None else settings))]
         clock = Clock()
         services = make_services(
             settings=lambda: config[0],

@@ -26,7 +26,7 @@ from store.engine import open_engine
 from store.input_files import SqlInputFiles
 from store.migrate import migrate
 from tests.factories import GIB, gpu, worker
-from tests.integration.gateway_info.conftest import ANN, KEYS, TOKEN, Clock
+from tests.integration.gateway_info.conftest import ANN, KEYS, PATIENT, TOKEN, Clock
 from tests.integration.gateway_prompt.stage import LEASE_MS, Tab, graph, object_info
 from worker_agent import endpoint
 from worker_agent.captures import Captures
@@ -239,7 +239,7 @@ async def start(
             running.push_async_callback(engine.dispose)
             await migrate(engine)
             clock = clock or Clock()
-            settings = Settings.model_validate(KEYS)
+            settings = Settings.model_validate(PATIENT | KEYS)
             where: list[str] = []
             services = make_services(
                 settings=lambda: settings,

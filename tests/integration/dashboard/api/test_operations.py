@@ -192,10 +192,10 @@ async def test_a_rolling_restart_goes_on_when_the_one_before_is_back(desk: Desk)
                 await desk.ledger.override({restart_path(one): None})
             await asyncio.sleep(0.01)
 
-    playing = asyncio.create_task(agent())
     assert (await desk.ask("POST", "upkeep/rolling"))[0] == 200
     status, told = await desk.ask("POST", "upkeep/rolling")
     assert (status, "under way" in told["error"]) == (409, True)
+    playing = asyncio.create_task(agent())
     while (state := (await desk.ask("GET", "upkeep"))[1]["rolling"])["running"]:
         await asyncio.sleep(0.05)
     assert asked == state["done"] == ["host-0", "host-1"]

@@ -40,10 +40,13 @@ class Collector:
     #: of each request: name, span
     requests: list[dict[str, Any]] = field(default_factory=list)
     down: bool = False
+    #: requests while it was down
+    refused: int = 0
     raw: bytes = b""
 
     async def take(self, request: web.Request) -> web.Response:
         if self.down:
+            self.refused += 1
             return web.Response(status=400)
         self.raw = await request.read()
         message = ExportTraceServiceRequest.FromString(self.raw)
@@ -171,7 +174,9 @@ async def test_a_collector_that_is_away_gets_it_later(
     collector.down = True
     await a_job(floor, engine, one)
     task = asyncio.create_task(one.run())
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while collector.refused < 2:
+            await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     collector.down = False
