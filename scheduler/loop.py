@@ -102,6 +102,7 @@ class SchedulerLoop:
                     await self._turn()
                 except LedgerUnavailable as error:
                     _log.warning("ledger_away", error=str(error))
+                    self._resumption.was_away()
                     self._epoch = None
                     self._lead_again = 0.0
                     await asyncio.sleep(0.5)

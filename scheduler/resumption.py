@@ -28,12 +28,16 @@ class Resumption:
         self._run_id = ""
         self._restarted_ms = 0
         self._wait_until: float | None = None
-        #: by the clock, when this life of the server was first seen
+        #: by the clock, when this life of the server was first seen, or came back into reach
         self.seen_at = clock()
 
     def believes(self, life: str) -> bool:
         """Whether what was read in this life of the server can be believed, without asking."""
         return self._wait_until is None and life == self._run_id
+
+    def was_away(self) -> None:
+        """The server could not be reached, by us or by anybody: leases may have passed, too."""
+        self.seen_at = self._clock()
 
     async def is_over(self, patience_s: float) -> bool:
         """Whether the books can be believed: no restart, or every agent has reported since.

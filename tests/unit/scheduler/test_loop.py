@@ -12,13 +12,13 @@ from typing import Any
 
 from cli.valkey import EmbeddedValkey
 from config.settings import Settings
-from scheduler.ledger import Claimed, Ending
+from scheduler.ledger import Claimed, Ending, LedgerUnavailable
 from scheduler.loop import SchedulerLoop
 from scheduler.profile import Profile, add_seconds, from_json, to_json
 from scheduler.redis_connection import load_scripts
 from scheduler.redis_ledger import RedisLedger
 from scheduler.rhythm import HOUR_MS, WEEK_MS, Usage, learn
-from scheduler.states import Job, JobState, Lane, MemoryLimit, Step, WaitReason
+from scheduler.states import Job, JobState, Lane, MemoryLimit, Snapshot, Step, WaitReason
 from tests.factories import GIB, gpu, new_job, outcome, report, worker
 
 LEASE_MS = 60_000
@@ -239,6 +239,64 @@ async def test_after_the_server_restarted_nothing_is_admitted_before_agents_repo
             await heartbeat(ledger)
             await reserved(ledger, second.id)
         await ledger.close()
+
+
+class Unreachable:
+    """The real ledger, which cannot be reached once where ``away`` is set."""
+
+    def __init__(self, ledger: RedisLedger) -> None:
+        self._ledger = ledger
+        self.away = False
+        self.snapshots = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def snapshot(self, window: int) -> Snapshot:
+        if self.away:
+            self.away = False
+            raise LedgerUnavailable("away")
+        self.snapshots += 1
+        return await self._ledger.snapshot(window)
+
+
+async def test_who_could_not_renew_while_the_server_was_out_of_reach_gets_a_whole_lease(
+    ledger: RedisLedger,
+) -> None:
+    await ledger.report(report(workers=[worker(f"w-{n}") for n in range(2)], gpus=[gpu()]))
+    unreachable, seconds = Unreachable(ledger), [0.0]
+    settings = Settings.model_validate({"scheduler": {"lease": 15}})
+    loop = SchedulerLoop(unreachable, lambda: settings, "leader", lambda: seconds[0])  # type: ignore[arg-type]
+
+    async def turns(count: int) -> None:
+        """So many looks at the books and what follows each; an event makes each begin."""
+        wanted = unreachable.snapshots + count
+
+        async def looked() -> bool:
+            await ledger.submit(new_job("ann"), b"{}", max_queued=None)
+            return unreachable.snapshots > wanted
+
+        await until(looked)
+
+    task = asyncio.create_task(loop.run())
+    try:
+        running = new_job("bob")
+        await ledger.submit(running, b"{}", max_queued=None)
+        job = await reserved(ledger, running.id)
+        assert isinstance(
+            await ledger.claim(job.id, job.attempt, job.worker, "uuid", "sid", 1), Claimed
+        )
+        unreachable.away = True
+        seconds[0] = 100.0
+        await turns(3)
+        assert not unreachable.away
+        assert (await job_of(ledger, job.id)).state is JobState.RUNNING
+        seconds[0] = 116.0
+        await turns(3)
+        assert (await job_of(ledger, job.id)).losses == 1
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_batch_jobs_wait_for_a_peak_of_the_week_that_the_ledger_holds(

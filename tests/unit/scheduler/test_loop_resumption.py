@@ -90,3 +90,12 @@ async def test_leases_count_from_when_this_life_of_the_server_was_first_seen() -
     world.server.life = "b"
     await world.is_over()
     assert world.resumption.seen_at == 7.0
+
+
+async def test_leases_count_anew_from_when_the_server_came_back_into_reach() -> None:
+    world = World()
+    await world.is_over()
+    world.seconds = 40.0
+    world.resumption.was_away()
+    assert await world.is_over()
+    assert world.resumption.seen_at == 40.0
