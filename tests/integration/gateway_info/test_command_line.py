@@ -25,7 +25,7 @@ from tests.isolation.kept import KEPT, Pages
 from tests.isolation.kept import pages as pages
 
 Run = Callable[..., Awaitable[tuple[int, str]]]
-_PATIENCE_S = 30
+_PATIENCE_S = 60
 
 
 @pytest.fixture
