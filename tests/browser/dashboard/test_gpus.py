@@ -124,9 +124,9 @@ async def test_what_lasts_less_than_a_pixel_can_be_seen(open_page: Open) -> None
     canvas = page.get_by_label("Memory of RTX 4090, studio-a GPU 0 in GiB").locator("canvas")
     low, high, width = 0, 0, 1
     async with asyncio.timeout(60):  # it is drawn some frames after its figures are told
-        while abs(low - width) > 3:
+        while abs(low - width) > 3 or high < 1:
             low, high, width = await canvas.evaluate(_FILLED_AT, [1 / 24, 17 / 24])
-    assert 1 <= high <= 3
+    assert high <= 3
 
 
 #: pixels that are filled at a share of the chart's height, for each; and its width
