@@ -66,16 +66,17 @@ class ClientSocket:
     def __post_init__(self) -> None:
         self._turns = Turns(self.outbox.put)
 
-    def put(self, frame: Frame, job: str = "", *, last: bool = False) -> None:
+    def put(self, frame: Frame, job: str = "", *, last: bool = False, own: bool = True) -> None:
         """Send a frame; one of a job in its turn, where the client cannot follow several.
 
         Args:
             frame: what is to be said.
             job: of which it is said; empty: of none.
             last: nothing more will be said of it.
+            own: the job named this client.
         """
         if self.layout is None and job:
-            self._turns.put(frame, job, last=last)
+            self._turns.put(frame, job, last=last, own=own)
         else:
             self.outbox.put(frame)
 
@@ -197,7 +198,7 @@ class Hub:
         frame: Frame | None = None
         for socket in self._meant(user, client_id):
             frame = frame or text_frame(message, job)
-            socket.put(frame, job, last=is_last(message))
+            socket.put(frame, job, last=is_last(message), own=client_id is not None)
 
     def send_binary(
         self, header: LiveHeader, payload: bytes | memoryview, *, only_declared: bool = False
@@ -214,7 +215,7 @@ class Hub:
             told = socket.layout or _NOTHING_DECLARED
             if told not in made:
                 made[told] = binary_frame(header, payload, told)
-            socket.put(made[told], header.job)
+            socket.put(made[told], header.job, own=header.client_id is not None)
 
     def ending(self, user: str, client_id: str | None, job: str) -> None:
         """A job has ended; its last words follow."""

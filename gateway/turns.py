@@ -7,6 +7,9 @@ socket whose client has declared nothing hears of one of them at a time; what is
 meanwhile is held back, of steps and previews the newest, and follows when the first has ended.
 Counts wait with a prompt that has ended unheard: at each count some clients look for their
 prompts, and one that is gone before they heard it start is lost to them.
+
+A prompt that named no client is told to all sockets of its user, and holds up none: a prompt of
+the socket's own client takes the turn from it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ MOST_BYTES: Final = 16 * 2**20
 class _Held:
     """What waits to be said of one prompt."""
 
+    own: bool
     frames: OrderedDict[Hashable, Frame] = field(default_factory=OrderedDict)
     ended: bool = False
     #: counts frames, so that each that is kept has a key of its own
@@ -52,6 +56,8 @@ class Turns:
         self._put = put
         self._most_bytes = most_bytes
         self._current = ""
+        #: the one whose turn it is named this client
+        self._own = True
         self._held: dict[str, _Held] = {}
         self._held_bytes = 0
         #: jobs that have ended, and whose clients have not heard so
@@ -59,19 +65,22 @@ class Turns:
         #: the newest count that waits for them
         self._count: Frame | None = None
 
-    def put(self, frame: Frame, job: str, *, last: bool) -> None:
+    def put(self, frame: Frame, job: str, *, last: bool, own: bool = True) -> None:
         """Send a frame of a job, now or in its turn.
 
         Args:
             frame: what is to be said.
             job: of which it is said.
             last: nothing more will be said of it.
+            own: the job named this client.
         """
         if self._current not in ("", job):
-            self._hold(frame, job, last=last)
-            return
+            if self._own or not own:
+                self._hold(frame, job, last=last, own=own)
+                return
+            self._held.setdefault(self._current, _Held(own=False))
         self._put(frame)
-        self._take_turn(job, over=last)
+        self._take_turn(job, over=last, own=own)
         self._go_on()
 
     def put_count(self, frame: Frame) -> None:
@@ -96,13 +105,13 @@ class Turns:
                 self._put(frame)
         self._go_on()
 
-    def _take_turn(self, job: str, *, over: bool) -> None:
-        self._current = "" if over else job
+    def _take_turn(self, job: str, *, over: bool, own: bool) -> None:
+        self._current, self._own = "" if over else job, own
         if over:
             self._unheard.discard(job)
 
-    def _hold(self, frame: Frame, job: str, *, last: bool) -> None:
-        held = self._held.setdefault(job, _Held())
+    def _hold(self, frame: Frame, job: str, *, last: bool, own: bool) -> None:
+        held = self._held.setdefault(job, _Held(own=own))
         held.ended = held.ended or last
         self._held_bytes += held.add(frame)
         if self._held_bytes > self._most_bytes:
@@ -111,12 +120,14 @@ class Turns:
     def _go_on(self) -> None:
         """Nothing is said of a job that has ended: the next one has its turn."""
         while not self._current and self._held:
-            job = next(iter(self._held))
+            # one's own first
+            job = next((job for job, held in self._held.items() if held.own), None)
+            job = job or next(iter(self._held))
             held = self._held.pop(job)
             for frame in held.frames.values():
                 self._held_bytes -= len(frame.body)
                 self._put(frame)
-            self._take_turn(job, over=held.ended)
+            self._take_turn(job, over=held.ended, own=held.own)
         count, self._count = self._count, None
         if count is not None:
             self.put_count(count)

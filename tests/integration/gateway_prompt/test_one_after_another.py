@@ -96,6 +96,17 @@ async def test_prompts_of_two_clients_do_not_wait_for_each_other(stage: Stage) -
         assert not any(map(is_executing_nothing, frames))
 
 
+async def test_a_prompt_that_names_no_client_holds_up_nobodys(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        loud = await begin(stage, None)
+        own = await begin(stage)
+        await finish(stage, own)
+        frames = await tab.until_idle()
+        assert of_jobs(frames) == [whole(loud)[0], *whole(own)]
+        await finish(stage, loud)
+        assert of_jobs(await tab.until_idle()) == whole(loud)[1:]
+
+
 def count(frame: Any) -> int:
     found: int = frame["data"]["status"]["exec_info"]["queue_remaining"]
     return found

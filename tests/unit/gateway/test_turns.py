@@ -19,9 +19,11 @@ class Line:
             lambda frame: self.sent.append(frame.body.decode()), most_bytes=most_bytes
         )
 
-    def put(self, word: str, *, last: bool = False, key: str | None = None) -> None:
+    def put(
+        self, word: str, *, last: bool = False, key: str | None = None, own: bool = True
+    ) -> None:
         """``a1``: the first word of job a."""
-        self.turns.put(said(word, key), word[0], last=last)
+        self.turns.put(said(word, key), word[0], last=last, own=own)
 
 
 def test_a_job_that_starts_later_is_told_when_the_first_has_ended() -> None:
@@ -133,3 +135,19 @@ def test_when_nothing_runs_no_count_waits() -> None:
     line.turns.put_count(said("count 0"))
     line.turns.flush()
     assert line.sent == ["a1", "count 0"]
+
+
+def test_a_job_that_named_no_client_holds_up_none_that_did() -> None:
+    line = Line()
+    line.put("x1", own=False)
+    line.put("a1")
+    line.put("x2", own=False)
+    line.put("y1", own=False)
+    line.put("b1")
+    assert line.sent == ["x1", "a1"]
+    line.put("a2", last=True)
+    assert line.sent[2:] == ["a2", "b1"]
+    line.put("b2", last=True)
+    assert line.sent[4:] == ["b2", "x2"]
+    line.put("x3", last=True, own=False)
+    assert line.sent[6:] == ["x3", "y1"]
