@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import Any, Final
 from unicodedata import category, normalize
 
@@ -174,7 +175,7 @@ def _ref(
 ) -> FileRef | None:
     path, annotated = split_annotation(value)
     # as the gateway names uploads
-    path = inside(normalize("NFC", path))
+    path = inside(normpath(normalize("NFC", path).replace("\\", "/")))
     if declared is not None and name in declared.files:
         return FileRef(node, name, annotated or "input", path)
     listed = declared is None or name in declared.combos

@@ -151,6 +151,15 @@ def test_upload_inputs_name_files_whether_known_or_not() -> None:
     assert find_refs(graph, SCHEMA, ()) == [FileRef("1", "image", "input", "clipspace/m.png")]
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["./clip/a.png", "clip//a.png", "x/../clip/a.png", "clip\\a.png", "x/../clip/a.png [input]"],
+)
+def test_a_file_is_called_as_the_gateway_calls_it(value: str) -> None:
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": value}}}
+    assert find_refs(graph, SCHEMA, ()) == [FileRef("1", "image", "input", "clip/a.png")]
+
+
 def test_an_output_that_is_loaded_again_is_found_as_output() -> None:
     graph = {"1": node("LoadImageOutput", image="cat/x_00001_.png [output]")}
     assert find_refs(graph, SCHEMA, ()) == [FileRef("1", "image", "output", "cat/x_00001_.png")]
