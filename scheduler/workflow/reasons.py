@@ -65,6 +65,24 @@ def bad_link(spec: InputSpec, value: list[Any]) -> Reason:
     return _about(spec, "bad_linked_input", message, spec.name, received_value=value)
 
 
+def loose_link(name: str, value: list[Any]) -> Reason:
+    """An input that its class does not declare links to a node that is not there.
+
+    ComfyUI 0.3.64 does not say so: it stops working.
+    """
+    message = "Bad linked input, the node that it names is not in the prompt"
+    return _reason("bad_linked_input", message, name, input_name=name, received_value=value)
+
+
+def no_inputs(node_id: str) -> Reason:
+    """A node that others link to has no object of inputs."""
+    message = "Exception when validating node"
+    details = f"the inputs of node {node_id} must be an object"
+    return _reason(
+        "exception_during_validation", message, details, exception_type="TypeError", traceback=[]
+    )
+
+
 def type_mismatch(spec: InputSpec, received: object, link: list[Any]) -> Reason:
     """A link carries a type that the input does not take."""
     details = f"{spec.name}, received_type({show(received)}) mismatch input_type({show(spec.type)})"

@@ -10,6 +10,8 @@ Deliberate differences, each towards an answer a person can act on:
 * a file input that is missing or linked gets the plain reason, where ComfyUI's
   own check of the file trips over it;
 * choices of schema-based combos are checked, as newer servers do;
+* what would stop a worker for good, a link of an undeclared input to a node that is not
+  there or a node without inputs, is refused or left out;
 * an answer lists at most ``DEPENDENTS_MAX`` dependent outputs per node.
 
 What only a node's code knows (its own ``VALIDATE_INPUTS``) is not in
@@ -20,11 +22,12 @@ was asked about (``gateway.second_look``) is ``trusted``.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from scheduler.workflow import reasons
 from scheduler.workflow.node_class import InputSpec, NodeClass, read_node_class, types_match
+from scheduler.workflow.reach import find_faults
 from scheduler.workflow.reasons import Reason
 from scheduler.workflow.values import FileExists, check_value
 
@@ -85,7 +88,34 @@ def validate(
             wanted.append(node_id)
     if not wanted:
         return Validation(False, reasons.no_outputs(), {}, (), copy)
-    return _Walk(copy, classes, exists, trusted).judge(wanted)
+    checked = _Walk(copy, classes, exists, trusted).judge(wanted)
+    return _walkable(checked) if checked.ok else checked
+
+
+def _walkable(checked: Validation) -> Validation:
+    """Without what a worker cannot walk through (``scheduler.workflow.reach``).
+
+    Outputs that lead there are dropped, and so are nodes that nothing leads to.
+    """
+    prompt = {
+        node: one for node, one in checked.prompt.items() if isinstance(one.get("inputs"), dict)
+    }
+    faults = find_faults(checked.prompt, checked.outputs)
+    if not faults.reasons:
+        return replace(checked, prompt=prompt)
+    failed = [node_id for node_id in checked.outputs if node_id in faults.tainted]
+    good = tuple(node_id for node_id in checked.outputs if node_id not in faults.tainted)
+    node_errors = {
+        node_id: {
+            "errors": found,
+            "dependent_outputs": failed[:DEPENDENTS_MAX],
+            "class_type": checked.prompt[node_id]["class_type"],
+        }
+        for node_id, found in faults.reasons.items()
+    }
+    of_outputs = [one for node_id in failed for one in faults.reasons.get(node_id, ())]
+    error = None if good else reasons.outputs_failed(of_outputs)
+    return Validation(bool(good), error, checked.node_errors | node_errors, good, prompt)
 
 
 def _copy_node(node: Any) -> Any:
