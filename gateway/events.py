@@ -226,6 +226,7 @@ class EventFollower:
         self._texts.heard(event)
         if event.kind is EventKind.REQUEUED:
             self._live.close(event.job, event.attempt)
+            self._hub.requeued(event.user, event.client_id, event.job)
         # also where the count stays: browsers look at the queue again on each status
         self._hub.status(event.user, event.remaining)
 

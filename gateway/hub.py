@@ -91,6 +91,10 @@ class ClientSocket:
         """A job has ended, of which the last is still to be said."""
         self._turns.ending(job)
 
+    def give_up(self, job: str) -> None:
+        """A job went back to the queue: nobody waits for it."""
+        self._turns.give_up(job)
+
     def flush(self) -> None:
         """Send what was held back: the client can follow, or nothing of its user's runs."""
         self._turns.flush()
@@ -221,6 +225,11 @@ class Hub:
         """A job has ended; its last words follow."""
         for socket in self._meant(user, client_id):
             socket.ending(job)
+
+    def requeued(self, user: str, client_id: str | None, job: str) -> None:
+        """A job went back to the queue, where it may be for long: others are told as they run."""
+        for socket in self._meant(user, client_id):
+            socket.give_up(job)
 
     def at_rest(self, user: str) -> None:
         """Nothing of the user's is left to run: what still waits for its turn waits in vain."""

@@ -10,6 +10,11 @@ prompts, and one that is gone before they heard it start is lost to them.
 
 A prompt that named no client is told to all sockets of its user, and holds up none: a prompt of
 the socket's own client takes the turn from it.
+
+No turn lasts for ever. It ends with the job, whose end every gateway with a socket of its user
+reads from the ledger's stream, not from an agent's feed, and a socket joins only once what ended
+before is shown (``Hub.past_is_shown``); when the job goes back to the queue; with the socket; and,
+for a job that a server lost with its ledger, as soon as nothing of the user's is left to run.
 """
 
 from __future__ import annotations
@@ -31,7 +36,8 @@ class _Held:
 
     own: bool
     frames: OrderedDict[Hashable, Frame] = field(default_factory=OrderedDict)
-    ended: bool = False
+    #: nothing more is to come, as far as is known
+    over: bool = False
     #: counts frames, so that each that is kept has a key of its own
     count: int = 0
 
@@ -95,6 +101,15 @@ class Turns:
         if self._current not in ("", job):
             self._unheard.add(job)
 
+    def give_up(self, job: str) -> None:
+        """A job went back to the queue: nobody waits for it until something new is said of it."""
+        held = self._held.get(job)
+        if held is not None:
+            held.over = True
+        if self._current == job:
+            self._current = ""
+        self._go_on()
+
     def flush(self) -> None:
         """Send all that is held back: the client can follow, or nothing runs any more."""
         held, self._held = self._held, {}
@@ -112,7 +127,7 @@ class Turns:
 
     def _hold(self, frame: Frame, job: str, *, last: bool, own: bool) -> None:
         held = self._held.setdefault(job, _Held(own=own))
-        held.ended = held.ended or last
+        held.over = last
         self._held_bytes += held.add(frame)
         if self._held_bytes > self._most_bytes:
             self.flush()
@@ -127,7 +142,7 @@ class Turns:
             for frame in held.frames.values():
                 self._held_bytes -= len(frame.body)
                 self._put(frame)
-            self._take_turn(job, over=held.ended, own=held.own)
+            self._take_turn(job, over=held.over, own=held.own)
         count, self._count = self._count, None
         if count is not None:
             self.put_count(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from scheduler.ledger import Ending, Outcome
 from scheduler.states import Job
 from tests.integration.gateway_prompt.stage import Stage, is_executing_nothing
 
@@ -105,6 +106,23 @@ async def test_a_prompt_that_names_no_client_holds_up_nobodys(stage: Stage) -> N
         assert of_jobs(frames) == [whole(loud)[0], *whole(own)]
         await finish(stage, loud)
         assert of_jobs(await tab.until_idle()) == whole(loud)[1:]
+
+
+async def test_a_prompt_that_goes_back_to_the_queue_holds_up_nobody(stage: Stage) -> None:
+    async with stage.tab() as tab:
+        first = await begin(stage)
+        second = await begin(stage)
+        await stage.agent.end(first)
+        given_back = Outcome(ending=Ending.RETURNED, result=b"{}")
+        await stage.ledger.settle(first.id, first.attempt, given_back)
+        await finish(stage, second)
+        assert of_jobs(await tab.until_idle()) == [whole(first)[0], *whole(second)]
+        record = await stage.ledger.find("ann", first.prompt_id)
+        assert record is not None
+        again = await stage.start(record)
+        await stage.agent.say(again, "execution_start", {"prompt_id": again.prompt_id})
+        await finish(stage, again)
+        assert of_jobs(await tab.until_idle()) == whole(first)
 
 
 def count(frame: Any) -> int:

@@ -151,3 +151,33 @@ def test_a_job_that_named_no_client_holds_up_none_that_did() -> None:
     assert line.sent[4:] == ["b2", "x2"]
     line.put("x3", last=True, own=False)
     assert line.sent[6:] == ["x3", "y1"]
+
+
+def test_a_job_that_goes_back_to_the_queue_gives_its_turn_away() -> None:
+    line = Line()
+    line.put("a1")
+    line.put("b1")
+    line.turns.ending("b")
+    line.put("b2", last=True)
+    line.put("c1")
+    line.turns.give_up("a")
+    assert line.sent == ["a1", "b1", "b2", "c1"]
+    line.put("a1")
+    line.put("c2", last=True)
+    assert line.sent[4:] == ["c2", "a1"]
+
+
+def test_what_waits_of_a_job_that_goes_back_takes_no_turn_until_more_is_said() -> None:
+    line = Line()
+    line.put("a1")
+    line.put("b1")
+    line.turns.give_up("b")
+    line.put("c1")
+    line.put("a2", last=True)
+    assert line.sent == ["a1", "a2", "b1", "c1"]
+    line.put("b1")
+    line.turns.give_up("b")
+    line.put("b2")
+    line.put("d1")
+    line.put("c2", last=True)
+    assert line.sent[4:] == ["c2", "b1", "b2"]
