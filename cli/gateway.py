@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.allocator import keep_freed
 from cli.boot import (
     check_layout,
     cluster_token,
@@ -68,6 +69,7 @@ def gateway(
         server, *others = [socket.socket(fileno=number) for number in listen_fd]
     else:
         server, others = listen(settings.host, settings.port), []
+    keep_freed()
     run_role("gateway", ground, lambda: serve(ground, server, others))
 
 
