@@ -100,6 +100,7 @@ class WaitTexts:
 
     async def look(self) -> None:
         """Tell each client here that waits where its next prompt stands, if that has changed."""
+        self._left.clear()  # here, not where users are looked at: often there are none
         here = self._hub.declared
         self._waiting &= {user for user, _ in here}
         self._told = {client: told for client, told in self._told.items() if client in here}
@@ -144,7 +145,6 @@ class WaitTexts:
 
     async def _look_at(self, user: str, here: frozenset[Client]) -> bool:
         """One user's clients; False: no job of the user waits."""
-        self._left.clear()
         jobs = await self._ledger.unfinished(user, first=_FIRST)
         queued = [job for job in jobs if job.state is JobState.QUEUED]
         active = [job for job in jobs if job.state is not JobState.QUEUED]

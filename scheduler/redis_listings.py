@@ -102,9 +102,12 @@ class Listings:
         return found
 
     def put(self, user: str, kept: Kept) -> None:
-        """Keep these in place of the ones before."""
+        """Keep these in place of the ones before; what is read anew in any case goes."""
         self._kept[user] = kept
         self._kept.move_to_end(user)
+        old = [one for one, lists in self._kept.items() if kept.at - lists.at > _MAX_AGE_S]
+        for one in old:
+            del self._kept[one]
         while len(self._kept) > 1 and self._too_many():
             self._kept.popitem(last=False)
 
