@@ -23,6 +23,9 @@ _BURST: Final = 20
 #: steps of the prompt whose previews are sent around
 _STEPS: Final = 20
 _END_S: Final = 60.0
+#: seconds before a prompt: a hundred idle sockets hear of the end of the one before, in this
+#: process, and of ComfyUI's after that end, so that the next side's answer would wait for them
+_REST_S: Final = 0.03
 Figures = dict[str, Any]
 
 
@@ -133,6 +136,7 @@ async def _idle(client: Client, name: str, stack: AsyncExitStack) -> None:
 async def _one_prompt(client: Client, socket: Socket, n: int) -> dict[str, float]:
     """Seconds from POST to the answer, to execution_start, to the end."""
     body = {"prompt": image_prompt(n, prefix=f"bench{n % 7}"), "client_id": client.client_id}
+    await asyncio.sleep(_REST_S)
     begin = time.perf_counter()
     answer = await client.post("/prompt", body)
     accepted = time.perf_counter() - begin
