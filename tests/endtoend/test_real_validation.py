@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scheduler.workflow.validation import validate
+from scheduler.workflow.validation import Validation, validate
 
 COMFYUI = os.environ.get("COMFYUI_URL", "")
 SEED = int(os.environ.get("VALIDATION_SEED", "1"))
@@ -190,6 +190,11 @@ def has_cycle(graph: Graph) -> bool:
     return False
 
 
+def stops_comfyui(ours: Validation) -> bool:
+    found = [one for node in ours.node_errors.values() for one in node["errors"]]
+    return any(one["message"].endswith("is not in the prompt") for one in found)
+
+
 @pytest.mark.parametrize("number", range(GRAPHS))
 async def test_a_broken_graph_gets_the_same_verdict(
     real: aiohttp.ClientSession, number: int
@@ -198,13 +203,15 @@ async def test_a_broken_graph_gets_the_same_verdict(
     if has_cycle(graph):
         pytest.skip("a cycle: told on purpose in other words")
     info = await _object_info(real)
+    ours = validate(graph, info)
+    if stops_comfyui(ours):
+        pytest.skip("a link that 0.3.64 does not look at, and then stops working for good")
     async with real.post("/prompt", json={"prompt": graph}) as answer:
         status = answer.status
         said = json.loads(await answer.read()) if status != 500 else {}
     for path, body in (("/queue", {"clear": True}), ("/interrupt", {})):
         async with real.post(path, json=body):
             pass
-    ours = validate(graph, info)
     if status == 500:
         assert not ours.ok, "what crashes ComfyUI is refused"
         return
