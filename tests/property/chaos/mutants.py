@@ -102,6 +102,10 @@ async def never_waits(_resumption: object, _patience_s: float) -> bool:
     return True
 
 
+def notices_nothing(_resumption: object) -> None:
+    """Stands for ``Resumption.was_away``: an outage is no reason to renew leases later."""
+
+
 def acknowledges_first(store: Callable[..., Any]) -> Callable[..., Any]:
     """Makes ``Recorder._store`` acknowledge before it stores."""
 
