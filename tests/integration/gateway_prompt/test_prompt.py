@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -338,6 +339,13 @@ async def test_over_the_cap_is_a_429_that_tells_count_and_limit(stage: Stage) ->
     assert answer["error"]["type"] == "queue_full"
     assert answer["error"]["extra_info"] == {"queued": 2, "limit": 2}
     await stage.queue("bob")
+
+
+async def test_of_two_that_come_at_once_for_the_last_place_one_is_taken(stage: Stage) -> None:
+    stage.settings = Settings(users=(User(name="ann", max_queued=1),))
+    posts = [stage.call("POST", "/prompt", "ann", json={"prompt": graph()}) for _ in range(2)]
+    assert sorted([status for status, _ in await asyncio.gather(*posts)]) == [200, 429]
+    assert await stage.ledger.remaining("ann") == 1
 
 
 async def test_a_full_pool_is_a_429_for_everybody_and_loses_nothing(stage: Stage) -> None:
