@@ -16,7 +16,7 @@ from scheduler.decisions import Wait
 from scheduler.placement import Card, Seat
 from scheduler.reservation import fitting_bytes, seconds_with
 from scheduler.scene import Scene
-from scheduler.sharing import load_beside
+from scheduler.sharing import is_worth_a_load, load_beside
 from scheduler.shortage import shortage
 from scheduler.states import Job, WaitReason
 from scheduler.warmth import load_seconds, main_model
@@ -115,7 +115,7 @@ def _is_kept_quiet(scene: Scene, seat: Seat, *, loads: bool) -> bool:
 
 
 def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
-    """The first job of each main model, that with most waiting work per copy first.
+    """The first job of each main model, that of the model most worth a copy first.
 
     Jobs that not every worker can run are each a kind of their own.
     """
@@ -130,8 +130,13 @@ def _one_of_each(scene: Scene, jobs: Iterable[Job]) -> list[tuple[Job, str]]:
                 break
     found = [(job, model) for (model, _), job in first.items()]
     if len(found) > 1:
-        found.sort(key=lambda pair: -scene.warmth.pressure(pair[1]))
+        found.sort(key=lambda pair: -_worth(scene, *pair))
     return found
+
+
+def _worth(scene: Scene, job: Job, model: str) -> float:
+    """Seconds of waiting work that one more copy would have for itself, less those of its load."""
+    return scene.warmth.pressure(model) - load_seconds(job, ())
 
 
 def _preference(job: Job, start: Start, *, whole: bool) -> tuple[object, ...]:
@@ -150,8 +155,7 @@ def _warm_instead(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
     """Its jobs should wait for workers that have the model, so many of this line with it.
 
     Either those could take all of them sooner than it is loaded here. Or one is free sooner,
-    and a copy beside what runs is not worth its load: who waits for it has less work for
-    each copy than the load would take there.
+    and a copy beside what runs is not worth its load there, with the work that waits for it.
     """
     if not model:
         return None
@@ -159,10 +163,13 @@ def _warm_instead(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
     at = scene.warmth.last_start(model, jobs, job.need_seconds)
     if at is None or at - scene.now_ms > load * 1000:
         at = scene.warmth.first_end(model)
-        beside = _load_beside(scene, job) if at is not None and job.need_seconds < load else 0.0
-        if at is None or at - scene.now_ms > beside * 1000:
+        running = _running_beside(scene, job) if at is not None and job.need_seconds < load else 0
+        if at is None or not running:
             return None
-        if beside <= scene.warmth.pressure(model):
+        beside = load_beside(job, load, running)
+        if at - scene.now_ms > beside * 1000:
+            return None
+        if is_worth_a_load(scene.warmth.pressure(model), beside, running):
             return None
     if scene.equipment.is_picky(job) and not _has_warm_seat(scene, job, model):
         return None
@@ -171,8 +178,8 @@ def _warm_instead(scene: Scene, job: Job, model: str, jobs: int) -> Wait | None:
     return Wait(job, WaitReason.WARM_SOON, text)
 
 
-def _load_beside(scene: Scene, job: Job) -> float:
-    """Seconds in which the job would load beside what runs, on the idle GPU where least does.
+def _running_beside(scene: Scene, job: Job) -> int:
+    """Jobs beside which the job would load, on the idle GPU where they are fewest.
 
     0: nothing runs there, or no such GPU is idle.
     """
@@ -182,9 +189,8 @@ def _load_beside(scene: Scene, job: Job) -> float:
         if card is not None and card not in beside and scene.may_use(job, seat):
             beside[card] = card.running
             if not beside[card]:
-                return 0.0
-    least = min(beside.values(), default=0)
-    return load_beside(job, load_seconds(job, ()), least) if least else 0.0
+                return 0
+    return min(beside.values(), default=0)
 
 
 def _has_warm_seat(scene: Scene, job: Job, model: str) -> bool:

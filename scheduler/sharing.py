@@ -41,6 +41,34 @@ def even_stretch(beside: int) -> float:
     return max(1.0, 1 / rest)
 
 
+#: Share of the time of a load beside running jobs that is lost to the GPU: those jobs end
+#: meanwhile, and nothing starts. The modelled mix is made soonest between 0.5 and 0.8
+#: (``bench mix_orders``).
+_LOST_TO_A_LOAD: Final = 0.7
+
+
+def saved_beside(work: float, running: int) -> float:
+    """Seconds by which a GPU has done some work sooner with one more worker beside those who run.
+
+    Args:
+        work: seconds of it, as it runs alone, for the one more worker.
+        running: jobs beside it, at least 1.
+    """
+    lasts = work * (running + 1) / gain(running + 1)
+    return lasts * (gain(running + 1) / gain(running) - 1)
+
+
+def is_worth_a_load(work: float, load: float, running: int) -> bool:
+    """Whether so much work for a copy of its own outweighs loading it beside so many jobs.
+
+    Args:
+        work: seconds of it, as it runs alone.
+        load: seconds that the load takes there (``load_beside``).
+        running: jobs beside it, at least 1.
+    """
+    return saved_beside(work, running) > _LOST_TO_A_LOAD * load
+
+
 #: Seconds that a load takes longer for each GiB and each other worker that computes meanwhile:
 #: SDXL's 6.46 GiB took 12 s longer beside one, 20 s beside two, 27 s beside three; SD 1.5's
 #: 1.99 GiB 5, 10 and 12 s longer (measured on an H200).

@@ -78,6 +78,8 @@ class Process:
 
     id: str
     context_bytes: int
+    #: that its first job takes longer
+    first_use_seconds: float = physics.FIRST_USE_SECONDS
     pool_bytes: int = 0
     model: Model | None = None
     task: Attempt | Release | None = None
@@ -120,7 +122,7 @@ class Process:
 
     def stages_for(self, case: Case) -> list[Stage]:
         """What it has to do for a job."""
-        stages = [] if self.used_before else [Stage(Phase.FIRST_USE, physics.FIRST_USE_SECONDS)]
+        stages = [] if self.used_before else [Stage(Phase.FIRST_USE, self.first_use_seconds)]
         if self.model is not case.model:
             stages.append(Stage(Phase.LOAD, 1.0))
         new = 0.0 if case.name in self.shapes else physics.NEW_SHAPE_SECONDS

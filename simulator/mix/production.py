@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from config.settings import Settings
-from scheduler.states import Lane, NewJob
+from scheduler.states import Lane, NewJob, Step
 from simulator.mix.baselines import work_of
 from simulator.mix.cases import Case
 from simulator.mix.shared_gpu import SharedGpu
@@ -20,12 +20,20 @@ USERS: Final = 6
 _NEVER_S: Final = 1e9
 
 
-def drafts(jobs: Sequence[Case]) -> list[Draft]:
-    """The jobs, all posted at once, the i-th by user ``i mod 6``, with estimates as measured."""
-    return [_draft(number, case) for number, case in enumerate(jobs)]
+def drafts(
+    jobs: Sequence[Case], *, apart_seconds: float = 0.0, estimates: float = 1.0
+) -> list[Draft]:
+    """The jobs, the i-th by user ``i mod 6``.
+
+    Args:
+        jobs: in the order in which they are posted.
+        apart_seconds: between one and the next; 0: all at once.
+        estimates: what is believed of their seconds, relative to what was measured alone.
+    """
+    return [_draft(n, case, n * apart_seconds, estimates) for n, case in enumerate(jobs)]
 
 
-def _draft(number: int, case: Case) -> Draft:
+def _draft(number: int, case: Case, at: float, estimates: float) -> Draft:
     name = f"job-{number:03}"
     job = NewJob(
         id=name,
@@ -38,17 +46,17 @@ def _draft(number: int, case: Case) -> Draft:
         fingerprint=case.name,
         models=(case.model.name,),
         need_bytes=case.need_bytes,
-        need_seconds=case.run_seconds,
+        need_seconds=case.run_seconds * estimates,
         needs_gpu=True,
         model_bytes=(case.model.bytes,),
         load_seconds=case.model.cold_seconds,
-        late_seconds=case.run_seconds,
-        curve=case.curve,
+        late_seconds=case.run_seconds * estimates,
+        curve=tuple(Step(step.bytes, step.seconds * estimates) for step in case.curve),
     )
-    return Draft(at=0.0, job=job, work=work_of(case, name), small=False)
+    return Draft(at=at, job=job, work=work_of(case, name), small=False)
 
 
-def run_production(gpu: SharedGpu, jobs: Sequence[Case]) -> World:
+def run_production(gpu: SharedGpu, jobs: Sequence[Draft]) -> World:
     """Run them all and return the world, at its end.
 
     Raises:
@@ -57,7 +65,7 @@ def run_production(gpu: SharedGpu, jobs: Sequence[Case]) -> World:
     defaults = Settings()
     rules = defaults.scheduler.model_copy(update={"heartbeat": _NEVER_S})
     world = World(
-        drafts=drafts(jobs),
+        drafts=jobs,
         machine=gpu,
         policy=policies()[PRODUCTION](),
         settings=defaults.model_copy(update={"scheduler": rules}),

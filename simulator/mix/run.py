@@ -11,7 +11,7 @@ from scheduler.states import MemoryLimit
 from simulator.mix.baselines import by_peaks, round_robin
 from simulator.mix.bound import Bound, bound
 from simulator.mix.cases import Case, Facts
-from simulator.mix.production import run_production
+from simulator.mix.production import drafts, run_production
 from simulator.mix.shared_gpu import SharedGpu
 from simulator.world.policies import PRODUCTION
 
@@ -108,7 +108,7 @@ def _baseline(facts: Facts, name: str, jobs: Sequence[Case], times: int) -> Row:
 
 def _production(facts: Facts, workers: int, jobs: Sequence[Case]) -> Row:
     gpu = _gpu(facts, workers, MemoryLimit.TOLD)
-    world = run_production(gpu, jobs)
+    world = run_production(gpu, drafts(jobs))
     return _row(PRODUCTION, gpu, world.now, world.recorder.figures(workers).failed, [])
 
 

@@ -60,6 +60,7 @@ class SharedGpu:
         workers: int,
         context_bytes: int,
         limit: MemoryLimit,
+        first_use_seconds: float = physics.FIRST_USE_SECONDS,
     ) -> None:
         """Idle workers ``host-0``, ``host-1``, … with nothing loaded.
 
@@ -70,12 +71,13 @@ class SharedGpu:
             context_bytes: device memory of a process beside torch's.
             limit: ENFORCED and TOLD workers keep to what they are granted and give back
                 torch's cache after a job; OBSERVED ones do neither.
+            first_use_seconds: that the first job of a process takes longer.
         """
         self._cases = cases
         self._total = total_bytes
         self._limit = limit
         names = [f"{AGENT}-{number}" for number in range(workers)]
-        self._processes = {name: Process(name, context_bytes) for name in names}
+        self._processes = {name: Process(name, context_bytes, first_use_seconds) for name in names}
         self._now = 0.0
         self._told: list[Happened] = []
         self._changed = True

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from scheduler.sharing import even_stretch, gain
+from scheduler.sharing import even_stretch, gain, is_worth_a_load, saved_beside
 
 
 @pytest.mark.parametrize(("workers", "jobs_per_s"), [(1, 0.485), (2, 0.683), (4, 0.864)])
@@ -35,3 +35,24 @@ def test_at_the_even_stretch_the_gpu_does_as_much_with_the_job_as_without(beside
 
 def test_where_one_more_gains_nothing_none_may_take_longer() -> None:
     assert even_stretch(8) == 1
+
+
+@pytest.mark.parametrize("running", [1, 2, 3])
+def test_work_beside_others_is_saved_what_the_gpu_does_more_meanwhile(running: int) -> None:
+    work = 10.0
+    lasts = work * (running + 1) / gain(running + 1)
+    # what is done in that time with the one more worker takes so much longer without it
+    assert lasts * gain(running + 1) / gain(running) - lasts == pytest.approx(
+        saved_beside(work, running)
+    )
+    assert saved_beside(work, running + 1) < saved_beside(work, running) < work
+
+
+def test_a_load_is_worth_it_where_more_is_saved_than_the_gpu_stands_still() -> None:
+    load = 10.0
+    enough = 0.7 * load / saved_beside(1.0, 1)
+    assert is_worth_a_load(enough + 0.01, load, 1)
+    assert not is_worth_a_load(enough - 0.01, load, 1)
+    # a third worker gains less, a fifth nothing that was measured
+    assert not is_worth_a_load(enough + 0.01, load, 2)
+    assert not is_worth_a_load(1e9, load, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from scheduler.states import MemoryLimit
@@ -29,7 +31,7 @@ def shared(workers: int) -> SharedGpu:
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_no_job_fails_and_the_card_is_never_over_committed(workers: int, times: int) -> None:
     gpu = shared(workers)
-    world = run_production(gpu, FACTS.mix(times))
+    world = run_production(gpu, drafts(FACTS.mix(times)))
     figures = world.recorder.figures(workers)
     assert (figures.jobs, figures.failed, world.refused) == (36 * times, 0, 0)
     assert gpu.peak_bytes <= GPU_BYTES
@@ -48,6 +50,23 @@ def test_it_beats_one_worker_and_stays_above_the_bound(workers: int) -> None:
 def test_two_runs_are_the_same_to_the_last_bit() -> None:
     first, second = (compare(FACTS, times=1, workers=[3]) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_seconds_learned_beside_neighbours_make_nobody_load_another_copy(seed: int) -> None:
+    """Runs that share a card take longer, and teach so: the work that waits looks like more."""
+    jobs = FACTS.mix()
+    random.Random(seed).shuffle(jobs)
+    gpu = SharedGpu(
+        FACTS.cases,
+        total_bytes=GPU_BYTES,
+        workers=3,
+        context_bytes=670 * 2**20,
+        limit=MemoryLimit.TOLD,
+        first_use_seconds=0.5,
+    )
+    run_production(gpu, drafts(jobs, apart_seconds=0.006, estimates=1.4))
+    assert gpu.loads == len({case.model.name for case in jobs}) == 2
 
 
 def test_users_take_turns_and_estimates_are_the_truth() -> None:
