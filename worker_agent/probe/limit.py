@@ -134,9 +134,24 @@ class Limiter:
             told = self._shown(dev)
             if told is None:
                 return found
-            return _at_most(found, max(0, told - self._card.active()))
+            active = self._card.active()
+            if self._is_kept(found, active):
+                return _exactly(found, max(0, min(told, self._card.total() or told) - active))
+            return _at_most(found, max(0, told - active))
 
         return get_free_memory
+
+    def _is_kept(self, found: Any, active: int) -> bool:
+        """Whether the device has all that the process may still take, and it can take no more.
+
+        What the neighbours hold is then no news for ComfyUI: it would move weights out for bookings
+        that are larger than what it takes, as it does on a full card of its own.
+        """
+        cap = self.limit.torch_bytes
+        if cap is None or self.mode() != "enforced":
+            return False
+        free = found[0] if isinstance(found, tuple) else found
+        return bool(free >= cap - active)
 
     def _total(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -159,6 +174,11 @@ def _at_most(found: Any, most: int) -> Any:
     if isinstance(found, tuple):
         return (min(found[0], most), *found[1:])
     return min(found, most)
+
+
+def _exactly(found: Any, size: int) -> Any:
+    """The same, whatever was found."""
+    return (size, *found[1:]) if isinstance(found, tuple) else size
 
 
 def _replace_copies(name: str, original: Any, wrapped: Any) -> None:

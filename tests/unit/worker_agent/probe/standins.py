@@ -24,6 +24,8 @@ class Cuda:
         self.total, self.backend = total, backend
         self.used = 0
         self.pool = 0
+        #: what other processes hold
+        self.others = 0
         self.fraction = 1.0
         self.calls: list[str] = []
 
@@ -46,7 +48,7 @@ class Cuda:
         }
 
     def mem_get_info(self, device: object) -> tuple[int, int]:
-        return self.total - self.pool, self.total
+        return self.total - self.others - self.pool, self.total
 
     def set_per_process_memory_fraction(self, fraction: float, device: object) -> None:
         self.fraction = fraction
@@ -104,7 +106,7 @@ def management(cuda: Cuda) -> Any:
     module = SimpleNamespace(current_loaded_models=[])
 
     def get_free_memory(dev: Any = None, torch_free_too: bool = False) -> Any:
-        free = cuda.total - cuda.used
+        free = cuda.total - cuda.others - cuda.used
         return (free, cuda.pool - cuda.used) if torch_free_too else free
 
     def get_total_memory(dev: Any = None, torch_total_too: bool = False) -> Any:

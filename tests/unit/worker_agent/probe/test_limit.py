@@ -94,6 +94,42 @@ def test_what_comfyui_is_told_may_be_more_than_the_cap(worker: Worker) -> None:
     assert worker.seen("get_free_memory") == 24 * GIB
 
 
+def crowded(worker: Worker, left: int) -> None:
+    """Neighbours hold all of the card but so much."""
+    worker.cuda.total, worker.cuda.others = 24 * GIB, 24 * GIB - left
+
+
+def test_what_neighbours_hold_does_not_count_where_all_that_was_promised_is_there(
+    worker: Worker,
+) -> None:
+    worker.limiter.apply(Limit(8 * GIB, CONTEXT, 16 * GIB))
+    worker.cuda.hold(3 * GIB)
+    crowded(worker, left=7 * GIB)
+    assert worker.seen("get_free_memory") == 12 * GIB - SLACK
+    assert worker.seen("get_free_memory", None, True) == (12 * GIB - SLACK, 0)
+
+
+def test_where_others_took_what_was_promised_comfyui_sees_what_is_left(worker: Worker) -> None:
+    worker.limiter.apply(Limit(8 * GIB, CONTEXT, 16 * GIB))
+    worker.cuda.hold(3 * GIB)
+    crowded(worker, left=5 * GIB)
+    assert worker.seen("get_free_memory") == 2 * GIB
+
+
+def test_it_never_sees_more_than_an_empty_card_would_leave_it(worker: Worker) -> None:
+    worker.limiter.apply(Limit(20 * GIB, CONTEXT, 32 * GIB))
+    worker.cuda.hold(3 * GIB)
+    crowded(worker, left=20 * GIB)
+    assert worker.seen("get_free_memory") == 21 * GIB
+
+
+def test_a_process_that_may_go_beyond_its_cap_sees_what_neighbours_hold() -> None:
+    worker = Worker(Cuda(24 * GIB, backend="cudaMallocAsync"), Device("cuda", 0))
+    worker.limiter.apply(Limit(8 * GIB, CONTEXT, 16 * GIB))
+    crowded(worker, left=9 * GIB)
+    assert worker.seen("get_free_memory") == 9 * GIB
+
+
 def test_host_memory_and_other_cards_are_told_as_they_are(worker: Worker) -> None:
     worker.limiter.apply(Limit(8 * GIB, CONTEXT, 8 * GIB))
     assert worker.seen("get_free_memory", Device("cpu")) == 24 * GIB
