@@ -308,7 +308,7 @@ class Comfyui(Model):
     mps_limit: Bytes | None = None
     """With `mps`: the most device memory that MPS lets each worker have; unset: no limit of its own."""
     stagger: Seconds = 30.0
-    """Workers start one after the other: the next one when the last has answered, or after this time."""
+    """Workers start one after the other, one for each four cores of the machine at a time: the next when one has answered, or after this time."""
     log_size: Bytes = 10 * 2**20
     """A worker's log that is larger is put aside."""
     log_files: int = Field(3, ge=0, le=100)

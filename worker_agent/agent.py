@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import threading
@@ -56,6 +57,8 @@ _ORDER_WAIT: Final = 5.0
 _LEDGER_PAUSE: Final = 0.5
 #: how long stopping may spend on handing back what runs, seconds
 _HAND_BACK: Final = 5.0
+#: a worker that starts keeps one core busy; the rest is for what runs already and for the disk
+_CORES_FOR_A_START: Final = 4
 
 
 class Agent:
@@ -116,6 +119,7 @@ class Agent:
             specs,
             data_dir / "workers.json",
             stagger_s=0.0 if simulated else ours.stagger,
+            at_once=max(1, (os.cpu_count() or 1) // _CORES_FOR_A_START),
             logs=LogBounds(ours.log_size, ours.log_files),
             on_change=self.heartbeat.wake,
         )

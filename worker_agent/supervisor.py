@@ -94,7 +94,7 @@ class Process:
         self,
         spec: LaunchSpec,
         on_change: Callable[[], None],
-        turns: asyncio.Lock | None = None,
+        turns: asyncio.Semaphore | None = None,
         stagger_s: float = 0.0,
     ) -> None:
         """A process that does not run yet.
@@ -102,13 +102,13 @@ class Process:
         Args:
             spec: how to start it.
             on_change: called when it started, ended, or is no longer wanted.
-            turns: who has it may start; None: nobody else starts.
+            turns: who has one may start; None: nobody else starts.
             stagger_s: how long at most the next one waits for this one's first answer.
         """
         self.spec = spec
         #: set once the running process has answered (by whoever asks it)
         self.answered = asyncio.Event()
-        self._turns = turns or asyncio.Lock()
+        self._turns = turns or asyncio.Semaphore(1)
         self._stagger_s = stagger_s
         #: cleared while it is to stay down
         self._wanted = asyncio.Event()
@@ -197,8 +197,8 @@ class Process:
     async def _start_in_turn(self) -> None:
         """Start when it is our turn, and keep the turn until there is an answer.
 
-        Starting ComfyUI reads gigabytes and keeps a core busy: one after the other is up
-        sooner than all at once.
+        Starting ComfyUI reads gigabytes and keeps a core busy: on few cores one after the other
+        is up sooner than all at once.
         """
         async with self._turns:
             if self._stopping or not self._wanted.is_set():
@@ -278,6 +278,7 @@ class Supervisor:
         registry: Path,
         *,
         stagger_s: float = 0.0,
+        at_once: int = 1,
         logs: LogBounds | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
@@ -287,13 +288,14 @@ class Supervisor:
             specs: what to start.
             registry: where it is noted for the agent that comes after us.
             stagger_s: how long at most one waits for the answer of the one before.
+            at_once: so many start at a time.
             logs: how large logs may get; None: they only grow.
             on_change: called when a process started or ended.
         """
         self._registry = Registry(registry)
         self._logs = logs
         self._on_change = on_change
-        turns = asyncio.Lock()
+        turns = asyncio.Semaphore(at_once)
         self._processes = {spec.id: Process(spec, self._note, turns, stagger_s) for spec in specs}
 
     def process(self, worker: str) -> Process | None:

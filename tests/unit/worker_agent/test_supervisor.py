@@ -165,6 +165,22 @@ async def test_workers_start_one_after_the_other_s_first_answer(tmp_path: Path) 
         await supervisor.stop(grace_s=0.3)
 
 
+async def test_so_many_start_at_a_time_as_the_machine_has_cores_for(tmp_path: Path) -> None:
+    specs = [spec(tmp_path, worker=f"host-{number}") for number in range(3)]
+    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0, at_once=2)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        first, second, third = (process(supervisor, one.id) for one in specs)
+        await until(lambda: first.pid is not None and second.pid is not None)
+        await asyncio.sleep(0.3)
+        assert third.pid is None
+        second.answered.set()
+        await until(lambda: third.pid is not None)
+    finally:
+        task.cancel()
+        await supervisor.stop(grace_s=0.3)
+
+
 async def test_a_worker_that_dies_while_it_starts_does_not_hold_the_next_up(
     tmp_path: Path,
 ) -> None:
