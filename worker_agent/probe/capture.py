@@ -34,6 +34,8 @@ class Gallery:
         self._bytes = 0
         self._kept: Ordered[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        #: told of already, not made yet
+        self._making: set[str] = set()
         self._waiting: Queue[tuple[str, Any, int] | None] = Queue(_WAITING)
         self._failed: Callable[[str, BaseException], None] | None = None
         self._thread = threading.Thread(target=self._work, name="vramgate-capture", daemon=True)
@@ -58,6 +60,11 @@ class Gallery:
         with self._lock:
             return self._kept.get(picture)
 
+    def is_making(self, picture: str) -> bool:
+        """Whether the preview of this id is about to be there: a record tells of it before."""
+        with self._lock:
+            return picture in self._making
+
     def look(self, run: NodeRun, values: Any) -> None:
         """Take a picture of a node's first image output, in the thread that runs prompts."""
         rules = self._rules
@@ -73,9 +80,12 @@ class Gallery:
 
     def _offer(self, run: NodeRun, small: Any, pixels: int) -> None:
         picture = secrets.token_urlsafe(16)
+        with self._lock:
+            self._making.add(picture)
         try:
             self._waiting.put_nowait((picture, small, pixels))
         except Full:
+            self._made(picture)
             return
         run.capture = picture
 
@@ -89,6 +99,12 @@ class Gallery:
             except Exception as error:
                 if self._failed is not None:
                     self._failed("capture", error)
+            finally:
+                self._made(item[0])
+
+    def _made(self, picture: str) -> None:
+        with self._lock:
+            self._making.discard(picture)
 
     def _keep(self, picture: str, data: bytes) -> None:
         with self._lock:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +27,9 @@ ROOT = "/vramgate/probe"
 PROTOCOL = 1
 #: records of one answer unless the request says otherwise, and at most
 _RECORDS, _MOST_RECORDS = 1_024, 16_384
+#: how long a request waits for a preview that is being made, and how often it looks, seconds; the
+#: agent waits for its answer longer than that
+_MAKING_S, _LOOK_S = 3.0, 0.02
 
 Handler = Callable[[Any], Awaitable[Any]]
 
@@ -57,6 +62,9 @@ class Gallery(Protocol):
 
     def jpeg(self, picture: str) -> bytes | None:
         """The preview of this id, if it is kept."""
+
+    def is_making(self, picture: str) -> bool:
+        """Whether the preview of this id is about to be there."""
 
 
 class Troubles(Protocol):
@@ -218,8 +226,13 @@ class Routes:
         return self._records.change(await body_of(request)).shown()
 
     async def capture(self, request: web.Request) -> web.Response:
-        """A captured preview."""
-        picture = self._records.gallery.jpeg(request.match_info["id"])
+        """A captured preview; one that is told of and not made yet is waited for."""
+        gallery, name = self._records.gallery, request.match_info["id"]
+        until = time.monotonic() + _MAKING_S
+        # another thread makes it
+        while gallery.is_making(name) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        picture = gallery.jpeg(name)
         if picture is None:
             return _answer({"error": "no such preview (any more)"}, 404)
         response: web.Response = _web().Response(

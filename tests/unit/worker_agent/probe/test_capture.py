@@ -41,6 +41,16 @@ class Pixels:
         return bytes(height * width * channels)
 
 
+class Broken(Pixels):
+    """Its bytes cannot be had."""
+
+    def __getitem__(self, key: tuple[Any, ...]) -> Pixels:
+        return self
+
+    def clamp(self, low: int, high: int) -> Pixels:
+        raise RuntimeError("out of memory")
+
+
 def _fail(where: str, error: BaseException) -> None:
     raise error
 
@@ -70,6 +80,34 @@ def test_a_picture_is_kept_small_and_found_by_its_id_only() -> None:
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.size) == ("JPEG", (64, 32))
     assert pictures.jpeg("1") is None
+
+
+def test_a_picture_is_in_the_making_from_its_record_on_until_it_is_kept() -> None:
+    pictures = Gallery(lambda class_type: ["IMAGE"])
+    pictures.rule(Capture())
+    node = run("Decode")
+    pictures.look(node, [[Pixels(1, 64, 64, 3)]])
+    assert node.capture is not None
+    assert pictures.is_making(node.capture)
+    assert not pictures.is_making("1")
+    pictures.start(_fail)
+    pictures.stop()
+    assert not pictures.is_making(node.capture)
+    assert pictures.jpeg(node.capture) is not None
+
+
+def test_a_picture_that_cannot_be_made_is_in_the_making_no_more() -> None:
+    failed: list[str] = []
+    pictures = Gallery(lambda class_type: ["IMAGE"])
+    pictures.rule(Capture())
+    node = run("Decode")
+    pictures.look(node, [[Broken(1, 64, 64, 3)]])
+    pictures.start(lambda where, error: failed.append(where))
+    pictures.stop()
+    assert failed == ["capture"]
+    assert node.capture is not None
+    assert not pictures.is_making(node.capture)
+    assert pictures.jpeg(node.capture) is None
 
 
 def test_only_pictures_are_taken() -> None:

@@ -40,6 +40,25 @@ ROUTES = [
 ]
 
 
+class Pictures:
+    """Previews: one is there, others are after having been asked for so many times."""
+
+    def __init__(self) -> None:
+        self.kept = {"known": b"jpeg"}
+        self.making: dict[str, int] = {}
+
+    def jpeg(self, picture: str) -> bytes | None:
+        return self.kept.get(picture)
+
+    def is_making(self, picture: str) -> bool:
+        left = self.making.pop(picture, 0)
+        if left > 1:
+            self.making[picture] = left - 1
+        elif left:
+            self.kept[picture] = b"made"
+        return left > 0
+
+
 class Records:
     """The recording half."""
 
@@ -49,7 +68,7 @@ class Records:
         self.hooks = Hooks()
         self.sids: list[str] = []
         self.flush = SimpleNamespace(subscribe=self._subscribe)
-        self.gallery = SimpleNamespace(jpeg={"known": b"jpeg"}.get)
+        self.gallery = Pictures()
         self.troubles = SimpleNamespace(count=0, add=self._trouble)
         self.told: list[str] = []
         self.noted: list[dict[str, Any]] = []
@@ -329,6 +348,14 @@ async def test_settings_change_and_bad_ones_are_refused(client: TestClient[Any, 
     assert (status, told["hooks"]) == (200, False)
     assert "token" not in told
     assert (await ask(client, "POST", "/settings", {"token": "mine"}))[0] == 400
+
+
+async def test_a_preview_that_is_being_made_is_waited_for(
+    client: TestClient[Any, Any], worker: Worker
+) -> None:
+    worker.records.gallery.making["soon"] = 3
+    async with client.get("/vramgate/probe/capture/soon", headers=HEADERS) as response:
+        assert (response.status, await response.read()) == (200, b"made")
 
 
 async def test_a_captured_preview_is_served(client: TestClient[Any, Any]) -> None:
