@@ -21,6 +21,13 @@ class MemoryInputFiles:
         """The upload of that name, or None."""
         return self._files.get((user, type), {}).get(path)
 
+    async def find_all(
+        self, user: str, names: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], InputFile]:
+        """The uploads of these types and paths."""
+        found = {name: await self.find(user, *name) for name in names}
+        return {name: file for name, file in found.items() if file is not None}
+
     async def list(self, user: str, type: str) -> list[InputFile]:
         """All uploads of that type, newest first."""
         return list(self._files.get((user, type), {}).values())[::-1]

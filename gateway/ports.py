@@ -123,6 +123,12 @@ class InputFiles(Protocol):
         """The upload of that name (``sub/pic.png``), or None."""
         ...
 
+    async def find_all(
+        self, user: str, names: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], InputFile]:
+        """The user's uploads among these ``(type, path)``, as they are now."""
+        ...
+
     async def list(self, user: str, type: str) -> list[InputFile]:
         """All uploads of that type (``input``, ``temp`` or ``output``), newest first."""
         ...

@@ -9,7 +9,7 @@ lock when it begins and waits for it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -83,6 +83,26 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if _says_full(error):
             raise StoreFull("the database's disk is full; make room there") from error
         raise
+
+
+async def rows_at_once(
+    engine: AsyncEngine, sql: str, values: Sequence[str]
+) -> Sequence[Sequence[Any]]:
+    """All rows of one SELECT on SQLite: for what every prompt asks.
+
+    SQLAlchemy goes to the driver's thread and back for each step of a statement, eight times, which
+    takes four times as long as the one way that this is (0.76 and 0.19 ms). A SELECT by itself
+    sees one state of the database without a transaction around it.
+
+    Args:
+        engine: of an SQLite database.
+        sql: one statement, ``?`` for each value.
+        values: as they are kept (``store.tables.storable``).
+    """
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        rows: Sequence[Sequence[Any]] = await driver.execute_fetchall(sql, values)
+        return rows
 
 
 def _says_full(error: DBAPIError) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scheduler.states import InputFile
 from store import schema
-from store.engine import writing
+from store.engine import rows_at_once, writing
+from store.tables import storable
 from store.upsert import claim_row, upsert
 
 _files = schema.input_files.c
+#: paths of one statement: SQLite takes 999 values in its oldest builds
+_BATCH: Final = 500
+_FIND: Final = (
+    "SELECT type, path, sha256, size_bytes FROM input_files "
+    "WHERE user_name = ? AND type IN ({types}) AND path IN ({paths})"
+)
 
 
 class SqlInputFiles:
@@ -26,14 +33,37 @@ class SqlInputFiles:
 
     async def find(self, user: str, type: str, path: str) -> InputFile | None:
         """The upload of that name (``sub/pic.png``), or None."""
-        wanted = select(_files.sha256, _files.size_bytes).where(
-            _files.user_name == user, _files.type == type, _files.path == path
+        found = await self.find_all(user, [(type, path)])
+        return found.get((type, path))
+
+    async def find_all(
+        self, user: str, names: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], InputFile]:
+        """The uploads of these types and paths; names that mean none are left out."""
+        asked = {(type_, storable(path)): (type_, path) for type_, path in names}
+        found: dict[tuple[str, str], InputFile] = {}
+        paths = sorted({path for _, path in asked})
+        types = sorted({type_ for type_, _ in asked})
+        for start in range(0, len(paths), _BATCH):
+            rows = await self._rows(user, types, paths[start : start + _BATCH])
+            for type_, path, sha256, size_bytes in rows:
+                name = asked.get((type_, path))
+                if name is not None:
+                    found[name] = InputFile(path=name[1], sha256=sha256, size_bytes=size_bytes)
+        return found
+
+    async def _rows(
+        self, user: str, types: Sequence[str], paths: Sequence[str]
+    ) -> Sequence[Sequence[Any]]:
+        """Type, path, digest and size of what has one of the types and one of the paths."""
+        if self._engine.dialect.name == "sqlite":
+            sql = _FIND.format(types=_marks(types), paths=_marks(paths))
+            return await rows_at_once(self._engine, sql, [storable(user), *types, *paths])
+        wanted = select(_files.type, _files.path, _files.sha256, _files.size_bytes).where(
+            _files.user_name == user, _files.type.in_(types), _files.path.in_(paths)
         )
         async with self._engine.connect() as connection:
-            row = (await connection.execute(wanted)).first()
-        if row is None:
-            return None
-        return InputFile(path=path, sha256=row.sha256, size_bytes=row.size_bytes)
+            return (await connection.execute(wanted)).all()
 
     async def list(self, user: str, type: str) -> list[InputFile]:
         """All uploads of that type (``input``, ``temp`` or ``output``), newest first."""
@@ -89,3 +119,7 @@ class SqlInputFiles:
             "size_bytes": file.size_bytes,
             "put_ms": int(self._clock() * 1000),
         }
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))

@@ -7,6 +7,11 @@ from typing import Final
 from sqlalchemy import Dialect, MetaData, Text, TypeDecorator
 
 
+def storable(text: str) -> str:
+    """A text as it is kept: without what PostgreSQL or UTF-8 cannot hold."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 class Words(TypeDecorator[str]):
     """Text that any database takes: clients may send NUL and lone surrogates in their names."""
 
@@ -15,9 +20,7 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace what PostgreSQL or UTF-8 cannot hold."""
-        if value is None:
-            return None
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+        return None if value is None else storable(value)
 
 
 metadata: Final = MetaData(

@@ -25,7 +25,7 @@ _SECTIONS: Final = ("required", "optional")
 _LOOKS_LIKE_FILE: Final = re.compile(r"[^\n]{1,500}\.[A-Za-z0-9]{2,11}( \[(input|output|temp)\])?")
 #: values of one prompt that are looked up; no real graph has more
 _MOST: Final = 1000
-#: lookups at the same time, so that one prompt does not take the database
+#: outputs looked up at the same time, so that one prompt does not take the agents
 _PARALLEL: Final = 8
 
 #: ``(type, path)``: type is ``input``, ``output`` or ``temp``
@@ -62,14 +62,44 @@ async def find_files(
     An input file is recorded by its path, another by the value that names it
     (``a.png [output]``), so that ``a.png`` of both kinds can be told apart.
     """
+    meant = {key: _meant(services, user, key) for key in names}
+    uploads = await _uploads(services, meant)
     gate = asyncio.Semaphore(_PARALLEL)
 
-    async def find(key: FileKey, value: str) -> InputFile | None:
+    async def output(key: FileKey) -> InputFile | None:
         async with gate:
-            return await _find(services, user, key, value)
+            return await _fetch_output(services, *meant[key])
 
-    files = await asyncio.gather(*(find(key, value) for key, value in names.items()))
-    return {key: file for key, file in zip(names, files, strict=True) if file is not None}
+    others = [key for key in names if key not in uploads and key[0] != "input"]
+    outputs = dict(zip(others, await asyncio.gather(*map(output, others)), strict=True))
+    found: dict[FileKey, InputFile] = {}
+    for key, value in names.items():
+        file = uploads.get(key) or outputs.get(key)
+        if file is not None:
+            name = key[1] if key[0] == "input" else value
+            found[key] = InputFile(path=name, sha256=file.sha256, size_bytes=file.size_bytes)
+    return found
+
+
+def _meant(services: Services, user: str, key: FileKey) -> tuple[str, FileName]:
+    """Whose file a user means by a name, and how its owner calls it."""
+    type_, path = key
+    folder, _, filename = path.rpartition("/")
+    return services.mates.owner(user, FileName(type_, folder, filename))
+
+
+async def _uploads(
+    services: Services, meant: Mapping[FileKey, tuple[str, FileName]]
+) -> dict[FileKey, InputFile]:
+    """The uploads among them; one question for each owner, however many files a prompt reads."""
+    asked: dict[str, dict[FileKey, FileKey]] = {}
+    for key, (owner, named) in meant.items():
+        asked.setdefault(owner, {})[key] = (named.type, named.path)
+    found: dict[FileKey, InputFile] = {}
+    for owner, keys in asked.items():
+        uploads = await services.input_files.find_all(owner, list(keys.values()))
+        found |= {key: uploads[own] for key, own in keys.items() if own in uploads}
+    return found
 
 
 def _candidates(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> Iterator[str]:
@@ -115,19 +145,6 @@ def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:
         if isinstance(spec, list) and spec:
             return spec
     return None
-
-
-async def _find(services: Services, user: str, key: FileKey, value: str) -> InputFile | None:
-    type_, path = key
-    folder, _, filename = path.rpartition("/")
-    owner, named = services.mates.owner(user, FileName(type_, folder, filename))
-    upload = await services.input_files.find(owner, type_, named.path)
-    if upload is None and type_ != "input":
-        upload = await _fetch_output(services, owner, named)
-    if upload is None:
-        return None
-    name = path if type_ == "input" else value
-    return InputFile(path=name, sha256=upload.sha256, size_bytes=upload.size_bytes)
 
 
 async def _fetch_output(services: Services, owner: str, named: FileName) -> InputFile | None:

@@ -52,3 +52,44 @@ async def test_a_name_is_claimed_by_one_of_many(uploads: SqlInputFiles) -> None:
     assert won.count(True) == 1
     assert await uploads.find("ann", "input", "a.png") == files[won.index(True)]
     assert await uploads.claim("bob", "input", files[0])
+
+
+async def test_all_names_of_a_prompt_are_found_at_once_and_only_the_users_own(
+    uploads: SqlInputFiles,
+) -> None:
+    await uploads.put("ann", "input", _file("a.png", "aa" * 32))
+    await uploads.put("ann", "temp", _file("b.png", "bb" * 32))
+    await uploads.put("bob", "input", _file("c.png", "cc" * 32))
+    names = [("input", name) for name in ("a.png", "b.png", "c.png")] + [("temp", "b.png")]
+    assert await uploads.find_all("ann", names) == {
+        ("input", "a.png"): _file("a.png", "aa" * 32),
+        ("temp", "b.png"): _file("b.png", "bb" * 32),
+    }
+    assert await uploads.find_all("ann", []) == {}
+
+
+async def test_more_names_than_one_statement_takes_are_all_found(uploads: SqlInputFiles) -> None:
+    names = [("input", f"{n}.png") for n in range(1_001)]
+    for name in ("0.png", "1000.png"):
+        await uploads.put("ann", "input", _file(name))
+    found = await uploads.find_all("ann", names)
+    assert sorted(found) == [("input", "0.png"), ("input", "1000.png")]
+
+
+async def test_a_name_that_no_database_takes_is_found_as_it_was_given(
+    uploads: SqlInputFiles,
+) -> None:
+    await uploads.put("ann", "input", _file("a\ud83d.png"))
+    assert await uploads.find("ann", "input", "a\ud83d.png") == _file("a\ud83d.png")
+
+
+async def test_a_change_by_another_gateway_counts_at_once(
+    uploads: SqlInputFiles, engine: AsyncEngine, clock: Any
+) -> None:
+    other = SqlInputFiles(engine, clock)
+    await uploads.put("ann", "input", _file("a.png", "aa" * 32))
+    assert await uploads.find("ann", "input", "a.png") == _file("a.png", "aa" * 32)
+    await other.put("ann", "input", _file("a.png", "bb" * 32))
+    assert await uploads.find("ann", "input", "a.png") == _file("a.png", "bb" * 32)
+    await other.delete("ann", "input", "a.png")
+    assert await uploads.find("ann", "input", "a.png") is None
