@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.object_info import UserFiles, file_classes, for_user, lists_outputs
 from gateway.shelf import Shelf
+from scheduler.workflow.node_class import Described
 
 #: of answers that are not compressed; few clients want them so, and each is half a megabyte
 _PLAIN_BYTES: Final = 16 * 2**20
@@ -54,7 +55,9 @@ class Definitions:
         digest = blake2b(digest_size=12)
         for name, piece in pieces.items():
             digest.update(name.encode() + b"\0" + piece)
-        return cls(info, file_classes(info), lists_outputs(info), pieces, digest.hexdigest())
+        return cls(
+            Described(info), file_classes(info), lists_outputs(info), pieces, digest.hexdigest()
+        )
 
     def pack(self, files: UserFiles, version: str) -> Packed:
         """The answer for a user with these files; ``version`` names them."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scheduler.workflow.node_class import InputSpec, NodeClass, read_node_class
+from scheduler.workflow.node_class import InputSpec, node_class_of, read_node_class
 from scheduler.workflow.parse import read_graph
 
 #: bytes of a token, and characters as text: among 100,000 choices two are alike once in 56,000
@@ -100,12 +100,8 @@ def requires(
     if not object_info:
         return ""
     tokens = {_token(node["class_type"]) for node in prompt.values()}
-    classes: dict[str, NodeClass] = {}
     for node in read_graph(prompt, object_info, tuple(outputs)).values():
-        known = classes.get(node.class_type)
-        if known is None:
-            known = read_node_class(node.class_type, object_info.get(node.class_type))
-            classes[node.class_type] = known
+        known = node_class_of(object_info, node.class_type)
         for spec in known.inputs:
             for value in _values(node.inputs.get(spec.name)):
                 if _is_own_list(node.class_type, spec) and value in (spec.choices or ()):

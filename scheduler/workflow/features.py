@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from scheduler.workflow.fingerprint import fingerprint, parents
 from scheduler.workflow.models import Family, family_of, models_of
-from scheduler.workflow.node_class import NodeClass, read_node_class
+from scheduler.workflow.node_class import NodeClass, node_class_of
 from scheduler.workflow.parse import Graph, Node, read_graph
 from scheduler.workflow.shapes import Shape, follow_shapes, number
 
@@ -162,7 +162,7 @@ def _weight_dtype(graph: Graph) -> str:
 
 def _unknown(graph: Graph, object_info: Mapping[str, Any] | None) -> int:
     known = object_info or {}
-    found = [read_node_class(name, known.get(name)) for name in _classes(graph) if name in known]
+    found = [node_class_of(known, name) for name in _classes(graph) if name in known]
     return sum(not (one.is_api or _is_core(one)) for one in found)
 
 
@@ -174,7 +174,7 @@ def _all_plain(graph: Graph, object_info: Mapping[str, Any] | None) -> bool:
     classes = _classes(graph)
     if object_info is None:
         return classes <= _PLAIN
-    return all(_is_plain(read_node_class(name, object_info.get(name))) for name in classes)
+    return all(_is_plain(node_class_of(object_info, name)) for name in classes)
 
 
 def _is_plain(found: NodeClass) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from scheduler.workflow.models import ADAPTER_FOLDERS, BASE_FOLDERS, folder_of
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 #: Buckets per doubling of pixels: 2^(1/4), i.e. sizes within 19 % share a key.
 _BUCKETS_PER_OCTAVE: Final = 4
+#: Features whose keys are remembered: a prompt asks for them twice, the next of its kind again.
+_KEPT: Final = 256
 #: Change it when the meaning of the key changes, so that old profiles do not mislead.
 _VERSION: Final = 1
+#: ``json.dumps`` makes an encoder for each call, which takes longer than encoding
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
+@lru_cache(maxsize=_KEPT)
 def fingerprint(features: Features) -> str:
     """32 hex digits; equal for runs that should need about the same."""
     adapters = [model for model in features.models if folder_of(model) in ADAPTER_FOLDERS]
@@ -37,6 +43,7 @@ def fingerprint(features: Features) -> str:
     )
 
 
+@lru_cache(maxsize=_KEPT)
 def parents(features: Features) -> tuple[str, ...]:
     """Coarser keys, finest first: base model with pixels, base model, everything."""
     base = [model for model in features.models if folder_of(model) in BASE_FOLDERS]
@@ -51,5 +58,5 @@ def bucket(pixels: int) -> int:
 
 
 def _key(*parts: Any) -> str:
-    canonical = json.dumps([_VERSION, *parts], separators=(",", ":"))
+    canonical = _encode([_VERSION, *parts])
     return hashlib.sha256(canonical.encode()).digest()[:16].hex()

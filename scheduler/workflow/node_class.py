@@ -90,6 +90,30 @@ def read_node_class(name: str, info: Any) -> NodeClass:
     )
 
 
+class Described(dict[str, Any]):
+    """``/object_info`` whose classes are read once each; not to be changed once it is made."""
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        super().__init__(info)
+        self._read: dict[str, NodeClass] = {}
+
+    def node_class(self, name: str) -> NodeClass:
+        """The class of that name; what is not described counts as empty, and is not kept."""
+        found = self._read.get(name)
+        if found is None:
+            found = read_node_class(name, self.get(name))
+            if name in self:
+                self._read[name] = found
+        return found
+
+
+def node_class_of(object_info: Mapping[str, Any], name: str) -> NodeClass:
+    """The class of that name, read once where somebody keeps it (``Described``)."""
+    if isinstance(object_info, Described):
+        return object_info.node_class(name)
+    return read_node_class(name, object_info.get(name))
+
+
 def _read_input(name: str, config: Any, *, required: bool) -> InputSpec:
     parts = config if isinstance(config, list | tuple) else [config]
     kind = parts[0] if parts else "*"

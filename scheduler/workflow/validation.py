@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from scheduler.workflow import reasons
-from scheduler.workflow.node_class import InputSpec, NodeClass, read_node_class, types_match
+from scheduler.workflow.node_class import InputSpec, NodeClass, node_class_of, types_match
 from scheduler.workflow.reach import find_faults
 from scheduler.workflow.reasons import Reason
 from scheduler.workflow.values import FileExists, check_value
@@ -137,7 +137,7 @@ def _read_class(
     if not isinstance(name, str) or name not in object_info:
         return reasons.unknown_class(node_id, name)
     if name not in classes:
-        classes[name] = read_node_class(name, object_info[name])
+        classes[name] = node_class_of(object_info, name)
     return None
 
 
