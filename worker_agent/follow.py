@@ -136,11 +136,11 @@ class Follower:
         if self._ended:
             return
         self._heard = self._services.clock()
-        if is_end(frame, self._uuid):
-            self._ended = True
-            self._wake.set()
-            return
         if isinstance(frame, Message):
+            if is_end(frame, self._uuid):
+                self._ended = True
+                self._wake.set()
+                return
             self._started |= frame.type == "execution_start" and frame.prompt_id == self._uuid
         if self.frames.empty() and self.tell_now(frame):
             return

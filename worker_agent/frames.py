@@ -9,6 +9,7 @@ Node packs send events of numbers of their own, which only their clients can rea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -60,6 +61,7 @@ class Binary:
     image_type: int = 0
     #: the node it belongs to, "" where the frame does not say
     node: str = ""
+    #: of all frames that say the same the same one: not to be changed
     metadata: dict[str, Any] | None = None
 
 
@@ -97,6 +99,13 @@ class _Head(msgspec.Struct, frozen=True):
 
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 _head: Final = msgspec.json.Decoder(_Head)
+#: how ComfyUI's own begin, by their type
+_OPENINGS: Final = {
+    type_: f'{{"type": "{type_}", "data": ' for type_ in ("progress_state", "progress")
+}
+#: metadata of a preview says the same at each step of a sampler: larger ones are a pack's own, bytes
+_MOST_METADATA: Final = 1024
+_METADATA_KEPT: Final = 64
 
 
 def parse_text(text: str) -> Message | Progress | None:
@@ -117,15 +126,29 @@ def _progress(text: str) -> Progress | None:
     """A frame to be handed on as it is; None: it has to be decoded."""
     if "\\" in text or '"filename"' in text:
         return None
+    for type_, opening in _OPENINGS.items():
+        if text.startswith(opening) and text.endswith("}"):
+            found = _of(type_, text[len(opening) : -1])
+            if found is not None:
+                return found
+    return _laid_out_otherwise(text)
+
+
+def _laid_out_otherwise(text: str) -> Progress | None:
+    """The same of a worker, or a pack, that writes its JSON in another way."""
     try:
         found = _envelope.decode(text)
-        if found.type not in ("progress", "progress_state"):
-            return None
-        head = _head.decode(found.data)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
-    data = bytes(found.data).decode()
-    return Progress(found.type, head.prompt_id, head.node, head.value, data)
+    return _of(found.type, bytes(found.data).decode()) if found.type in _OPENINGS else None
+
+
+def _of(type_: str, data: str) -> Progress | None:
+    try:
+        head = _head.decode(data)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return Progress(type_, head.prompt_id, head.node, head.value, data)
 
 
 def parse_binary(frame: bytes) -> Binary | None:
@@ -149,11 +172,8 @@ def parse_binary(frame: bytes) -> Binary | None:
 
 
 def _with_metadata(head: bytes, image: bytes) -> Binary | None:
-    try:
-        metadata = loose_json.decode(head)
-    except ValueError:
-        return None
-    if not isinstance(metadata, dict):
+    metadata = _metadata(head) if len(head) <= _MOST_METADATA else _metadata.__wrapped__(head)
+    if metadata is None:
         return None
     return Binary(
         IMAGE_WITH_METADATA,
@@ -162,6 +182,15 @@ def _with_metadata(head: bytes, image: bytes) -> Binary | None:
         node=str(metadata.get("node_id", "")),
         metadata=metadata,
     )
+
+
+@lru_cache(maxsize=_METADATA_KEPT)
+def _metadata(head: bytes) -> dict[str, Any] | None:
+    try:
+        metadata = loose_json.decode(head)
+    except ValueError:
+        return None
+    return metadata if isinstance(metadata, dict) else None
 
 
 def _u32(frame: bytes, at: int) -> int:

@@ -86,8 +86,9 @@ class Heartbeat:
         """
         while not self.replaced:
             await self.sample()
-            if self._is_news():
-                await self.report()
+            report = self._look()
+            if self._is_news(report):
+                await self._tell(report)
             await self._rest()
         raise AgentReplaced(
             f"another agent called {self.record.id} has been started: each host has one agent; "
@@ -100,7 +101,9 @@ class Heartbeat:
 
     async def report(self) -> None:
         """Tell the ledger what is seen now."""
-        report = self._look()
+        await self._tell(self._look())
+
+    async def _tell(self, report: Report) -> None:
         try:
             reply = await self._ledger.report(report)
         except LedgerUnavailable as error:
@@ -146,11 +149,11 @@ class Heartbeat:
             return
         self._woken.clear()
 
-    def _is_news(self) -> bool:
+    def _is_news(self, report: Report) -> bool:
         since = self._clock() - self._reported_at
         if since >= REPORT or self.reported is None:
             return True
-        return differs(self.reported, self._look(), moved=since >= _MOVES)
+        return differs(self.reported, report, moved=since >= _MOVES)
 
     def _look(self) -> Report:
         memory = self._host.reading

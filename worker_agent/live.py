@@ -45,18 +45,21 @@ class _Running:
     start: LiveFrame | None = None
     executing: LiveFrame | None = None
     results: list[str] = field(default_factory=list)
-    #: the newest ``progress_state``, without its message, and that
+    #: the newest ``progress_state``, without its message, and that message's data
     progress: tuple[LiveFrame, str] | None = None
     end: LiveFrame | None = None
     forget_at: float | None = None
+    #: what all its frames with an undecoded message begin with, "" before the first
+    opening: str = ""
 
     def repeated(self, *, results: bool = True) -> list[str]:
         """Where it stands, as frames for somebody who has heard nothing of it."""
         first = [_again(frame) for frame in (self.executing, self.start) if frame is not None]
         last = [_again(self.end)] if self.end is not None else []
         if self.progress is not None:
-            frame, message = self.progress
-            last.insert(0, _joined(msgspec.structs.replace(frame, replay=True), message))
+            frame, data = self.progress
+            opening = _opening(msgspec.structs.replace(frame, replay=True))
+            last.insert(0, _joined(opening, "progress_state", data))
         return [*first, *(self.results if results else ()), *last]
 
     def add_result(self, frame: LiveFrame) -> None:
@@ -77,6 +80,8 @@ class Feed:
         self.users: frozenset[str] = frozenset()
         #: of these it only wants to know where their jobs stand
         self.glances: frozenset[str] = frozenset()
+        #: sends a frame without waiting; False: it has to wait here
+        self.send_now: Callable[[Wire], bool] = lambda wire: False
         self._limit = limit_bytes
         self._size = 0
         self._next = 0
@@ -87,11 +92,11 @@ class Feed:
         self.closed = False
 
     def put(self, wire: Wire, newest_wins: Hashable | None = None) -> None:
-        """Append a frame.
+        """Append a frame, or send it at once where none waits before it.
 
         Of frames with one ``newest_wins`` key a gateway that is behind gets the newest only.
         """
-        if self.closed:
+        if self.closed or (not self._entries and self.send_now(wire)):
             return
         if newest_wins is not None:
             older = self._newest.get(newest_wins)
@@ -199,16 +204,22 @@ class LiveHub:
             data: the message's data, JSON in the user's names.
             newest_wins: whether a gateway that is behind may do without it.
         """
-        message = f'{{"type":"{type_}","data":{data}}}'
+        running = self._of(frame)
         if type_ == "progress_state":
-            self._of(frame).progress = (frame, message)
+            running.progress = (frame, data)
         if self.is_watched(frame.user):
+            running.opening = running.opening or _opening(frame)
             key = (type_, frame.job) if newest_wins else None
-            self._spread(frame.user, _joined(frame, message), key, glanced=type_ in GLANCED)
+            wire = _joined(running.opening, type_, data)
+            self._spread(frame.user, wire, key, glanced=type_ in GLANCED)
 
     def is_watched(self, user: str) -> bool:
         """Whether any gateway wants to hear of this user's jobs."""
-        return any(user in feed.users or user in feed.glances for feed in self._feeds)
+        # no generator: it is asked for every frame
+        for feed in self._feeds:  # noqa: SIM110
+            if user in feed.users or user in feed.glances:
+                return True
+        return False
 
     def publish_binary(self, header: LiveHeader, payload: bytes) -> None:
         """Send an image or text."""
@@ -244,12 +255,16 @@ class LiveHub:
     def _spread(
         self, user: str, wire: Wire, newest_wins: Hashable | None, *, glanced: bool = False
     ) -> None:
-        for feed in list(self._feeds):
+        for feed in self._feeds:
             if user in feed.users or (glanced and user in feed.glances):
                 feed.put(wire, newest_wins)
 
     def _of(self, frame: LiveFrame) -> _Running:
-        return self._running.setdefault((frame.job, frame.attempt), _Running(frame.user))
+        key = frame.job, frame.attempt
+        running = self._running.get(key)
+        if running is None:
+            running = self._running[key] = _Running(frame.user)
+        return running
 
     def _remember(self, frame: LiveFrame) -> None:
         running = self._of(frame)
@@ -266,9 +281,14 @@ def _again(frame: LiveFrame) -> str:
     return _text(msgspec.structs.replace(frame, replay=True))
 
 
-def _joined(frame: LiveFrame, message: str) -> str:
-    """The wire form of a frame with a message that is JSON already."""
-    return f'{_text(frame)[:-1]},"message":{message}}}'
+def _opening(frame: LiveFrame) -> str:
+    """What the wire form of a frame begins with, up to its message."""
+    return f'{_text(frame)[:-1]},"message":'
+
+
+def _joined(opening: str, type_: str, data: str) -> str:
+    """The wire form of a frame with a message whose data is JSON already."""
+    return f'{opening}{{"type":"{type_}","data":{data}}}}}'
 
 
 def _text(frame: LiveFrame) -> str:

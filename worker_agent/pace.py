@@ -46,7 +46,8 @@ class Pace:
             fastest_s: the pause while something happens.
             slowest_s: the pause at rest.
         """
-        figures = [(gpu.used_bytes, gpu.foreign_bytes) for gpu in gpus]
+        # what our own workers take while they have jobs is expected, and told by their probes
+        figures = [(0 if busy else gpu.used_bytes, gpu.foreign_bytes) for gpu in gpus]
         if watched or self._moved(figures):
             self._pause_s, self._last = fastest_s, figures
             return fastest_s

@@ -72,7 +72,8 @@ class Recording:
 
     async def _hand_on(self) -> bool:
         """Tell all that waits, the oldest first; False: the ledger does not take it."""
-        while (found := await asyncio.to_thread(self._spool.oldest)) is not None:
+        # a thread is woken only where something lies there: records come some times a second
+        while len(self._spool) and (found := await asyncio.to_thread(self._spool.oldest)):
             number, batch = found
             if not await self._tell(batch.told):
                 return False

@@ -22,14 +22,13 @@ from typing import Final
 import structlog
 
 from worker_agent.launch import LaunchSpec
+from worker_agent.process_end import until_gone
 from worker_agent.worker_log import LogBounds, rotate
 
 _log = structlog.get_logger(__name__)
 
 #: how often a process is looked at, seconds
 _TICK: Final = 0.1
-#: the same while nothing is expected of it
-_WATCH: Final = 0.25
 #: pauses before a dead worker is started again: doubled from first to last, seconds
 _FIRST_PAUSE: Final = 0.5
 _LAST_PAUSE: Final = 30.0
@@ -214,9 +213,8 @@ class Process:
             await asyncio.sleep(_TICK)
 
     async def _gone(self) -> None:
-        # a process adopted from a dead agent is not our child: looking is all there is
-        while self.alive():  # noqa: ASYNC110
-            await asyncio.sleep(_WATCH)
+        if (pid := self.pid) is not None:
+            await until_gone(pid, self.alive)
 
     def kill(self) -> None:
         """End the process at once; ``run`` starts it again."""

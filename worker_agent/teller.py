@@ -82,6 +82,10 @@ class Teller:
         #: the node that runs now, "" before the first
         self.node = ""
         self.classes = classes
+        #: the frame of a message that is not taken apart
+        self._bare = self._frame(None)
+        #: metadata of the last preview, the node that ran, and what was said with it
+        self._preview: tuple[Mapping[str, Any], str, LiveHeader] | None = None
         #: it waits for the ledger
         self._waits = False
 
@@ -166,15 +170,23 @@ class Teller:
             # without a node it is a pack's own: it may say what the next frame is
             own = frame.type == "progress" and frame.node is None
             hub = self._services.hub
-            hub.publish_progress(self._frame(None), frame.type, data, newest_wins=not own)
+            hub.publish_progress(self._bare, frame.type, data, newest_wins=not own)
 
     def _tell_binary(self, frame: Binary) -> None:
-        metadata = frame.metadata
-        if metadata is not None:
-            if metadata.get("prompt_id") not in (None, self._names.attempt_uuid):
-                return
-            metadata = self._names.to_user(metadata, {})
-        header = LiveHeader(
+        metadata, said = frame.metadata, self._preview
+        if metadata is None:
+            header = self._header(frame, None)
+        elif said is not None and metadata is said[0] and self.node == said[1]:
+            header = said[2]
+        elif metadata.get("prompt_id") in (None, self._names.attempt_uuid):
+            header = self._header(frame, self._names.to_user(metadata, {}))
+            self._preview = (metadata, self.node, header)
+        else:
+            return
+        self._services.hub.publish_binary(header, frame.payload)
+
+    def _header(self, frame: Binary, metadata: dict[str, Any] | None) -> LiveHeader:
+        return LiveHeader(
             user=self._job.user,
             job=self._job.id,
             attempt=self._job.attempt,
@@ -187,7 +199,6 @@ class Teller:
             metadata=metadata,
             lossless=frame.event not in OURS or (frame.event == IMAGE and self._lossless()),
         )
-        self._services.hub.publish_binary(header, frame.payload)
 
     def _lossless(self) -> bool:
         schema = self._schema.get(self.classes.get(self.node, ""))

@@ -89,6 +89,7 @@ def test_progress_is_not_taken_apart() -> None:
         STATE.replace("20", "NaN"),
         STATE.replace('"prompt_id": "p"', '"prompt_id": 1'),
         '{"type": "progress", "data": [1]}',
+        '{"type": "progress", "data": {"node": "3"}, "type": "executed"}',
         '{"type": "progress"}',
         '{"type": "executed", "data": {"of": "progress"}}',
     ],

@@ -45,6 +45,14 @@ def test_a_desktops_windows_are_no_movement_but_small_steps_add_up() -> None:
     assert pauses(pace, gpu(used_bytes=20 * MIB)) == [0.1]
 
 
+def test_what_our_own_workers_take_for_their_jobs_is_no_movement_what_others_take_is() -> None:
+    pace = Pace()
+    pauses(pace, gpu(), busy=True, times=20)
+    assert pauses(pace, gpu(used_bytes=8 * GIB), busy=True) == [0.25]
+    taken = gpu(used_bytes=8 * GIB, foreign_bytes=64 * MIB)
+    assert pauses(pace, taken, busy=True) == [0.1]
+
+
 def test_beside_other_processes_jobs_may_wait_so_rest_is_shorter() -> None:
     assert pauses(Pace(), gpu(foreign_bytes=8 * GIB), times=20)[-1] == 0.25
 
