@@ -50,8 +50,8 @@ class Message:
         return found if isinstance(found, str) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+# some of these are made with each step of a sampler: a dataclass takes several times as long
+class Binary(msgspec.Struct, frozen=True):
     """A binary frame without its framing."""
 
     event: int
@@ -65,8 +65,7 @@ class Binary:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """A ``progress`` or ``progress_state``, not taken apart: two come with each step of a sampler.
 
     Its JSON has no escapes, so that ids in it can be replaced as they stand, and names no file.

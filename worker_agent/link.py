@@ -17,6 +17,11 @@ _log = structlog.get_logger(__name__)
 #: seconds before a broken socket is opened again. Long enough for the worker
 #: to see the old one close: with the same sid 0.3.64 would else drop both.
 REOPEN_S: Final = 0.5
+_TEXT: Final = aiohttp.WSMsgType.TEXT
+_BINARY: Final = aiohttp.WSMsgType.BINARY
+_OVER: Final = frozenset(
+    {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED}
+)
 
 
 class Link:
@@ -71,15 +76,16 @@ class Link:
             self.opened += 1
             self.connected.set()
             _log.info("worker_socket_open", worker=self._worker)
-            async for received in socket:
+            # not ``async for``, which makes another coroutine for each frame
+            while (received := await socket.receive()).type not in _OVER:
                 self._take(received)
         _log.info("worker_socket_closed", worker=self._worker)
 
     def _take(self, received: aiohttp.WSMessage) -> None:
         frame: Frame | None = None
-        if received.type is aiohttp.WSMsgType.TEXT:
+        if received.type is _TEXT:
             frame = parse_text(received.data)
-        elif received.type is aiohttp.WSMsgType.BINARY:
+        elif received.type is _BINARY:
             frame = parse_binary(received.data)
         if frame is None:
             return

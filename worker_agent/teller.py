@@ -105,7 +105,7 @@ class Teller:
         """
         if self._waits or isinstance(frame, Message):
             return False
-        if isinstance(frame, Binary) and not _is_flat(frame.metadata):
+        if isinstance(frame, Binary) and not self._is_known(frame) and not _is_flat(frame.metadata):
             return False  # a pack's own: what that breaks is to break its attempt alone
         self._tell_plain(frame)
         return True
@@ -184,6 +184,10 @@ class Teller:
         else:
             return
         self._services.hub.publish_binary(header, frame.payload)
+
+    def _is_known(self, frame: Binary) -> bool:
+        """Whether it says the same as the last preview that was told."""
+        return self._preview is not None and frame.metadata is self._preview[0]
 
     def _header(self, frame: Binary, metadata: dict[str, Any] | None) -> LiveHeader:
         return LiveHeader(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -107,6 +108,60 @@ async def test_a_frame_leaves_in_the_turn_in_which_it_was_made() -> None:
         step(hub, 1)
         assert not feed._entries
         assert await hear(socket, 1) == [1]
+
+
+class Transport:
+    """Notes each call that writes."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+        self.waiting = 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.calls.append(b"".join(parts))
+
+
+def outlet(transport: Transport, socket: SimpleNamespace) -> live_socket.Outlet:
+    return live_socket.Outlet(cast(Any, SimpleNamespace(transport=transport)), cast(Any, socket))
+
+
+async def test_frames_of_one_turn_are_written_with_one_call() -> None:
+    transport = Transport()
+    out = outlet(transport, SimpleNamespace(closed=False))
+    assert [out.send_now(wire) for wire in ("ab", b"c", "")] == [True] * 3
+    assert transport.calls == []
+    await asyncio.sleep(0)
+    assert out.send_now("d")
+    out.flush()
+    await asyncio.sleep(0)
+    assert transport.calls == [b"\x81\x02ab\x82\x01c\x81\x00", b"\x81\x01d"]
+
+
+async def test_what_a_full_socket_cannot_take_has_to_wait() -> None:
+    transport = Transport()
+    out = outlet(transport, SimpleNamespace(closed=False))
+    transport.waiting = 2**20
+    assert not out.send_now("a")
+    transport.waiting = 0
+    # also what this turn has made so far counts
+    assert out.send_now(b"x" * 2**20)
+    assert not out.send_now("a")
+
+
+async def test_nothing_is_written_after_a_socket_is_closed() -> None:
+    transport, socket = Transport(), SimpleNamespace(closed=False)
+    out = outlet(transport, socket)
+    assert out.send_now("a")
+    socket.closed = True
+    assert not out.send_now("b")
+    await asyncio.sleep(0)
+    assert transport.calls == []
 
 
 async def test_of_a_gateway_that_is_gone_nothing_is_left() -> None:
