@@ -24,7 +24,7 @@ from gateway.denied import without
 from gateway.errors import UpstreamDown
 from gateway.mates import Mates, folder_of
 from gateway.model_sizes import by_model
-from gateway.object_info import UserFiles, for_user, merge
+from gateway.object_info import UserFiles, for_user, merge, user_files
 from gateway.ports import InputFiles
 from gateway.sight import EVERYTHING, Sight
 from scheduler.ledger import Ledger, LedgerUnavailable
@@ -346,20 +346,15 @@ class WorkerInfo:
         young = known is not None and self._clock() - known.read_at < _NAMES_MAX_AGE_S
         if known is not None and young and known.mates == mates:
             return known
-        inputs = tuple(
-            sorted(
-                file.path
-                for file in await self._input_files.list(user, "input")
-                if "/" not in file.path
-            )
-        )
+        inputs = [file.path for file in await self._input_files.list(user, "input")]
         outputs: tuple[str, ...] = ()
         if self._base.lists_outputs:
             records = await self._ledger.files(user, "output")
             outputs = tuple(record.filename for record in records if not record.subfolder)
             outputs += tuple(await self.shared_outputs(user))
-        version = blake2b(msgspec.json.encode((inputs, outputs)), digest_size=12).hexdigest()
-        names = _Names(UserFiles(inputs, outputs), mates, version, self._clock())
+        files = user_files(inputs, outputs)
+        version = blake2b(msgspec.json.encode(files), digest_size=12).hexdigest()
+        names = _Names(files, mates, version, self._clock())
         self._names[user] = names
         self._names.move_to_end(user)
         if len(self._names) > _USERS:

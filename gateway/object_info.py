@@ -31,15 +31,34 @@ UNMARKED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("VHS_LoadVideoFFmpeg", "video"): _FILMS,
     ("VHS_LoadAudioUpload", "audio"): (".mp3", ".mp4", ".wav", ".ogg"),
 }
+#: lists of models take what lies in this folder or below it, with one of these names
+_MODELS: Final = "3d/"
+_MODEL_MARK: Final = "file_upload"
+_MODEL_NAMES: Final = (".gltf", ".glb", ".obj", ".fbx", ".stl")
+#: of ComfyUI's own classes that take fewer
+_FEWER_MODELS: Final = {("Load3DAnimation", "model_file"): (".gltf", ".glb", ".fbx")}
 _PACKS: Final = "custom_nodes."
 
 
 @dataclass(frozen=True, slots=True)
 class UserFiles:
-    """Names that fill a user's file choices; top level only, as ComfyUI lists them."""
+    """Names that fill a user's file choices: top level, and models, as ComfyUI lists them."""
 
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    #: with their folder
+    models: tuple[str, ...] = ()
+
+
+def user_files(paths: Iterable[str], outputs: tuple[str, ...]) -> UserFiles:
+    """A user's choices of the paths of all uploads, and of what outputs it may choose."""
+    inputs, models = [], []
+    for path in sorted(paths):
+        if "/" not in path:
+            inputs.append(path)
+        elif path.startswith(_MODELS) and path.lower().endswith(_MODEL_NAMES):
+            models.append(path)
+    return UserFiles(tuple(inputs), outputs, tuple(models))
 
 
 def merge(infos: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -144,6 +163,9 @@ def _own(name: str, key: str, marks: Mapping[str, Any], files: UserFiles) -> lis
     suffixes = UNMARKED.get((name, key))
     if suffixes is not None:
         return [one for one in names if one.lower().endswith(suffixes)]
+    if marks.get(_MODEL_MARK):
+        fewer = _FEWER_MODELS.get((name, key), _MODEL_NAMES)
+        return [one for one in files.models if one.lower().endswith(fewer)]
     media = [_MEDIA.get(mark, ("",)) for mark in marks if _is_mark(mark, marks[mark])]
     wanted = tuple(start for starts in media for start in starts)
     return [one for one in names if _media_type(one).startswith(wanted)]

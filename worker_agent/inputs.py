@@ -20,7 +20,15 @@ from scheduler.states import InputFile, Job
 from scheduler.workflow.passed_pictures import READER_INPUT, pinned_name, read_pictures
 from worker_agent.comfy_client import ComfyClient, FileRefused
 from worker_agent.services import Services, patiently
-from worker_agent.tenancy import FileRef, Schema, find_refs, split_annotation, worker_path
+from worker_agent.tenancy import (
+    FileRef,
+    Place,
+    Schema,
+    find_refs,
+    input_path,
+    split_annotation,
+    worker_path,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +53,8 @@ class InputGone(Exception):
 class Placed:
     """Where a prompt's files lie on the worker."""
 
-    #: ``(node, input)`` → value for the worker
-    values: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: the worker's name of the file that stands at each place
+    values: Mapping[Place, str] = field(default_factory=dict)
     #: the worker's input path → the user's
     back: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,19 +92,19 @@ class Inputs:
         self, client: ComfyClient, job: Job, graph: Mapping[str, Any], schema: Schema
     ) -> Placed:
         pinned = {file.path: file for file in job.inputs}
-        values: dict[tuple[str, str], str] = {}
+        values: dict[Place, str] = {}
         back: dict[str, str] = {}
         for ref in find_refs(graph, schema, pinned.keys()):
-            original = str(graph[ref.node]["inputs"][ref.input])
+            original = _original(graph, ref)
             file = _pinned(ref, original, pinned)
             if file is not None:
                 path = await self._upload_pinned(client, job.user, file)
                 back[path] = ref.path
-                values[ref.node, ref.input] = _annotated(path, original)
+                values[ref.place] = _annotated(path, original)
             else:
-                values[ref.node, ref.input] = await self._unpinned(client, job, ref, original)
+                values[ref.place] = await self._unpinned(client, job, ref, original)
         for node, picture in read_pictures(graph):
-            values[node, READER_INPUT] = await self._pass(
+            values[node, READER_INPUT, ""] = await self._pass(
                 client, picture, pinned.get(pinned_name(picture))
             )
         return Placed(values, back)
@@ -123,7 +131,7 @@ class Inputs:
                 lambda: self._services.ledger.file(job.user, ref.type, folder, name), "file"
             )
         if record is None:
-            return _annotated(worker_path(job.user, ref.path), original)
+            return _annotated(input_path(job.user, ref.path), original)
         if record.worker == job.worker:
             path = _join(record.worker_subfolder, record.worker_filename)
             return f"{path} [{record.type}]"
@@ -139,7 +147,7 @@ class Inputs:
         key = (user, file.path, file.sha256)
         if key not in self._known:
             path, _ = split_annotation(file.path)
-            folder, _, name = worker_path(user, path).rpartition("/")
+            folder, _, name = input_path(user, path).rpartition("/")
             with self._copy() as copy:
                 await self._fetch_input(file, copy)
                 self._known[key] = await client.upload(folder, name, copy)
@@ -214,6 +222,12 @@ class Inputs:
             timeout=_TIMEOUT,
         ) as reply:
             yield reply
+
+
+def _original(graph: Mapping[str, Any], ref: FileRef) -> str:
+    """What the user has written where a file is named."""
+    value = graph[ref.node]["inputs"][ref.input]
+    return str(value[ref.part] if ref.part else value)
 
 
 def _pinned(ref: FileRef, original: str, pinned: Mapping[str, InputFile]) -> InputFile | None:

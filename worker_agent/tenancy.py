@@ -18,6 +18,7 @@ from typing import Any, Final
 from unicodedata import category, normalize
 
 from scheduler.workflow.passed_pictures import PASSED, left_picture
+from scheduler.workflow.scene import is_scene, pictures_of
 from worker_agent import loose_json
 
 #: first folder of everything of ours on a worker's disk
@@ -25,12 +26,16 @@ ROOT: Final = "vg"
 #: an input that we add to output nodes that take no prefix; their worker does not know it, but
 #: keys its cache with it
 MARK: Final = "vg"
+#: folder of a worker's inputs for models in three dimensions
+MODELS: Final = "3d/"
 #: what a worker calls an output whose prefix is empty
 _DEFAULT_PREFIX: Final = "ComfyUI"
 _SUFFIXES: Final = (("[output]", "output"), ("[input]", "input"), ("[temp]", "temp"))
 
 #: ``(type, subfolder, filename)``, in either side's names
 FileKey = tuple[str, str, str]
+#: node, input, part of a scene or ""
+Place = tuple[str, str, str]
 Graph = Mapping[str, Any]
 
 
@@ -46,6 +51,8 @@ class NodeSchema:
     files: Mapping[str, str]
     #: inputs that take one of a list
     combos: frozenset[str]
+    #: inputs whose value holds pictures of a scene by what they show (``scheduler.workflow.scene``)
+    scenes: frozenset[str] = frozenset()
 
 
 Schema = Mapping[str, NodeSchema]
@@ -59,13 +66,17 @@ def read_schema(object_info: Mapping[str, Any]) -> dict[str, NodeSchema]:
 def _read_node(node: Mapping[str, Any]) -> NodeSchema:
     files: dict[str, str] = {}
     combos: set[str] = set()
+    scenes: set[str] = set()
     for name, config in _declared_inputs(node):
         options = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
         if any(key.endswith("upload") and options[key] for key in options):
             files[name] = str(options.get("image_folder", "input"))
         elif isinstance(config[0], list) or config[0] == "COMBO":
             combos.add(name)
-    return NodeSchema(bool(node.get("output_node")), files, frozenset(combos))
+        elif is_scene(config[0]):
+            scenes.add(name)
+    output = bool(node.get("output_node"))
+    return NodeSchema(output, files, frozenset(combos), frozenset(scenes))
 
 
 def _declared_inputs(node: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -96,6 +107,17 @@ def worker_path(user: str, path: str) -> str:
     return f"{ROOT}/{user}/{rest}" if rest else f"{ROOT}/{user}"
 
 
+def input_path(user: str, path: str) -> str:
+    """Where an upload lies below a worker's input folder.
+
+    Models stay below ``3d``: Load3D lists that folder alone, and takes only what it lists.
+    """
+    rest = inside(path)
+    if rest.startswith(MODELS):
+        return MODELS + worker_path(user, rest.removeprefix(MODELS))
+    return worker_path(user, rest)
+
+
 def worker_prefix(user: str, prefix: str) -> str:
     """``filename_prefix`` as the worker gets it: always below the user's folder.
 
@@ -107,8 +129,10 @@ def worker_prefix(user: str, prefix: str) -> str:
 
 def user_path(user: str, path: str) -> str:
     """A worker's path or subfolder in the user's names; others pass unchanged."""
-    parts = inside(path).split("/")
-    return "/".join(parts[2:]) if parts[:2] == [ROOT, user] else inside(path)
+    clean = inside(path)
+    folder = MODELS if clean.startswith(MODELS) else ""
+    parts = clean.removeprefix(folder).split("/")
+    return inside(folder + "/".join(parts[2:])) if parts[:2] == [ROOT, user] else clean
 
 
 def is_foreign(user: str, subfolder: str) -> bool:
@@ -116,7 +140,7 @@ def is_foreign(user: str, subfolder: str) -> bool:
     parts = subfolder.replace("\\", "/").split("/")
     if ".." in parts or subfolder.startswith("/"):
         return True
-    kept = inside(subfolder).split("/")
+    kept = inside(subfolder).removeprefix(MODELS).split("/")
     return kept[0] == ROOT and kept[1:2] != [user]
 
 
@@ -141,6 +165,13 @@ class FileRef:
     type: str
     #: the user's name for it, below the folder of that type
     path: str
+    #: of a scene: which of its pictures
+    part: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where in the graph it stands."""
+        return self.node, self.input, self.part
 
 
 def find_refs(graph: Graph, schema: Schema, known: Collection[str]) -> list[FileRef]:
@@ -154,12 +185,12 @@ def find_refs(graph: Graph, schema: Schema, known: Collection[str]) -> list[File
     """
     return [
         ref
-        for node, name, value, declared in _literals(graph, schema)
-        if (ref := _ref(node, name, value, declared, known)) is not None
+        for place, value, declared in _literals(graph, schema)
+        if (ref := _ref(place, value, declared, known)) is not None
     ]
 
 
-def _literals(graph: Graph, schema: Schema) -> Iterator[tuple[str, str, str, NodeSchema | None]]:
+def _literals(graph: Graph, schema: Schema) -> Iterator[tuple[Place, str, NodeSchema | None]]:
     for node_id, node in graph.items():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         if not isinstance(inputs, dict):
@@ -167,17 +198,21 @@ def _literals(graph: Graph, schema: Schema) -> Iterator[tuple[str, str, str, Nod
         declared = schema.get(str(node.get("class_type")))
         for name, value in inputs.items():
             if isinstance(value, str) and value and name != "filename_prefix":
-                yield node_id, name, value, declared
+                yield (node_id, name, ""), value, declared
+            elif isinstance(value, dict) and declared is not None and name in declared.scenes:
+                for part, picture in pictures_of(value):
+                    yield (node_id, name, part), picture, declared
 
 
 def _ref(
-    node: str, name: str, value: str, declared: NodeSchema | None, known: Collection[str]
+    place: Place, value: str, declared: NodeSchema | None, known: Collection[str]
 ) -> FileRef | None:
+    node, name, part = place
     path, annotated = split_annotation(value)
     # as the gateway names uploads
     path = inside(normpath(normalize("NFC", path).replace("\\", "/")))
-    if declared is not None and name in declared.files:
-        return FileRef(node, name, annotated or "input", path)
+    if declared is not None and (part or name in declared.files):
+        return FileRef(node, name, annotated or "input", path, part)
     listed = declared is None or name in declared.combos
     if listed and (path in known or value in known):
         return FileRef(node, name, annotated or "input", path)
@@ -185,7 +220,7 @@ def _ref(
 
 
 def to_worker(
-    graph: Graph, user: str, values: Mapping[tuple[str, str], str], schema: Schema
+    graph: Graph, user: str, values: Mapping[Place, str], schema: Schema
 ) -> dict[str, Any]:
     """The graph as the worker gets it; the original stays as it is.
 
@@ -195,7 +230,7 @@ def to_worker(
     Args:
         graph: the prompt's nodes, user's names.
         user: whose prompt it is.
-        values: ``(node, input)`` → the worker's name of that file.
+        values: the worker's name of the file that stands at each place.
         schema: what the worker's nodes take.
     """
     translated: dict[str, Any] = {}
@@ -205,7 +240,7 @@ def to_worker(
             translated[node_id] = node
             continue
         renamed = {
-            name: values.get((node_id, name), _prefixed(user, name, value))
+            name: _renamed(values, (node_id, name), _prefixed(user, name, value))
             for name, value in inputs.items()
         }
         declared = schema.get(str(node.get("class_type")))
@@ -214,6 +249,13 @@ def to_worker(
             renamed[MARK] = f"{ROOT}/{user}/"
         translated[node_id] = {**node, "inputs": renamed}
     return translated
+
+
+def _renamed(values: Mapping[Place, str], at: tuple[str, str], value: Any) -> Any:
+    """An input's value in the worker's names, a scene's pictures one by one."""
+    if isinstance(value, dict):
+        return {part: values.get((*at, str(part)), one) for part, one in value.items()}
+    return values.get((*at, ""), value)
 
 
 def renamed_values(graph: Graph, translated: Graph) -> dict[str, str]:
@@ -225,9 +267,15 @@ def renamed_values(graph: Graph, translated: Graph) -> dict[str, str]:
             continue
         before = graph[node_id]["inputs"]
         for name, value in inputs.items():
-            if isinstance(value, str) and name in before and before[name] != value:
-                changed[value] = before[name]
+            now, was = _texts(value), _texts(before.get(name))
+            changed |= {now[part]: was[part] for part in now.keys() & was if now[part] != was[part]}
     return changed
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """A text by itself, or those of a scene."""
+    parts = value if isinstance(value, dict) else {"": value}
+    return {part: text for part, text in parts.items() if isinstance(text, str)}
 
 
 def _prefixed(user: str, name: str, value: Any) -> Any:
@@ -319,7 +367,8 @@ class Names:
             return self.prompt_id
         if value == self.sid:
             return self.client_id or ""
-        return value
+        # some nodes hand on the name of what they have loaded
+        return self.inputs.get(value, value)
 
     def _dict(self, value: dict[str, Any], files: Mapping[FileKey, FileKey]) -> dict[str, Any]:
         mapped = {self._text(key): self.to_user(item, files) for key, item in value.items()}

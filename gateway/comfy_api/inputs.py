@@ -19,6 +19,7 @@ from gateway.names import BadName, Escape, FileName, clean_path, split_annotatio
 from gateway.object_info import UNMARKED, choices, is_of_a_pack
 from scheduler.states import InputFile
 from scheduler.workflow.passed_pictures import PASSED, pinned_name, read_pictures
+from scheduler.workflow.scene import is_scene, pictures_of
 
 _SECTIONS: Final = ("required", "optional")
 #: in a class that nobody described, what looks like a file may be one
@@ -108,11 +109,12 @@ def _candidates(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> It
         if not isinstance(inputs, dict):
             continue
         class_type = str(node.get("class_type"))
+        declared = object_info.get(class_type)
         for name, value in inputs.items():
-            if isinstance(value, str) and _may_name_file(
-                class_type, object_info.get(class_type), name, value
-            ):
+            if isinstance(value, str) and _may_name_file(class_type, declared, name, value):
                 yield value
+            elif isinstance(value, dict) and _takes_scene(declared, name):
+                yield from (picture for _, picture in pictures_of(value))
 
 
 def _may_name_file(class_type: str, declared: Any, name: str, value: str) -> bool:
@@ -135,6 +137,11 @@ def _may_name_file(class_type: str, declared: Any, name: str, value: str) -> boo
     # many packs list the input folder without saying so, as it was when they were asked
     known = choices(spec)
     return is_of_a_pack(declared) and known is not None and value not in known
+
+
+def _takes_scene(declared: Any, name: str) -> bool:
+    spec = _spec(declared, name) if isinstance(declared, dict) else None
+    return spec is not None and is_scene(spec[0])
 
 
 def _spec(declared: Mapping[str, Any], name: str) -> list[Any] | None:

@@ -141,7 +141,7 @@ def test_an_input_reaches_the_worker_in_the_users_folder_and_comes_back(
     (ref,) = find_refs(graph, schema, ())
     assert ref.type == key[0]
     placed = worker_path(user, ref.path)
-    sent = to_worker(graph, user, {("1", "image"): placed}, schema)
+    sent = to_worker(graph, user, {("1", "image", ""): placed}, schema)
     stays_below(sent["1"]["inputs"]["image"], f"vg/{user}")
     names = Names(
         user=user, prompt_id="p", attempt_uuid="a", client_id=None, sid="s",

@@ -329,6 +329,9 @@ def object_info() -> dict[str, Any]:
         "LoadImage": node(
             {"image": [["example.png"], {"image_upload": True}]}, ["IMAGE", "MASK"], "image"
         ),
+        "Load3D": node(
+            {"model_file": [[], {"file_upload": True}], "image": ["LOAD_3D", {}]}, ["IMAGE"], "3d"
+        ),
         "SaveImage": node(
             {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]},
             [],

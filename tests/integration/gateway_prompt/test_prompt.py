@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -190,6 +191,33 @@ async def test_files_are_pinned_by_content_and_only_ones_own_count(stage: Stage)
     status, error = await stage.call("POST", "/prompt", "bob", json={"prompt": posted})
     assert status == 400
     assert error["node_errors"]["1"]["errors"][0]["type"] == "custom_validation_failed"
+
+
+async def test_a_model_and_the_pictures_of_its_scene_are_pinned_and_only_ones_own_count(
+    stage: Stage,
+) -> None:
+    model = InputFile(path="3d/m.glb", sha256="a" * 64, size_bytes=3)
+    view = InputFile(path="threed/s.png", sha256="b" * 64, size_bytes=3)
+    await stage.input_files.put("ann", "input", model)
+    await stage.input_files.put("ann", "temp", view)
+    scene = {"image": "threed/s.png [temp]", "recording": "", "camera_info": {"zoom": 1}}
+    posted = {
+        "1": node("Load3D", model_file="3d/m.glb", image=scene),
+        "2": node("SaveImage", images=["1", 0], filename_prefix="x"),
+    }
+    answer = await stage.post("/prompt", {"prompt": posted})
+    job = await stage.ledger.find("ann", answer["prompt_id"])
+    assert job is not None
+    assert job.inputs == (model, replace(view, path="threed/s.png [temp]"))
+    status, error = await stage.call("POST", "/prompt", "bob", json={"prompt": posted})
+    assert status == 400
+    assert error["node_errors"]["1"]["errors"][0]["type"] == "value_not_in_list"
+    # with a model of its own the scene's pictures are still not those of another user
+    await stage.input_files.put("bob", "input", model)
+    answer = await stage.post("/prompt", {"prompt": posted}, "bob")
+    job = await stage.ledger.find("bob", answer["prompt_id"])
+    assert job is not None
+    assert job.inputs == (model,)
 
 
 LINK = node("SaveImage", images=["1", 0], filename_prefix="x")

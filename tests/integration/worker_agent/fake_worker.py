@@ -38,6 +38,12 @@ OBJECT_INFO: dict[str, Any] = {
         "input": {"required": {"image": [["a.png"], {"image_upload": True}]}},
         "output_node": False,
     },
+    "Load3D": {
+        "input": {
+            "required": {"model_file": [[], {"file_upload": True}], "image": ["LOAD_3D", {}]}
+        },
+        "output_node": False,
+    },
 }
 
 

@@ -66,6 +66,32 @@ async def test_an_upload_reaches_the_worker_once_under_the_users_folder(
     assert gateway.asked == [file.sha256]
 
 
+async def test_a_model_lies_where_load3d_lists_it_and_a_scene_below_the_users_folder(
+    bed: Bed, gateway: Gateway, tmp_path: Path
+) -> None:
+    files = uploaded("3d/m.glb", b"mesh"), uploaded("threed/s.png [temp]", b"view")
+    gateway.content = {
+        file.sha256: body for file, body in zip(files, (b"mesh", b"view"), strict=True)
+    }
+    # a name that no gateway found is the user's own all the same: the worker misses it
+    scene = {"image": "threed/s.png [temp]", "mask": "vg/bob/b.png [input]", "recording": ""}
+    inputs = {"model_file": "3d/m.glb", "image": scene}
+    graph = {"1": {"class_type": "Load3D", "inputs": inputs}, "2": save()}
+    job = await bed.start(graph, inputs=files)
+    assert (await bed.until_ended(job.id)).state is JobState.SUCCEEDED
+    folder = tmp_path / "worker0" / "input"
+    assert (folder / "3d" / "vg" / "ann" / "m.glb").read_bytes() == b"mesh"
+    assert (folder / "vg" / "ann" / "threed" / "s.png").read_bytes() == b"view"
+    assert (await bed.seen())["prompts"][0]["prompt"]["1"]["inputs"] == {
+        "model_file": "3d/vg/ann/m.glb",
+        "image": {
+            "image": "vg/ann/threed/s.png [input]",
+            "mask": "vg/ann/vg/bob/b.png [input]",
+            "recording": "",
+        },
+    }
+
+
 async def test_a_file_that_no_gateway_has_fails_the_job_and_says_so(
     bed: Bed, gateway: Gateway
 ) -> None:

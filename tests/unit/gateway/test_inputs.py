@@ -20,7 +20,23 @@ INFO: dict[str, Any] = {
         "python_module": "custom_nodes.a-pack",
     },
     "VHS_LoadVideo": {"input": {"required": {"video": [["theirs.mp4"]]}}},
+    "Load3D": {
+        "input": {
+            "required": {
+                "model_file": [["3d/theirs.glb"], {"file_upload": True}],
+                "image": ["LOAD_3D", {}],
+            }
+        }
+    },
     "Text": {"input": {"required": {"text": ["STRING", {"multiline": True}]}}},
+}
+
+SCENE: Any = {
+    "image": "threed/s.png [temp]",
+    "mask": "../secret.png [temp]",
+    "recording": "film.mp4",
+    "normal": "",
+    "camera_info": {"zoom": 1, "name": "not_me.png"},
 }
 
 
@@ -50,6 +66,11 @@ def graph(class_type: str, **inputs: Any) -> dict[str, Any]:
         # of one that is known all are files
         (graph("VHS_LoadVideo", video="theirs.mp4"), {("input", "theirs.mp4")}),
         (graph("Text", text="a.png"), set()),
+        (graph("Load3D", model_file="3d/m.glb"), {("input", "3d/m.glb")}),
+        (graph("Load3D", image=SCENE), {("temp", "threed/s.png"), ("input", "film.mp4")}),
+        # what is no scene holds no files, however it looks
+        (graph("Text", text=SCENE), set()),
+        (graph("NobodyKnows", thing=SCENE), set()),
         (graph("LoadImage", image=["2", 0]), set()),
         (graph("LoadImage", image="../secret.png"), set()),
         (graph("LoadImage", image="/etc/passwd"), set()),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.object_info import UserFiles, choices, file_classes, for_user, lists_outputs, merge
+from gateway.object_info import choices, file_classes, for_user, lists_outputs, merge, user_files
 
 
 def node(**inputs: Any) -> dict[str, Any]:
@@ -38,7 +38,20 @@ def test_sections_may_be_missing() -> None:
     assert merge([{"N": {}}, {"N": {"input": None}}])["N"] == {"input": {}}
 
 
-FILES = UserFiles(("a.png", "b.mp4", "c.wav", "d.latent", "e.glb"), ("out_00001_.png", "out.mp4"))
+FILES = user_files(
+    [
+        "b.mp4",
+        "a.png",
+        "c.wav",
+        "d.latent",
+        "e.glb",
+        "3d/f.GLB",
+        "3d/sub/g.obj",
+        "3d/h.png",
+        "s/i.glb",
+    ],
+    ("out_00001_.png", "out.mp4"),
+)
 INFO = {
     "LoadImage": node(image=[["example.png", "theirs.png"], {"image_upload": True}]),
     "LoadVideo": node(file=["COMBO", {"options": ["theirs.mp4"], "video_upload": True}]),
@@ -46,6 +59,9 @@ INFO = {
     "LoadLatent": node(latent=[["theirs.latent"]]),
     "VHS_LoadVideo": node(video=[["theirs.mp4"]], custom_width=["INT", {}]),
     "Load3D": node(model_file=[["theirs.glb"], {"file_upload": True}]),
+    "Load3DAnimation": node(
+        model_file=[[], {"file_upload": True}], image=["LOAD_3D_ANIMATION", {}]
+    ),
     "PickOutput": node(image=[["x"], {"image_upload": True, "image_folder": "output"}]),
     "Remote": node(image=["COMBO", {"image_upload": True, "remote": {"route": "/internal"}}]),
     "KSampler": node(sampler_name=[["euler"], {"tooltip": "t"}], seed=["INT", {}]),
@@ -55,7 +71,7 @@ INFO = {
 
 def test_only_classes_that_list_files_depend_on_the_user() -> None:
     files = {"LoadImage", "LoadVideo", "LoadAudio", "LoadLatent", "Load3D", "PickOutput"}
-    files.add("VHS_LoadVideo")
+    files |= {"VHS_LoadVideo", "Load3DAnimation"}
     assert file_classes(INFO) == files
 
 
@@ -66,7 +82,8 @@ def test_file_choices_are_the_users_own_and_of_the_right_kind() -> None:
     assert combo(own, "LoadAudio", "audio") == ["b.mp4", "c.wav"]
     assert combo(own, "LoadLatent", "latent") == ["d.latent"]
     assert combo(own, "VHS_LoadVideo", "video") == ["b.mp4"]
-    assert combo(own, "Load3D", "model_file") == list(FILES.inputs)
+    assert combo(own, "Load3D", "model_file") == ["3d/f.GLB", "3d/sub/g.obj"]
+    assert combo(own, "Load3DAnimation", "model_file") == ["3d/f.GLB"]
     assert combo(own, "PickOutput", "image") == ["out_00001_.png"]
     assert combo(INFO, "LoadImage", "image") == ["example.png", "theirs.png"]
 

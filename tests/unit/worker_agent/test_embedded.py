@@ -38,7 +38,7 @@ def graph(prefix: str = "shots/ComfyUI", image: str = "pic.png") -> dict[str, An
 
 def posted(asked: dict[str, Any], user: str = "ann") -> tuple[dict[str, Any], dict[str, str]]:
     image = asked["1"]["inputs"]["image"]
-    sent = to_worker(asked, user, {("1", "image"): f"vg/{user}/{image}"}, SCHEMA)
+    sent = to_worker(asked, user, {("1", "image", ""): f"vg/{user}/{image}"}, SCHEMA)
     return sent, renamed_values(asked, sent)
 
 

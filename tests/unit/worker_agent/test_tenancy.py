@@ -14,9 +14,11 @@ from worker_agent.tenancy import (
     NodeSchema,
     find_files,
     find_refs,
+    input_path,
     inside,
     is_foreign,
     read_schema,
+    renamed_values,
     split_annotation,
     to_worker,
     user_path,
@@ -192,7 +194,7 @@ def test_the_graph_is_translated_and_the_original_is_left_alone() -> None:
         "1": node("LoadImage", image="a.png"),
         "2": node("SaveImage", images=["1", 0], filename_prefix="../bob/x"),
     }
-    sent = to_worker(graph, "ann", {("1", "image"): "vg/ann/a.png"}, {})
+    sent = to_worker(graph, "ann", {("1", "image", ""): "vg/ann/a.png"}, {})
     assert sent["1"]["inputs"]["image"] == "vg/ann/a.png"
     assert sent["2"]["inputs"] == {"images": ["1", 0], "filename_prefix": "vg/ann/bob/x"}
     assert graph["2"]["inputs"]["filename_prefix"] == "../bob/x"
@@ -269,3 +271,76 @@ def test_files_of_a_message_are_found_once_and_inputs_are_none() -> None:
     image = {"filename": "a.png", "subfolder": "", "type": "temp"}
     message = {"a": [image, dict(image)], "b": {"filename": "i.png", "type": "input"}}
     assert find_files(message) == [("temp", "", "a.png")]
+
+
+# ── models and scenes ────────────────────────────────────────────────────────
+
+LOAD_3D = read_schema(
+    {
+        "Load3D": {
+            "input": {
+                "required": {
+                    "model_file": [[], {"file_upload": True}],
+                    "image": ["LOAD_3D", {}],
+                    "other": ["CAMERA", {}],
+                }
+            }
+        }
+    }
+)
+
+
+def _scene_graph() -> dict[str, Any]:
+    scene = {"image": "threed/s.png [temp]", "recording": "", "camera": {"zoom": 1}}
+    inputs = {"model_file": "3d/m.glb", "image": scene, "other": {"image": "threed/o.png [temp]"}}
+    return {"1": {"class_type": "Load3D", "inputs": inputs}}
+
+
+def test_the_pictures_of_a_scene_are_files_and_those_of_other_objects_are_not() -> None:
+    assert find_refs(_scene_graph(), LOAD_3D, ()) == [
+        FileRef("1", "model_file", "input", "3d/m.glb"),
+        FileRef("1", "image", "temp", "threed/s.png", "image"),
+    ]
+
+
+def test_a_scene_is_sent_with_the_workers_names_and_the_posted_one_stays() -> None:
+    graph = _scene_graph()
+    placed = {
+        ref.place: f"{input_path('ann', ref.path)} [input]" for ref in find_refs(graph, LOAD_3D, ())
+    }
+    sent = to_worker(graph, "ann", placed, LOAD_3D)
+    assert sent["1"]["inputs"] == {
+        "model_file": "3d/vg/ann/m.glb [input]",
+        "image": {
+            "image": "vg/ann/threed/s.png [input]",
+            "recording": "",
+            "camera": {"zoom": 1},
+        },
+        "other": {"image": "threed/o.png [temp]"},
+    }
+    assert graph == _scene_graph()
+    assert renamed_values(graph, sent) == {
+        "3d/vg/ann/m.glb [input]": "3d/m.glb",
+        "vg/ann/threed/s.png [input]": "threed/s.png [temp]",
+    }
+
+
+@given(USERS, NASTY)
+def test_no_model_leaves_its_users_folder(user: str, path: str) -> None:
+    normal = posixpath.normpath(input_path(user, "3d/" + path))
+    assert normal in (f"vg/{user}/3d", f"3d/vg/{user}") or normal.startswith(f"3d/vg/{user}/")
+
+
+@given(USERS, PATHS)
+def test_a_model_there_and_back_is_the_same(user: str, path: str) -> None:
+    assert user_path(user, input_path(user, f"3d/{path}")) == inside(f"3d/{path}")
+
+
+def test_another_users_models_are_foreign() -> None:
+    assert is_foreign("ann", "3d/vg/bob")
+    assert not is_foreign("ann", "3d/vg/ann/sub")
+
+
+def test_a_node_that_hands_on_its_models_name_hands_on_the_users() -> None:
+    both = names(inputs={"3d/vg/ann/m.glb": "3d/m.glb"})
+    assert both.to_user({"result": ["3d/vg/ann/m.glb", None]}, {}) == {"result": ["3d/m.glb", None]}
