@@ -72,6 +72,8 @@ class Heartbeat:
         self._clock = clock
         self._pace = Pace()
         self._reported_at = 0.0
+        #: when the latest reading began
+        self._read_at = float("-inf")
         self._sampling = asyncio.Lock()
         self._woken = asyncio.Event()
         self._rivals: Mapping[str, str] = {}
@@ -85,11 +87,14 @@ class Heartbeat:
             AgentReplaced: another agent runs under this name.
         """
         while not self.replaced:
-            await self.sample()
+            # whoever woke us may have read the cards himself, or so many at once that once does
+            fresh = self._clock() - self._read_at < self._settings.sample
+            if not fresh:
+                await self.sample()
             report = self._look()
             if self._is_news(report):
                 await self._tell(report)
-            await self._rest()
+            await self._rest(self._settings.sample if fresh else self._pause_s())
         raise AgentReplaced(
             f"another agent called {self.record.id} has been started: each host has one agent; "
             "for two give one of them another agent.id"
@@ -125,6 +130,7 @@ class Heartbeat:
         """Read GPUs, and with them the host's memory, which changes less quickly."""
         async with self._sampling:
             tenants = self.tenants()
+            self._read_at = self._clock()
             await asyncio.to_thread(self._book.sample, tenants)
             if self._settings.simulate is not None:
                 return  # simulated workers hold no weights: this machine's memory says nothing
@@ -134,14 +140,16 @@ class Heartbeat:
 
     # ── inside ───────────────────────────────────────────────────────────────
 
-    async def _rest(self) -> None:
-        pause_s = self._pace.next(
+    def _pause_s(self) -> float:
+        return self._pace.next(
             self._book.gpus,
             watched=self.watched(),
             busy=self.busy(),
             fastest_s=self._settings.sample,
             slowest_s=max(self._settings.sample, self._settings.sample_rest),
         )
+
+    async def _rest(self, pause_s: float) -> None:
         try:
             async with asyncio.timeout(pause_s):
                 await self._woken.wait()
