@@ -26,6 +26,9 @@ _log = structlog.get_logger(__name__)
 REPORT: Final = 1.0
 #: memory that our own workers take or give back is told no more often than this, seconds
 _MOVES: Final = 0.25
+#: cards that were read so long ago are not read again, seconds: an end of a process, which wakes
+#: us, is seen so much later at most
+_FRESH: Final = 0.1
 
 
 class AgentReplaced(Exception):
@@ -88,13 +91,14 @@ class Heartbeat:
         """
         while not self.replaced:
             # whoever woke us may have read the cards himself, or so many at once that once does
-            fresh = self._clock() - self._read_at < self._settings.sample
+            fresh_s = min(_FRESH, self._settings.sample)
+            fresh = self._clock() - self._read_at < fresh_s
             if not fresh:
                 await self.sample()
             report = self._look()
             if self._is_news(report):
                 await self._tell(report)
-            await self._rest(self._settings.sample if fresh else self._pause_s())
+            await self._rest(fresh_s if fresh else self._pause_s())
         raise AgentReplaced(
             f"another agent called {self.record.id} has been started: each host has one agent; "
             "for two give one of them another agent.id"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -53,7 +54,8 @@ class Stage:
             cast(Any, self.ledger),
             record,
             cast(Any, self.book),
-            HostBook(self.clock),
+            # a host that tells nothing: its memory would differ from one report to the next
+            HostBook(self.clock, proc=Path("none")),
             Settings(),
             self.clock,
         )
