@@ -210,6 +210,9 @@ class EventFollower:
     async def _drain(self, user: str, lane: deque[Event]) -> None:
         """Show one user's events in order; ends when there are none left."""
         try:
+            # whoever posted the prompt gets its answer, which came from the ledger together with
+            # the event, before a hundred open sockets hear of it
+            await asyncio.sleep(0)
             while lane:
                 self._past.showing(user, lane[0].id)
                 event = lane.popleft()
