@@ -45,16 +45,11 @@ class SocketReader:
     async def send_json(self, data: Any) -> None:
         """What an agent says is of no concern here."""
 
-    def __aiter__(self) -> SocketReader:
-        """Frames as they come."""
-        return self
-
-    async def __anext__(self) -> aiohttp.WSMessage:
-        """The next frame."""
+    async def receive(self) -> aiohttp.WSMessage:
+        """The next frame, or that there will be none."""
         text = await self._socket.next()
-        if text is None:
-            raise StopAsyncIteration
-        return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, text, None)
+        type_ = aiohttp.WSMsgType.CLOSED if text is None else aiohttp.WSMsgType.TEXT
+        return aiohttp.WSMessage(type_, text, None)
 
 
 class Wire:
