@@ -17,8 +17,8 @@ from posixpath import normpath
 from typing import Any, Final
 from unicodedata import category, normalize
 
+from scheduler.workflow.drawn_scene import is_scene, pictures_of
 from scheduler.workflow.passed_pictures import PASSED, left_picture
-from scheduler.workflow.scene import is_scene, pictures_of
 from worker_agent import loose_json
 
 #: first folder of everything of ours on a worker's disk
@@ -51,7 +51,7 @@ class NodeSchema:
     files: Mapping[str, str]
     #: inputs that take one of a list
     combos: frozenset[str]
-    #: inputs whose value holds pictures of a scene by what they show (``scheduler.workflow.scene``)
+    #: inputs whose value holds pictures of a scene by what they show (``scheduler.workflow.drawn_scene``)
     scenes: frozenset[str] = frozenset()
 
 

@@ -18,8 +18,8 @@ from gateway.errors import UpstreamDown
 from gateway.names import BadName, Escape, FileName, clean_path, split_annotation
 from gateway.object_info import UNMARKED, choices, is_of_a_pack
 from scheduler.states import InputFile
+from scheduler.workflow.drawn_scene import is_scene, pictures_of
 from scheduler.workflow.passed_pictures import PASSED, pinned_name, read_pictures
-from scheduler.workflow.scene import is_scene, pictures_of
 
 _SECTIONS: Final = ("required", "optional")
 #: in a class that nobody described, what looks like a file may be one
