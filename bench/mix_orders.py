@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
 from dataclasses import asdict, dataclass
 
+from bench.gpu.jobs import mix
 from scheduler.states import MemoryLimit
 from simulator.mix.cases import Facts, load_facts
 from simulator.mix.production import drafts, run_production
@@ -47,9 +47,6 @@ def run(facts: Facts, order: int, options: argparse.Namespace) -> Run:
     Raises:
         WorldError: the plan leaves jobs waiting for ever.
     """
-    names = list(facts.order)
-    if order:
-        random.Random(order).shuffle(names)
     gpu = SharedGpu(
         facts.cases,
         total_bytes=int(options.gib * _GIB),
@@ -58,7 +55,7 @@ def run(facts: Facts, order: int, options: argparse.Namespace) -> Run:
         limit=MemoryLimit.TOLD,
         first_use_seconds=options.first_use,
     )
-    jobs = [facts.cases[name] for name in names] * options.times
+    jobs = [facts.cases[name] for name in mix(order, times=options.times)]
     posted = drafts(jobs, apart_seconds=options.apart, estimates=options.estimates)
     world = run_production(gpu, posted)
     return Run(order, round(world.now, 2), gpu.loads)
