@@ -34,8 +34,11 @@ async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
 
 
 @asynccontextmanager
-async def supervised(*specs: LaunchSpec, folder: Path) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(specs, folder / "workers.json")
+async def supervised(
+    *specs: LaunchSpec, folder: Path, stagger_s: float = 0.0, at_once: int = 1
+) -> AsyncIterator[Supervisor]:
+    registry = folder / "workers.json"
+    supervisor = Supervisor(specs, registry, stagger_s=stagger_s, at_once=at_once)
     await supervisor.take_over()
     task = asyncio.create_task(supervisor.run())
     try:
@@ -151,47 +154,32 @@ def test_a_zombie_counts_as_dead() -> None:
 
 async def test_workers_start_one_after_the_other_s_first_answer(tmp_path: Path) -> None:
     specs = [spec(tmp_path, worker=f"host-{number}") for number in range(2)]
-    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0)
-    task = asyncio.create_task(supervisor.run())
-    try:
+    async with supervised(*specs, folder=tmp_path, stagger_s=60.0) as supervisor:
         first, second = (process(supervisor, one.id) for one in specs)
         await until(lambda: first.pid is not None)
         await asyncio.sleep(0.3)
         assert second.pid is None
         first.answered.set()
         await until(lambda: second.pid is not None)
-    finally:
-        task.cancel()
-        await supervisor.stop(grace_s=0.3)
 
 
 async def test_so_many_start_at_a_time_as_the_machine_has_cores_for(tmp_path: Path) -> None:
     specs = [spec(tmp_path, worker=f"host-{number}") for number in range(3)]
-    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0, at_once=2)
-    task = asyncio.create_task(supervisor.run())
-    try:
+    async with supervised(*specs, folder=tmp_path, stagger_s=60.0, at_once=2) as supervisor:
         first, second, third = (process(supervisor, one.id) for one in specs)
         await until(lambda: first.pid is not None and second.pid is not None)
         await asyncio.sleep(0.3)
         assert third.pid is None
         second.answered.set()
         await until(lambda: third.pid is not None)
-    finally:
-        task.cancel()
-        await supervisor.stop(grace_s=0.3)
 
 
 async def test_a_worker_that_dies_while_it_starts_does_not_hold_the_next_up(
     tmp_path: Path,
 ) -> None:
     specs = [spec(tmp_path, "raise SystemExit(1)"), spec(tmp_path, worker="host-1")]
-    supervisor = Supervisor(specs, tmp_path / "workers.json", stagger_s=60.0)
-    task = asyncio.create_task(supervisor.run())
-    try:
+    async with supervised(*specs, folder=tmp_path, stagger_s=60.0) as supervisor:
         await until(lambda: process(supervisor, "host-1").pid is not None)
-    finally:
-        task.cancel()
-        await supervisor.stop(grace_s=0.3)
 
 
 async def test_a_paused_process_stays_down_until_it_is_resumed(tmp_path: Path) -> None:
